@@ -1,0 +1,92 @@
+import { isBase64, isObject, parseObject } from './json.ts';
+
+// Media Streams on the wire: https://www.twilio.com/docs/voice/media-streams/websocket-messages
+
+/** Audio both ways is mu-law at 8 kHz mono: 8 bytes a millisecond. */
+export const BYTES_PER_MS = 8;
+
+/** What Twilio sends, reduced to the fields that are read; `timestamp` is in ms since the stream began. */
+export type TwilioMessage =
+  | { event: 'connected' }
+  | {
+      event: 'start';
+      streamSid: string;
+      start: {
+        callSid: string;
+        mediaFormat: { encoding: string; sampleRate: number; channels: number };
+        customParameters: Record<string, string>;
+      };
+    }
+  | { event: 'media'; streamSid: string; media: { timestamp: number; payload: string } }
+  | { event: 'dtmf'; streamSid: string; dtmf: { digit: string } }
+  | { event: 'mark'; streamSid: string; mark: { name: string } }
+  | { event: 'stop'; streamSid: string };
+
+/** What Twilio takes, with exactly the documented keys: any other key makes it drop the message (31951). */
+export type TwilioCommand =
+  | { event: 'media'; streamSid: string; media: { payload: string } }
+  | { event: 'mark'; streamSid: string; mark: { name: string } }
+  | { event: 'clear'; streamSid: string };
+
+/** How long mu-law audio in base64 lasts, in ms; a fraction where the bytes don't fill a millisecond. */
+export function audioMs(payload: string): number {
+  return Buffer.byteLength(payload, 'base64') / BYTES_PER_MS;
+}
+
+/** Reads one text frame of Twilio's; undefined for whatever isn't a documented message. Never throws. */
+export function parseTwilioMessage(text: string): TwilioMessage | undefined {
+  const message = parseObject(text);
+  if (message === undefined) return undefined;
+  const { event, streamSid } = message;
+  if (event === 'connected') return { event };
+  if (typeof streamSid !== 'string') return undefined;
+
+  switch (event) {
+    case 'start':
+      return parseStart(streamSid, message.start);
+    case 'media': {
+      const { media } = message;
+      if (!isObject(media) || (media.track !== undefined && media.track !== 'inbound')) return undefined;
+      const { timestamp, payload } = media;
+      if (typeof timestamp !== 'string' || !/^\d{1,15}$/.test(timestamp) || !isBase64(payload))
+        return undefined;
+      return { event, streamSid, media: { timestamp: Number(timestamp), payload } };
+    }
+    case 'dtmf': {
+      const { dtmf } = message;
+      if (!isObject(dtmf) || typeof dtmf.digit !== 'string') return undefined;
+      return { event, streamSid, dtmf: { digit: dtmf.digit } };
+    }
+    case 'mark': {
+      const { mark } = message;
+      if (!isObject(mark) || typeof mark.name !== 'string') return undefined;
+      return { event, streamSid, mark: { name: mark.name } };
+    }
+    case 'stop':
+      return { event, streamSid };
+    default:
+      return undefined;
+  }
+}
+
+function parseStart(streamSid: string, start: unknown): TwilioMessage | undefined {
+  if (!isObject(start) || typeof start.callSid !== 'string' || !isObject(start.mediaFormat)) return undefined;
+  const { encoding, sampleRate, channels } = start.mediaFormat;
+  if (typeof encoding !== 'string' || typeof sampleRate !== 'number' || typeof channels !== 'number') {
+    return undefined;
+  }
+  const customParameters: Record<string, string> = {};
+  if (isObject(start.customParameters)) {
+    for (const [name, value] of Object.entries(start.customParameters)) {
+      if (typeof value === 'string') customParameters[name] = value;
+    }
+  }
+  const { callSid } = start;
+  const mediaFormat = { encoding, sampleRate, channels };
+  return { event: 'start', streamSid, start: { callSid, mediaFormat, customParameters } };
+}
+
+/** The text frame for `command`. */
+export function encodeTwilioCommand(command: TwilioCommand): string {
+  return JSON.stringify(command);
+}
