@@ -1,0 +1,29 @@
+// G.711 mu-law, as telephones carry it: one byte a sample, 8,000 samples a second.
+
+/** The byte for silence. */
+export const SILENCE = 0xff;
+
+const BIAS = 0x84;
+const CLIP = 32_635;
+
+/** The 16-bit sample that a mu-law byte stands for. */
+export function decodeMulaw(byte: number): number {
+  const bits = ~byte & 0xff;
+  const magnitude = ((((bits & 0x0f) << 3) + BIAS) << ((bits & 0x70) >> 4)) - BIAS;
+  return bits & 0x80 ? -magnitude : magnitude;
+}
+
+/** The mu-law byte nearest to a 16-bit sample. */
+export function encodeMulaw(sample: number): number {
+  const biased = Math.min(Math.abs(sample), CLIP) + BIAS;
+  const exponent = 24 - Math.clz32(biased);
+  const mantissa = (biased >> (exponent + 3)) & 0x0f;
+  return ~((sample < 0 ? 0x80 : 0) | (exponent << 4) | mantissa) & 0xff;
+}
+
+/** How loud mu-law audio is: the root mean square of its samples, 0 to 32,124. */
+export function loudness(audio: Uint8Array): number {
+  let sum = 0;
+  for (const byte of audio) sum += decodeMulaw(byte) ** 2;
+  return audio.length === 0 ? 0 : Math.sqrt(sum / audio.length);
+}
