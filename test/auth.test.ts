@@ -1,0 +1,30 @@
+import { describe, expect, it } from 'vitest';
+import { sign } from '../src/auth.ts';
+
+describe('signing as Twilio does', () => {
+  it('signs a form by its address and sorted parameters', () => {
+    const form = {
+      To: '+18005551212',
+      CallSid: 'CA1234567890ABCDE',
+      Caller: '+14158675310',
+      Digits: '1234',
+      From: '+14158675310',
+    };
+    expect(sign('12345', 'https://example.com/myapp.php?foo=1&bar=2', form)).toBe(
+      'L/OH5YylLD5NRKLltdqwSvS0BnU=',
+    );
+  });
+
+  it.each([
+    ['wss://relay.example.com/media', 'MVVXQK8WMm1ywK7bu7blrI+Pdd8='],
+    ['wss://relay.example.com/media/', 'hBDkC2Ruji7JIL+5FkZfru2kze8='],
+  ])('signs the WebSocket %s by its address alone', (url, signature) => {
+    expect(sign('12345', url)).toBe(signature);
+  });
+
+  it('sorts names by their bytes and takes each value of a repeated name once, in order', () => {
+    expect(sign('t', 'https://a.b/', { b: ['2', '1', '2'], B: 'x', a: '' })).toBe(
+      sign('t', 'https://a.b/Bxab1b2'),
+    );
+  });
+});
