@@ -1,0 +1,97 @@
+/** A delta that was sent to Twilio and whose mark hasn't come back. */
+interface Chunk {
+  mark: string;
+  itemId: string;
+  /** Where in its item it starts, and how long it is, in ms. */
+  offset: number;
+  ms: number;
+  sentAt: number;
+}
+
+/** Where the caller stopped hearing an item: the arguments of `conversation.item.truncate`. */
+export interface Cut {
+  item_id: string;
+  audio_end_ms: number;
+}
+
+/** Echoes vary by the network's jitter; one that is later than that was played later. */
+const JITTER_MS = 100;
+/** A mark this long overdue is not coming. */
+const LOST_MS = 10_000;
+
+/**
+ * What the caller has heard of what was sent, by dead reckoning corrected by marks.
+ *
+ * Twilio plays in order, each chunk when it arrives or when all before it has ended. Every `clock` is in ms
+ * of the caller's stream; the network's delay cancels out, since the `clear` takes as long as the audio did.
+ */
+export class Playback {
+  #chunks: Chunk[] = [];
+  /** When the first of the chunks begins. */
+  #begins = 0;
+  #item = { id: '', ms: 0 };
+  #marks = 0;
+  /** The quickest echo so far after the end that was reckoned; unknown until there was one. */
+  #roundTrip: number | undefined;
+
+  /** Notes a delta that is sent now; answers the name of the mark that must follow it. */
+  sent(itemId: string, ms: number, clock: number): string {
+    for (
+      let head = this.#chunks[0];
+      head && this.#begins + head.ms + LOST_MS < clock;
+      head = this.#chunks[0]
+    ) {
+      this.#drop(head);
+    }
+    if (this.#chunks.length === 0) this.#begins = clock;
+    if (itemId !== this.#item.id) this.#item = { id: itemId, ms: 0 };
+    this.#marks += 1;
+    const mark = `audio-${this.#marks}`;
+    this.#chunks.push({ mark, itemId, offset: this.#item.ms, ms, sentAt: clock });
+    this.#item.ms += ms;
+    return mark;
+  }
+
+  /** Notes a mark that came back: what it follows was heard, unless a `clear` sent it back. */
+  echoed(mark: string, clock: number): void {
+    if (!this.#chunks.some((chunk) => chunk.mark === mark)) return;
+    for (let head = this.#chunks[0]; head; head = this.#chunks[0]) {
+      if (head.mark === mark) {
+        const late = clock - (this.#begins + head.ms);
+        if (late >= 0) this.#roundTrip = Math.min(late, this.#roundTrip ?? late);
+        if (this.#isOverdue(late)) this.#begins += late - (this.#roundTrip ?? 0);
+        this.#drop(head);
+        return;
+      }
+      this.#drop(head);
+    }
+  }
+
+  /** Forgets all that is unheard; answers where the caller stopped in each item of it, in order. */
+  interrupt(clock: number): Cut[] {
+    const cuts: Cut[] = [];
+    const late = clock - (this.#begins + (this.#chunks[0]?.ms ?? 0));
+    // The first mark still out is long overdue: Twilio is playing its audio, and has a ms of it left at least.
+    let begins = this.#isOverdue(late) ? this.#begins + late + 1 : this.#begins;
+    for (const { itemId, offset, ms, sentAt } of this.#chunks) {
+      begins = Math.max(begins, sentAt);
+      const unheard = clock < begins + ms;
+      if (unheard && cuts.at(-1)?.item_id !== itemId) {
+        cuts.push({ item_id: itemId, audio_end_ms: Math.floor(offset + Math.max(0, clock - begins)) });
+      }
+      begins += ms;
+    }
+    this.#chunks = [];
+    return cuts;
+  }
+
+  /** Whether a mark this late says that Twilio plays later than reckoned. */
+  #isOverdue(late: number): boolean {
+    return this.#roundTrip !== undefined && late > this.#roundTrip + JITTER_MS;
+  }
+
+  #drop(head: Chunk): void {
+    this.#chunks.shift();
+    this.#begins = Math.max(this.#begins + head.ms, this.#chunks[0]?.sentAt ?? 0);
+  }
+}
