@@ -1,0 +1,194 @@
+import { describe, expect, it } from 'vitest';
+import { Call } from '../src/call.ts';
+import {
+  audio,
+  created,
+  delta,
+  done,
+  echo,
+  expected,
+  frame,
+  STREAM,
+  speechStarted,
+  speechStopped,
+} from './support/wire.ts';
+
+const { append, clear, mark, media, truncate } = expected;
+
+function readyCall(): Call {
+  const call = new Call(STREAM, 0);
+  call.ready('');
+  return call;
+}
+
+describe('before the session is ready', () => {
+  it('keeps what the caller says, and passes it on in order after the greeting', () => {
+    const call = new Call(STREAM, 0);
+    expect(call.fromTwilio(frame(0, audio(20, 1)), 0)).toEqual([]);
+    expect(call.fromTwilio(frame(20, audio(20, 2)), 20)).toEqual([]);
+    expect(call.ready('Say hello.')).toEqual([
+      { to: 'openai', message: { type: 'response.create', response: { instructions: 'Say hello.' } } },
+      append(audio(20, 1)),
+      append(audio(20, 2)),
+    ]);
+  });
+
+  it('lets the caller speak first where there is no greeting', () => {
+    expect(new Call(STREAM, 0).ready('')).toEqual([]);
+  });
+
+  it('keeps 10 s at most, drops the oldest first and counts them', () => {
+    const call = new Call(STREAM, 0);
+    for (let n = 0; n < 503; n++) call.fromTwilio(frame(n * 20, audio(20, n % 256)), n * 20);
+    const kept = call.ready('');
+    expect(kept).toHaveLength(500);
+    expect(kept[0]).toEqual(append(audio(20, 3)));
+    expect(call.counts.earlyFramesDropped).toBe(3);
+  });
+});
+
+describe('audio', () => {
+  it('goes up as it came', () => {
+    expect(readyCall().fromTwilio(frame(0, 'AAECAw=='), 0)).toEqual([append('AAECAw==')]);
+  });
+
+  it('comes down as it came, each delta with a mark of its own', () => {
+    const call = readyCall();
+    expect(call.fromOpenAI(delta('r', 'a', 100), 0)).toEqual([media(audio(100)), mark('audio-1')]);
+    expect(call.fromOpenAI(delta('r', 'a', 150), 0)).toEqual([media(audio(150)), mark('audio-2')]);
+  });
+
+  it('is not sent where a delta is empty', () => {
+    expect(readyCall().fromOpenAI(delta('r', 'a', 0), 0)).toEqual([]);
+  });
+
+  it('that is missing is filled with silence', () => {
+    const call = readyCall();
+    call.fromTwilio(frame(0), 0);
+    expect(call.fromTwilio(frame(100), 100)).toEqual([append(audio(80, 0xff)), append(audio(20))]);
+    expect(call.counts.gapsFilled).toBe(1);
+  });
+
+  it('that is missing is filled up to 10 s', () => {
+    const call = readyCall();
+    call.fromTwilio(frame(0), 0);
+    expect(call.fromTwilio(frame(60_000), 60_000)[0]).toEqual(append(audio(10_000, 0xff)));
+  });
+});
+
+describe('a caller who is muted in mid-sentence', () => {
+  function speakingUntil(ms: number): Call {
+    const call = readyCall();
+    call.fromOpenAI(speechStarted, 0);
+    call.fromTwilio(frame(ms), ms);
+    return call;
+  }
+
+  it('is given a second of silence, once, so that the turn ends', () => {
+    const call = speakingUntil(1000);
+    expect(call.muted(1749)).toEqual([]);
+    expect(call.muted(1750)).toEqual([append(audio(1000, 0xff))]);
+    expect(call.muted(2000)).toEqual([]);
+  });
+
+  it('is not given that silence again on return', () => {
+    const call = speakingUntil(1000);
+    call.muted(1750);
+    expect(call.fromTwilio(frame(5000), 5000)[0]).toEqual(append(audio(2980, 0xff)));
+  });
+
+  it('is left alone where the sentence had ended', () => {
+    const call = speakingUntil(1000);
+    call.fromOpenAI(speechStopped, 1000);
+    expect(call.muted(9000)).toEqual([]);
+  });
+});
+
+describe('when the caller speaks over the assistant', () => {
+  it('clears what Twilio has, and truncates the item where the caller stopped hearing it', () => {
+    const call = readyCall();
+    call.fromTwilio(frame(1000), 1000);
+    call.fromOpenAI(created('r'), 1000);
+    call.fromOpenAI(delta('r', 'a', 4000), 1000);
+    call.fromTwilio(frame(1740), 1740);
+    expect(call.fromOpenAI(speechStarted, 1750)).toEqual([clear, truncate('a', 750)]);
+    expect(call.counts.bargeIns).toBe(1);
+  });
+
+  it('goes by the time that passes while no frames come', () => {
+    const call = readyCall();
+    call.fromTwilio(frame(1000), 7000);
+    call.fromOpenAI(delta('r', 'a', 4000), 8000);
+    expect(call.fromOpenAI(speechStarted, 8600)).toEqual([clear, truncate('a', 600)]);
+  });
+
+  it('goes by timestamps rather than by the time at which frames happen to come', () => {
+    const call = readyCall();
+    call.fromTwilio(frame(1000), 0);
+    call.fromOpenAI(delta('r', 'a', 4000), 0);
+    call.fromTwilio(frame(1500), 0);
+    expect(call.fromOpenAI(speechStarted, 0)).toEqual([clear, truncate('a', 500)]);
+  });
+
+  it('does the same when the response had long been generated', () => {
+    const call = readyCall();
+    call.fromOpenAI(created('r'), 0);
+    call.fromOpenAI(delta('r', 'a', 4000), 0);
+    call.fromOpenAI(done('r'), 10);
+    expect(call.fromOpenAI(speechStarted, 300)).toEqual([clear, truncate('a', 300)]);
+  });
+
+  it('truncates the items queued behind the one being heard at 0', () => {
+    const call = readyCall();
+    call.fromOpenAI(delta('r', 'a', 400), 0);
+    call.fromOpenAI(delta('r', 'b', 400), 0);
+    expect(call.fromOpenAI(speechStarted, 100)).toEqual([clear, truncate('a', 100), truncate('b', 0)]);
+  });
+
+  it('drops what still arrives for that response, and plays the next', () => {
+    const call = readyCall();
+    call.fromOpenAI(created('r1'), 0);
+    call.fromOpenAI(delta('r1', 'a', 400), 0);
+    call.fromOpenAI(speechStarted, 100);
+    expect(call.fromOpenAI(delta('r1', 'a', 400), 110)).toEqual([]);
+    call.fromOpenAI(done('r1'), 120);
+    expect(call.fromOpenAI(delta('r1', 'a', 400), 130)).toEqual([]);
+    call.fromOpenAI(created('r2'), 900);
+    expect(call.fromOpenAI(delta('r2', 'b', 400), 900)).toEqual([media(audio(400)), mark('audio-2')]);
+    expect(call.fromOpenAI(speechStarted, 1000)).toEqual([clear, truncate('b', 100)]);
+  });
+
+  it('drops a response that is interrupted before its first sound', () => {
+    const call = readyCall();
+    call.fromOpenAI(created('r'), 0);
+    expect(call.fromOpenAI(speechStarted, 100)).toEqual([]);
+    expect(call.fromOpenAI(delta('r', 'a', 400), 110)).toEqual([]);
+  });
+
+  it('is no barge-in over silence', () => {
+    const call = readyCall();
+    expect(call.fromOpenAI(speechStarted, 100)).toEqual([]);
+    call.fromOpenAI(delta('r', 'a', 400), 1000);
+    call.fromTwilio(echo('audio-1'), 1460);
+    expect(call.fromOpenAI(speechStarted, 1500)).toEqual([]);
+    expect(call.counts.bargeIns).toBe(0);
+  });
+
+  it('is no barge-in twice over the same audio', () => {
+    const call = readyCall();
+    call.fromOpenAI(delta('r', 'a', 4000), 0);
+    call.fromOpenAI(speechStarted, 100);
+    expect(call.fromOpenAI(speechStarted, 200)).toEqual([]);
+  });
+
+  it('forgets the marks that Twilio sends back at once', () => {
+    const call = readyCall();
+    call.fromOpenAI(created('r1'), 0);
+    call.fromOpenAI(delta('r1', 'a', 4000), 0);
+    call.fromOpenAI(speechStarted, 100);
+    call.fromOpenAI(created('r2'), 1000);
+    call.fromOpenAI(delta('r2', 'b', 4000), 1000);
+    call.fromTwilio(echo('audio-1'), 1010);
+    expect(call.fromOpenAI(speechStarted, 1200)).toEqual([clear, truncate('b', 200)]);
+  });
+});

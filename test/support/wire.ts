@@ -1,0 +1,50 @@
+import type { ServerEvent } from '../../src/openai.ts';
+import type { TwilioMessage } from '../../src/twilio.ts';
+
+export const STREAM = 'MZ0123456789abcdef0123456789abcdef';
+
+/** `ms` of mu-law audio in base64. */
+export function audio(ms: number, byte = 0x55): string {
+  return Buffer.alloc(ms * 8, byte).toString('base64');
+}
+
+export function frame(timestamp: number, payload = audio(20)): TwilioMessage {
+  return { event: 'media', streamSid: STREAM, media: { timestamp, payload } };
+}
+
+export function echo(name: string): TwilioMessage {
+  return { event: 'mark', streamSid: STREAM, mark: { name } };
+}
+
+export function created(id: string): ServerEvent {
+  return { type: 'response.created', response: { id } };
+}
+
+export function delta(response_id: string, item_id: string, ms: number): ServerEvent {
+  return { type: 'response.output_audio.delta', response_id, item_id, delta: audio(ms) };
+}
+
+export function done(id: string): ServerEvent {
+  return { type: 'response.done', response: { id, status: 'completed', error: undefined } };
+}
+
+export const speechStarted: ServerEvent = { type: 'input_audio_buffer.speech_started' };
+export const speechStopped: ServerEvent = { type: 'input_audio_buffer.speech_stopped' };
+
+/** The messages that Twilio and OpenAI are expected to get, as `Call` answers them. */
+export const expected = {
+  media: (payload: string) => ({
+    to: 'twilio',
+    message: { event: 'media', streamSid: STREAM, media: { payload } },
+  }),
+  mark: (name: string) => ({ to: 'twilio', message: { event: 'mark', streamSid: STREAM, mark: { name } } }),
+  clear: { to: 'twilio', message: { event: 'clear', streamSid: STREAM } },
+  append: (payload: string) => ({
+    to: 'openai',
+    message: { type: 'input_audio_buffer.append', audio: payload },
+  }),
+  truncate: (item_id: string, audio_end_ms: number) => ({
+    to: 'openai',
+    message: { type: 'conversation.item.truncate', item_id, content_index: 0, audio_end_ms },
+  }),
+};
