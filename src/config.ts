@@ -1,0 +1,89 @@
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
+
+/** Everything that the environment decides. */
+export interface Config {
+  openaiApiKey: string;
+  model: string;
+  realtimeUrl: string;
+  /** The origin that Twilio reaches this server at; undefined to go by each request's own headers. */
+  publicUrl: URL | undefined;
+  port: number;
+  host: string;
+  logLevel: string;
+}
+
+/** What is wrong with the environment: one line for each mistake, naming the variable and how to mend it. */
+export class ConfigError extends Error {
+  override name = 'ConfigError';
+}
+
+/** Reads the configuration from environment variables, empty ones counting as missing; throws a ConfigError. */
+export function readConfig(env: Record<string, string | undefined>): Config {
+  const mistakes: string[] = [];
+
+  function text(name: string, fallback?: string): string {
+    const value = env[name]?.trim() || fallback;
+    if (value === undefined) mistakes.push(`${name} is missing: set it in .env (see .env.example).`);
+    return value ?? '';
+  }
+
+  function integer(name: string, fallback: number, least: number, most: number): number {
+    const value = text(name, String(fallback));
+    if (/^\d+$/.test(value) && Number(value) >= least && Number(value) <= most) return Number(value);
+    mistakes.push(`${name} is '${value}': set it to a whole number from ${least} to ${most}.`);
+    return fallback;
+  }
+
+  function url(name: string, value: string, ...protocols: string[]): URL | undefined {
+    const parsed = URL.canParse(value) ? new URL(value) : undefined;
+    if (parsed && protocols.includes(parsed.protocol) && parsed.hash === '') return parsed;
+    mistakes.push(
+      `${name} is '${value}': set it to an address that begins with ${protocols.join('// or ')}// and has no #.`,
+    );
+    return undefined;
+  }
+
+  function openaiApiKey(): string {
+    const value = text('OPENAI_API_KEY');
+    // The value itself stays out of the message: it is a secret, or close to one.
+    if (/[^\x21-\x7e]/.test(value)) {
+      mistakes.push('OPENAI_API_KEY has a space or a character that no key has: copy it again.');
+    }
+    return value;
+  }
+
+  function publicUrl(): URL | undefined {
+    const value = text('PUBLIC_URL', '');
+    if (value === '') return undefined;
+    const parsed = url('PUBLIC_URL', value, 'https:', 'http:');
+    if (parsed && (parsed.pathname !== '/' || parsed.search || parsed.username)) {
+      mistakes.push(
+        `PUBLIC_URL is '${value}': set it to the address alone, such as ${parsed.protocol}//${parsed.host}.`,
+      );
+    }
+    return parsed;
+  }
+
+  function logLevel(): string {
+    const value = text('LOG_LEVEL', 'info');
+    if (!LOG_LEVELS.includes(value)) {
+      mistakes.push(`LOG_LEVEL is '${value}': set it to one of ${LOG_LEVELS.join(', ')}.`);
+    }
+    return value;
+  }
+
+  const realtimeUrl = text('OPENAI_REALTIME_URL', 'wss://api.openai.com/v1/realtime');
+  url('OPENAI_REALTIME_URL', realtimeUrl, 'wss:', 'ws:');
+
+  const config: Config = {
+    openaiApiKey: openaiApiKey(),
+    model: text('OPENAI_REALTIME_MODEL', 'gpt-realtime-2.1'),
+    realtimeUrl,
+    publicUrl: publicUrl(),
+    port: integer('PORT', 3000, 0, 65_535),
+    host: text('HOST', '0.0.0.0'),
+    logLevel: logLevel(),
+  };
+  if (mistakes.length > 0) throw new ConfigError(mistakes.join('\n'));
+  return config;
+}

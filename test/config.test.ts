@@ -1,0 +1,60 @@
+import { describe, expect, it } from 'vitest';
+import { ConfigError, readConfig } from '../src/config.ts';
+
+const KEY = { OPENAI_API_KEY: 'sk-test' };
+
+function mistakes(env: Record<string, string>): string[] {
+  try {
+    readConfig(env);
+    return [];
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return error.message.split('\n');
+  }
+}
+
+describe('the configuration', () => {
+  it('needs a key alone', () => {
+    expect(readConfig(KEY)).toMatchObject({
+      openaiApiKey: 'sk-test',
+      model: 'gpt-realtime-2.1',
+      realtimeUrl: 'wss://api.openai.com/v1/realtime',
+      publicUrl: undefined,
+      port: 3000,
+      host: '0.0.0.0',
+      logLevel: 'info',
+    });
+  });
+
+  it('takes an empty value for a missing one', () => {
+    expect(readConfig({ ...KEY, PORT: '', PUBLIC_URL: ' ' })).toMatchObject({
+      port: 3000,
+      publicUrl: undefined,
+    });
+  });
+
+  it.each([
+    ['OPENAI_API_KEY', ''],
+    ['OPENAI_API_KEY', 'sk-te st'],
+    ['OPENAI_REALTIME_URL', 'https://api.openai.com/v1/realtime'],
+    ['OPENAI_REALTIME_URL', 'wss://api.openai.com/v1/realtime#part'],
+    ['OPENAI_REALTIME_URL', 'nonsense'],
+    ['PUBLIC_URL', 'relay.example.com'],
+    ['PUBLIC_URL', 'wss://relay.example.com'],
+    ['PUBLIC_URL', 'https://relay.example.com/incoming-call'],
+    ['PORT', '80a'],
+    ['PORT', '65536'],
+    ['PORT', '-1'],
+    ['LOG_LEVEL', 'loud'],
+  ])('does not take %s=%s, and says so in a line', (name, value) => {
+    expect(mistakes({ ...KEY, [name]: value })).toEqual([expect.stringMatching(`^${name} .*: .+\\.`)]);
+  });
+
+  it('names all mistakes at once', () => {
+    expect(mistakes({ PORT: 'x', LOG_LEVEL: 'loud' })).toHaveLength(3);
+  });
+
+  it('never repeats the key', () => {
+    expect(mistakes({ OPENAI_API_KEY: 'sk-te st' }).join()).not.toContain('sk-te');
+  });
+});

@@ -1,0 +1,6 @@
+import { type Config, readConfig } from '../../src/config.ts';
+
+/** A configuration that a server can start with, quiet, with `env` on top. */
+export function testConfig(env: Record<string, string> = {}): Config {
+  return readConfig({ OPENAI_API_KEY: 'sk-test', LOG_LEVEL: 'silent', ...env });
+}
