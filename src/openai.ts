@@ -1,5 +1,8 @@
+import { WebSocket } from 'ws';
 import type { Assistant } from './assistant.ts';
+import type { Config } from './config.ts';
 import { isBase64, isObject, type JsonObject, parseObject } from './json.ts';
+import { socketOptions } from './socket.ts';
 
 // The Realtime API (GA) on the wire: https://platform.openai.com/docs/api-reference/realtime
 
@@ -7,6 +10,12 @@ import { isBase64, isObject, type JsonObject, parseObject } from './json.ts';
 export interface OpenAIError {
   code: string | undefined;
   message: string | undefined;
+}
+
+/** The audio formats that a session says it has, both ways. */
+export interface SessionFormats {
+  inputFormat: string | undefined;
+  outputFormat: string | undefined;
 }
 
 /** What OpenAI sends, reduced to the events and fields that are read. */
@@ -99,9 +108,19 @@ export function encodeClientEvent(event: ClientEvent): string {
   return JSON.stringify(event);
 }
 
-/** Configures a session for a telephone: mu-law both ways (which takes no rate), and everything that varies by model. */
+/** Dials the Realtime API; that the key and the model are good is only known when `session.created` comes. */
+export function dial({ realtimeUrl, model, openaiApiKey }: Config): WebSocket {
+  const url = new URL(realtimeUrl);
+  url.searchParams.set('model', model);
+  return new WebSocket(url, { ...socketOptions, headers: { Authorization: `Bearer ${openaiApiKey}` } });
+}
+
+/** mu-law at 8 kHz, as Twilio has it; it takes no `rate`. */
+const PHONE_AUDIO = 'audio/pcmu';
+
+/** Configures a session for a telephone, with everything that would else vary by model. */
 export function sessionUpdate({ instructions, voice, turnDetection }: Assistant): ClientEvent {
-  const format = { type: 'audio/pcmu' };
+  const format = { type: PHONE_AUDIO };
   return {
     type: 'session.update',
     session: {
@@ -117,4 +136,9 @@ export function sessionUpdate({ instructions, voice, turnDetection }: Assistant)
       },
     },
   };
+}
+
+/** Whether a session, as it now is, hears and speaks a telephone's audio. */
+export function isForPhone({ inputFormat, outputFormat }: SessionFormats): boolean {
+  return inputFormat === PHONE_AUDIO && outputFormat === PHONE_AUDIO;
 }

@@ -1,0 +1,173 @@
+import { EventEmitter, once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { WebSocket, WebSocketServer } from 'ws';
+import { audio, STREAM } from './wire.ts';
+
+export const CALL = 'CA0123456789abcdef0123456789abcdef';
+
+type Message = Record<string, unknown>;
+
+/** The far end of one of the relay's WebSockets: what it was sent, in order, and how it closed. */
+export class Peer {
+  readonly socket: WebSocket;
+  readonly received: Message[] = [];
+  readonly closed: Promise<{ code: number; reason: string }>;
+  readonly #news = new EventEmitter();
+  #read = 0;
+  #isClosed = false;
+
+  constructor(socket: WebSocket) {
+    this.socket = socket;
+    socket.on('error', () => {});
+    socket.on('message', (data) => {
+      this.received.push(JSON.parse(data.toString()));
+      this.#news.emit('news');
+    });
+    this.closed = new Promise((resolve) => {
+      socket.on('close', (code, reason) => {
+        this.#isClosed = true;
+        this.#news.emit('news');
+        resolve({ code, reason: reason.toString() });
+      });
+    });
+  }
+
+  send(...messages: Message[]): void {
+    for (const message of messages) this.socket.send(JSON.stringify(message));
+  }
+
+  /** The next message that no test has asked for yet, of a `type` or `event` if given. */
+  async next(kind?: string): Promise<Message> {
+    for (;;) {
+      const message = this.received[this.#read];
+      if (message !== undefined) {
+        this.#read += 1;
+        if (kind === undefined || message.type === kind || message.event === kind) return message;
+      } else if (this.#isClosed) {
+        throw new Error(`closed before ${kind ?? 'a message'} came`);
+      } else {
+        await once(this.#news, 'news');
+      }
+    }
+  }
+}
+
+/** Twilio's end of a stream: connected, and no more. */
+export async function dialStream(origin: string, headers: Record<string, string> = {}): Promise<TwilioPeer> {
+  const socket = new WebSocket(`${origin.replace('http', 'ws')}/media-stream`, {
+    perMessageDeflate: false,
+    headers,
+  });
+  const peer = new TwilioPeer(socket);
+  await once(socket, 'open');
+  return peer;
+}
+
+export class TwilioPeer extends Peer {
+  start(callSid = CALL, token?: string): void {
+    this.send(
+      { event: 'connected', protocol: 'Call', version: '1.0.0' },
+      {
+        event: 'start',
+        sequenceNumber: '1',
+        streamSid: STREAM,
+        start: {
+          accountSid: 'AC0123456789abcdef0123456789abcdef',
+          streamSid: STREAM,
+          callSid,
+          tracks: ['inbound'],
+          mediaFormat: { encoding: 'audio/x-mulaw', sampleRate: 8000, channels: 1 },
+          customParameters: token === undefined ? {} : { token },
+        },
+      },
+    );
+  }
+
+  media(timestamp: number, payload = audio(20)): void {
+    this.send({
+      event: 'media',
+      sequenceNumber: '2',
+      media: { track: 'inbound', chunk: '1', timestamp: String(timestamp), payload },
+      streamSid: STREAM,
+    });
+  }
+
+  stop(): void {
+    this.send({
+      event: 'stop',
+      sequenceNumber: '9',
+      stop: { accountSid: 'AC0', callSid: CALL },
+      streamSid: STREAM,
+    });
+  }
+}
+
+/** OpenAI's end of a session. */
+export class OpenAIPeer extends Peer {
+  readonly request: IncomingMessage;
+
+  constructor(socket: WebSocket, request: IncomingMessage) {
+    super(socket);
+    this.request = request;
+  }
+
+  /** Says that the session is there, and takes the update that follows. */
+  async configure(): Promise<Message> {
+    this.send({ type: 'session.created', session: { id: 'sess_1', type: 'realtime' } });
+    const update = await this.next('session.update');
+    const format = { type: 'audio/pcmu' };
+    this.send({ type: 'session.updated', session: { audio: { input: { format }, output: { format } } } });
+    return update;
+  }
+
+  /** A delta of `ms` of audio in response `r` and item `a`. */
+  say(ms: number, response_id = 'r', item_id = 'a'): void {
+    this.send({ type: 'response.output_audio.delta', response_id, item_id, delta: audio(ms) });
+  }
+}
+
+/** OpenAI's server, which leaves it to the test to answer. */
+export class FakeOpenAI {
+  readonly server: WebSocketServer;
+  readonly peers: OpenAIPeer[] = [];
+  readonly #news = new EventEmitter();
+  #taken = 0;
+
+  constructor(server: WebSocketServer) {
+    this.server = server;
+    server.on('connection', (socket, request) => {
+      this.peers.push(new OpenAIPeer(socket, request));
+      this.#news.emit('news');
+    });
+  }
+
+  static async listen(): Promise<FakeOpenAI> {
+    const server = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate: false });
+    await once(server, 'listening');
+    return new FakeOpenAI(server);
+  }
+
+  get url(): string {
+    const { port } = this.server.address() as AddressInfo;
+    return `ws://127.0.0.1:${port}/v1/realtime`;
+  }
+
+  /** The next session that was dialled. */
+  async dialled(): Promise<OpenAIPeer> {
+    for (;;) {
+      const peer = this.peers[this.#taken];
+      if (peer !== undefined) {
+        this.#taken += 1;
+        return peer;
+      }
+      await once(this.#news, 'news');
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const client of this.server.clients) client.terminate();
+    this.server.close();
+    await once(this.server, 'close');
+  }
+}
