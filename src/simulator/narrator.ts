@@ -1,0 +1,51 @@
+import type { CallerEvent } from './caller.ts';
+
+/** Tells a call as it happens, one line an event, with the time since it began. */
+export class Narrator {
+  readonly #began = performance.now();
+
+  tell(text: string): void {
+    console.log(`${seconds(performance.now() - this.#began).padStart(8)}  ${text}`);
+  }
+}
+
+/** What an event at Twilio's end means to the caller. */
+export function callerLine(event: CallerEvent): string {
+  switch (event.type) {
+    case 'answered':
+      return 'is answered';
+    case 'stream-started':
+      return 'is connected';
+    case 'first-sound':
+      return 'hears the assistant';
+    case 'silence':
+      return 'hears silence';
+    case 'cleared':
+      return `hears the assistant stop, with ${seconds(event.unheardMs)} unheard`;
+    case 'warning':
+      return `gets a warning from Twilio: ${event.code} ${event.detail}`;
+    case 'closed':
+      return event.by === 'caller' ? 'hangs up' : `loses the stream: ${event.code} ${event.reason}`;
+    case 'twiml':
+      return `is put through to ${event.twiml.replace(/\s+/g, ' ')}`;
+  }
+}
+
+/** From the stream's start until the caller hears something, in ms; NaN if that never was. */
+export function timeToFirstSound(events: CallerEvent[]): number {
+  const at = (type: CallerEvent['type']) => events.find((event) => event.type === type)?.at ?? Number.NaN;
+  return at('first-sound') - at('stream-started');
+}
+
+/** `1234` as `1.23 s`. */
+export function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(2)} s`;
+}
+
+/** The lines of a table, one pair a line. */
+export function table(rows: Record<string, string>): string {
+  const width = Math.max(...Object.keys(rows).map((name) => name.length));
+  return Object.entries(rows)
+    .map(([name, value]) => `  ${name.padEnd(width)}  ${value}`)
+    .join('\n');
+}
