@@ -2,66 +2,142 @@ import formbody from '@fastify/formbody';
 import websocket from '@fastify/websocket';
 import Fastify, {
   type FastifyInstance,
+  type FastifyReply,
   type FastifyRequest,
   type FastifyServerOptions,
   LogController,
 } from 'fastify';
 import { type Assistant, assistant as defaultAssistant } from './assistant.ts';
+import { isSigned, isStreamSigned, issueToken, type Parameters } from './auth.ts';
+import { Calls } from './calls.ts';
 import type { Config } from './config.ts';
 import { relay } from './relay.ts';
 import { socketOptions } from './socket.ts';
-import { connectStream, hangUp } from './twiml.ts';
+import { connectStream, hangUp, rejectAsBusy } from './twiml.ts';
+
+/** The most that Twilio may send at once, in bytes: a form, or a message on a stream. */
+const MAX_BYTES = 65_536;
 
 export interface AppOptions {
   assistant?: Assistant;
+  calls?: Calls;
   logger?: FastifyServerOptions['logger'];
 }
 
 /** The server, ready to listen: Twilio's webhooks and its stream. */
 export async function buildApp(config: Config, options: AppOptions = {}): Promise<FastifyInstance> {
-  const { assistant = defaultAssistant, logger = { level: config.logLevel } } = options;
-  // Fastify's own request lines would have callers' numbers in them.
-  const logController = new LogController({ disableRequestLogging: true });
-  const app = Fastify({ logger, logController });
+  const { assistant = defaultAssistant, calls = new Calls(config.maxConcurrentCalls) } = options;
+  const { logger = { level: config.logLevel } } = options;
+  const { twilioAuthToken } = config;
+  const app = Fastify({
+    logger,
+    // Fastify's own request lines would have callers' numbers in them.
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: MAX_BYTES,
+    routerOptions: { ignoreTrailingSlash: true },
+  });
+  // Twilio posts forms: anything else is answered with 415.
+  app.removeAllContentTypeParsers();
   await app.register(formbody);
   await app.register(websocket, {
-    options: socketOptions,
+    options: { ...socketOptions, maxPayload: MAX_BYTES },
     errorHandler(error, socket, request) {
       request.log.warn({ err: error }, 'media stream error');
       socket.close(1011);
     },
   });
-  const live = new Set<string>();
 
-  app.get('/', () => ({ message: 'Twilio Media Stream Server is running!', calls: live.size }));
-
-  app.all('/incoming-call', (request, reply) => {
-    const origin = requestedOrigin(request);
-    return reply
-      .type('text/xml')
-      .send(
-        connectStream(`wss://${origin.host}/media-stream`, `${origin.protocol}//${origin.host}/call-ended`),
-      );
-  });
-
-  app.all('/call-ended', (_request, reply) => reply.type('text/xml').send(hangUp()));
-
-  app.get('/media-stream', { websocket: true }, (socket, request) =>
-    relay(socket, { config, assistant, live, log: request.log }),
+  app.get('/', (_request, reply) =>
+    reply
+      .code(calls.isClosing ? 503 : 200)
+      .send({ message: 'Twilio Media Stream Server is running!', calls: calls.live }),
   );
 
-  /** Where Twilio reached this server: PUBLIC_URL, else what the proxy in front was asked for, else the Host. */
-  function requestedOrigin(request: FastifyRequest): { protocol: string; host: string } {
+  app.all('/incoming-call', { preHandler: requireSignedForm }, (request, reply) => {
+    const { CallSid, From } = fields(request);
+    request.log.info(
+      { callSid: CallSid, from: masked(From) },
+      calls.isBusy ? 'call rejected' : 'call answered',
+    );
+    reply.type('text/xml');
+    if (calls.isBusy) return reply.send(rejectAsBusy());
+    const { protocol, host } = origin(request);
+    const token = twilioAuthToken && issueToken(twilioAuthToken, CallSid ?? '', Date.now());
+    return reply.send(connectStream(streamUrl(host), `${protocol}//${host}/call-ended`, token));
+  });
+
+  app.all('/call-ended', { preHandler: requireSignedForm }, (request, reply) => {
+    const sentences = { completed: undefined, failed: assistant.apology, 'time limit': assistant.timeIsUp };
+    const outcome = calls.outcome(fields(request).CallSid);
+    return reply.type('text/xml').send(hangUp(sentences[outcome]));
+  });
+
+  app.get('/media-stream', { websocket: true, preValidation: requireSignedUpgrade }, (socket, request) =>
+    relay(socket, request.raw.socket, { config, assistant, calls }, request.log),
+  );
+
+  async function requireSignedForm(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const { protocol, host } = origin(request);
+    const url = `${protocol}//${host}${request.originalUrl}`;
+    if (twilioAuthToken && !isSigned(twilioAuthToken, signature(request), url, form(request))) {
+      return refuse(request, reply, `${protocol}//${host}`);
+    }
+  }
+
+  async function requireSignedUpgrade(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const url = streamUrl(origin(request).host);
+    if (twilioAuthToken && !isStreamSigned(twilioAuthToken, signature(request), url)) {
+      return refuse(request, reply, url);
+    }
+  }
+
+  /**
+   * Where Twilio reached this server: PUBLIC_URL, else what the proxy in front was asked for, else the Host.
+   *
+   * Whoever sends the headers chooses the address, but can't sign it: with a wrong one, no signature is valid.
+   */
+  function origin({ headers, protocol }: FastifyRequest): { protocol: string; host: string } {
     if (config.publicUrl) return config.publicUrl;
-    const protocol = firstValue(request.headers['x-forwarded-proto']) ?? request.protocol;
-    const host = firstValue(request.headers['x-forwarded-host']) ?? request.headers.host ?? '';
-    return { protocol: protocol === 'https' ? 'https:' : 'http:', host };
+    const scheme = firstValue(headers['x-forwarded-proto']) ?? protocol;
+    const host = firstValue(headers['x-forwarded-host']) ?? headers.host ?? '';
+    return { protocol: scheme === 'https' ? 'https:' : 'http:', host };
   }
 
   return app;
 }
 
+function streamUrl(host: string): string {
+  return `wss://${host}/media-stream`;
+}
+
+function signature(request: FastifyRequest): unknown {
+  return request.headers['x-twilio-signature'];
+}
+
+/** The address goes into the log, as a wrong PUBLIC_URL is the likeliest cause; who asked gets no hint. */
+function refuse(request: FastifyRequest, reply: FastifyReply, address: string): FastifyReply {
+  const isSigned = signature(request) !== undefined;
+  request.log.warn({ isSigned, address }, 'refused: not signed by Twilio for this address');
+  return reply.code(403).send();
+}
+
 /** Each proxy appends its own value to the header: the first is the client's. */
 function firstValue(header: string | string[] | undefined): string | undefined {
   return header?.toString().split(',')[0]?.trim() || undefined;
+}
+
+/** What was posted, which Twilio signs along with the address. */
+function form(request: FastifyRequest): Parameters {
+  return Object.fromEntries(Object.entries(request.body ?? {}));
+}
+
+/** What Twilio says about the call, posted or in the query. */
+function fields(request: FastifyRequest): Record<string, string | undefined> {
+  const all = { ...(request.query ?? {}), ...form(request) };
+  return Object.fromEntries(Object.entries(all).map(([name, value]) => [name, String(value)]));
+}
+
+/** A phone number as it may be logged: its last four digits. */
+function masked(number: string | undefined): string {
+  return `…${(number ?? '').replace(/\D/g, '').slice(-4)}`;
 }

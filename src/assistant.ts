@@ -7,6 +7,10 @@ export interface Assistant {
   voice: 'alloy' | 'ash' | 'ballad' | 'cedar' | 'coral' | 'echo' | 'marin' | 'sage' | 'shimmer' | 'verse';
   /** How to open the call, as an instruction to the model; empty if the caller should speak first. */
   greeting: string;
+  /** What Twilio says to the caller before it hangs up, where something failed. */
+  apology: string;
+  /** What Twilio says to the caller before it hangs up, where the call has lasted MAX_CALL_SECONDS. */
+  timeIsUp: string;
   /** When OpenAI takes it that the caller has begun and finished speaking. */
   turnDetection: ServerVad | SemanticVad;
 }
@@ -36,6 +40,8 @@ export const assistant: Assistant = {
     'Keep your answers to a sentence or two, as people do on the phone, and always stay positive.',
   voice: 'marin',
   greeting: 'Greet the caller in one short, warm sentence, and ask how you can help.',
+  apology: 'I am sorry, something has gone wrong at our end. Please call again in a little while. Goodbye.',
+  timeIsUp: 'I am sorry, this call has reached its time limit. Please call again to go on. Goodbye.',
   turnDetection: {
     type: 'server_vad',
     threshold: 0.5,

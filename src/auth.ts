@@ -1,7 +1,10 @@
-import { createHmac } from 'node:crypto';
+import { createHmac, timingSafeEqual } from 'node:crypto';
 
-/** Form or query parameters as Fastify parses them: a repeated name has several values. */
+/** Form parameters as Fastify parses them: a repeated name has several values. */
 export type Parameters = Record<string, string | string[]>;
+
+/** For how long a stream's token is good, in ms: Twilio connects as soon as it has the TwiML. */
+const TOKEN_MS = 60_000;
 
 /**
  * What Twilio puts in `X-Twilio-Signature`: https://www.twilio.com/docs/usage/security#validating-requests
@@ -17,4 +20,58 @@ export function sign(authToken: string, url: string, parameters: Parameters = {}
   return createHmac('sha1', authToken)
     .update(url + pairs.join(''), 'utf8')
     .digest('base64');
+}
+
+/** Whether Twilio signed this request, with or without the port in its address, which Twilio may leave out. */
+export function isSigned(
+  authToken: string,
+  signature: unknown,
+  url: string,
+  parameters?: Parameters,
+): boolean {
+  return portVariants(url).some((variant) => isSame(sign(authToken, variant, parameters), signature));
+}
+
+/** The same for a WebSocket, whose address Twilio may sign with a slash at its end. */
+export function isStreamSigned(authToken: string, signature: unknown, url: string): boolean {
+  return isSigned(authToken, signature, url) || isSigned(authToken, signature, `${url}/`);
+}
+
+/** A token that admits the stream of `callSid` for a minute after `now`, a time in ms since 1970. */
+export function issueToken(authToken: string, callSid: string, now: number): string {
+  const expires = now + TOKEN_MS;
+  return `${expires}.${tokenMac(authToken, callSid, expires)}`;
+}
+
+/** Whether `token` was issued for `callSid`, by any process with this auth token, and hasn't expired. */
+export function isTokenGood(
+  authToken: string,
+  callSid: string,
+  token: string | undefined,
+  now: number,
+): boolean {
+  const [, expires, mac] = token?.match(/^(\d{1,15})\.(.+)$/) ?? [];
+  const isMac = isSame(tokenMac(authToken, callSid, Number(expires)), mac);
+  return isMac && now < Number(expires);
+}
+
+function tokenMac(authToken: string, callSid: string, expires: number): string {
+  return createHmac('sha256', authToken).update(`media-stream ${callSid} ${expires}`).digest('base64url');
+}
+
+/** Compares in a time that tells nothing about where the two differ. */
+function isSame(expected: string, given: unknown): boolean {
+  if (typeof given !== 'string') return false;
+  const [a, b] = [Buffer.from(expected), Buffer.from(given)];
+  return a.length === b.length && timingSafeEqual(a, b);
+}
+
+const DEFAULT_PORTS: Record<string, string> = { http: '80', https: '443', ws: '80', wss: '443' };
+
+function portVariants(url: string): string[] {
+  const [, scheme = '', host = '', port, rest = ''] =
+    url.match(/^(\w+):\/\/([^/:?]*)(?::(\d+))?(.*)$/s) ?? [];
+  const withoutPort = `${scheme}://${host}${rest}`;
+  const withPort = `${scheme}://${host}:${port ?? DEFAULT_PORTS[scheme]}${rest}`;
+  return [...new Set([url, withoutPort, withPort])];
 }

@@ -1,60 +1,75 @@
-import type { ClientEvent, ServerEvent } from './openai.ts';
+import type { ClientEvent, ResponseDone, ServerEvent } from './openai.ts';
+import { isFatal, type OpenAIError } from './openai-error.ts';
 import { Playback } from './playback.ts';
+import { Tally } from './tally.ts';
 import { Timeline } from './timeline.ts';
 import { audioMs, BYTES_PER_MS, type TwilioCommand, type TwilioMessage } from './twilio.ts';
 
-/** A message to send, and the socket that it belongs on. */
-export type Outgoing = { to: 'twilio'; message: TwilioCommand } | { to: 'openai'; message: ClientEvent };
+/** Why the conversation can't go on, and OpenAI's error if there was one. */
+export interface CallFailure {
+  reason: string;
+  error: OpenAIError | undefined;
+}
+
+/** A message to send, and the socket that it belongs on; or, to the relay itself, why the call must end. */
+export type Outgoing =
+  | { to: 'twilio'; message: TwilioCommand }
+  | { to: 'openai'; message: ClientEvent }
+  | { to: 'relay'; message: CallFailure };
 
 /** How much of what the caller says before the session is ready is kept, in ms. */
 const EARLY_MS = 10_000;
 /** How much of a gap in the caller's audio is filled, in ms. */
 const GAP_MS = 10_000;
-/** A caller who falls silent in mid-sentence is muted after this long, in ms... */
+/** A caller from whom nothing comes in mid-sentence is muted after this long, in ms... */
 const MUTED_AFTER_MS = 750;
 /** ...and this much silence ends the turn. */
 const MUTED_FILL_MS = 1_000;
-
-/** Late audio can only come for the last few responses that were interrupted. */
+/** How long the caller may wait to hear something, in ms. */
+const REPLY_MS = 15_000;
+/** How many interrupted responses are remembered: late audio can only come for the last few. */
 const INTERRUPTED_KEPT = 100;
 
 /**
  * One conversation: messages in, messages out, in the order in which they must be sent.
  *
- * It does no I/O; `now` is the process's monotonic clock in ms.
+ * It does no I/O; `now` is the process's monotonic clock in ms, and the call begins when this is made.
  */
 export class Call {
+  readonly tally = new Tally();
   readonly #streamSid: string;
+  readonly #greeting: string;
+  readonly #began: number;
   readonly #timeline: Timeline;
   readonly #playback = new Playback();
+  readonly #interrupted = new Set<string>();
   /** What the caller said before the session was ready; undefined from then on. */
   #early: { audio: string; ms: number }[] | undefined = [];
   #earlyMs = 0;
+  #readyAt = 0;
   #callerSpeaks = false;
-  #lastFrameAt: number;
+  /** Since when the caller has been waiting to hear something: a reply, or the greeting. */
+  #waiting: { since: number; forReply: boolean } | undefined;
   /** The response that is being generated. */
   #response: string | undefined;
-  readonly #interrupted = new Set<string>();
+  #lastFailed = false;
 
-  /** Frames of audio each way, what was lost and made up, and how often the caller cut in. */
-  readonly counts = { framesUp: 0, framesDown: 0, earlyFramesDropped: 0, gapsFilled: 0, bargeIns: 0 };
-
-  constructor(streamSid: string, now: number) {
+  /** `greeting` tells the assistant how to open the call; if it is empty, the caller speaks first. */
+  constructor(streamSid: string, greeting: string, now: number) {
     this.#streamSid = streamSid;
+    this.#greeting = greeting;
+    this.#began = now;
     this.#timeline = new Timeline(now);
-    this.#lastFrameAt = now;
   }
 
   /** The session takes audio from now on: greets, then passes on what the caller has said meanwhile. */
-  ready(greeting: string): Outgoing[] {
+  ready(now: number): Outgoing[] {
+    this.#readyAt = now;
+    this.tally.readyMs = Math.round(now - this.#began);
     const early = this.#early ?? [];
     this.#early = undefined;
-    return [
-      ...(greeting === ''
-        ? []
-        : [toOpenAI({ type: 'response.create', response: { instructions: greeting } })]),
-      ...early.map(({ audio }) => toOpenAI({ type: 'input_audio_buffer.append', audio })),
-    ];
+    const appends = early.map(({ audio }) => toOpenAI({ type: 'input_audio_buffer.append', audio }));
+    return this.#greeting === '' ? appends : [this.#respond(now), ...appends];
   }
 
   fromTwilio(message: TwilioMessage, now: number): Outgoing[] {
@@ -77,22 +92,27 @@ export class Call {
       case 'response.output_audio.delta':
         return this.#delta(event.response_id, event.item_id, event.delta, now);
       case 'response.done':
-        if (event.response.id === this.#response) this.#response = undefined;
-        return [];
+        return this.#done(event.response, now);
       case 'input_audio_buffer.speech_started':
         this.#callerSpeaks = true;
+        this.#waiting = undefined;
         return this.#bargeIn(now);
       case 'input_audio_buffer.speech_stopped':
         this.#callerSpeaks = false;
+        this.#waiting = { since: now, forReply: true };
         return [];
+      case 'error':
+        this.tally.addError(event.error.code);
+        return isFatal(event.error) ? [fails('openai error', event.error)] : [];
       default:
         return [];
     }
   }
 
-  /** Ends the turn of a caller from whom no frames come in mid-sentence; to be asked a few times a second. */
-  muted(now: number): Outgoing[] {
-    if (!this.#callerSpeaks || now - this.#lastFrameAt < MUTED_AFTER_MS) return [];
+  /** Ends the turn of a caller who is muted, and a wait that is too long; to be called a few times a second. */
+  tick(now: number): Outgoing[] {
+    if (this.#waiting !== undefined && now - this.#waiting.since >= REPLY_MS) return [fails('no reply')];
+    if (!this.#callerSpeaks || this.#timeline.quietFor(now) < MUTED_AFTER_MS) return [];
     this.#callerSpeaks = false;
     this.#timeline.fill(MUTED_FILL_MS);
     return this.#silence(MUTED_FILL_MS);
@@ -101,14 +121,13 @@ export class Call {
   #media(timestamp: number, payload: string, now: number): Outgoing[] {
     const ms = audioMs(payload);
     const missing = this.#timeline.frame(timestamp, ms, now);
-    this.#lastFrameAt = now;
-    this.counts.framesUp += 1;
+    this.tally.framesUp += 1;
     const frame = this.#append(payload, ms);
     return missing === 0 ? frame : [...this.#silence(Math.min(missing, GAP_MS)), ...frame];
   }
 
   #silence(ms: number): Outgoing[] {
-    this.counts.gapsFilled += 1;
+    this.tally.gapsFilled += 1;
     return this.#append(Buffer.alloc(ms * BYTES_PER_MS, 0xff).toString('base64'), ms);
   }
 
@@ -119,7 +138,7 @@ export class Call {
     for (let oldest = this.#early[0]; oldest && this.#earlyMs > EARLY_MS; oldest = this.#early[0]) {
       this.#early.shift();
       this.#earlyMs -= oldest.ms;
-      this.counts.earlyFramesDropped += 1;
+      this.tally.earlyFramesDropped += 1;
     }
     return [];
   }
@@ -128,7 +147,10 @@ export class Call {
     const ms = audioMs(delta);
     if (ms === 0 || this.#interrupted.has(responseId)) return [];
     this.#response = responseId;
-    this.counts.framesDown += 1;
+    this.tally.framesDown += 1;
+    this.tally.firstSoundMs ??= Math.round(now - this.#readyAt);
+    if (this.#waiting?.forReply) this.tally.replyMs.push(Math.round(now - this.#waiting.since));
+    this.#waiting = undefined;
     const name = this.#playback.sent(itemId, ms, this.#timeline.clock(now));
     const streamSid = this.#streamSid;
     return [
@@ -141,7 +163,7 @@ export class Call {
     if (this.#response !== undefined) this.#interrupt(this.#response);
     const cuts = this.#playback.interrupt(this.#timeline.clock(now));
     if (cuts.length === 0) return [];
-    this.counts.bargeIns += 1;
+    this.tally.bargeIns += 1;
     return [
       { to: 'twilio', message: { event: 'clear', streamSid: this.#streamSid } },
       ...cuts.map((cut) => toOpenAI({ type: 'conversation.item.truncate', content_index: 0, ...cut })),
@@ -153,8 +175,34 @@ export class Call {
     const [oldest] = this.#interrupted;
     if (oldest !== undefined && this.#interrupted.size > INTERRUPTED_KEPT) this.#interrupted.delete(oldest);
   }
+
+  #done({ id, status, error, usage }: ResponseDone, now: number): Outgoing[] {
+    if (id === this.#response) this.#response = undefined;
+    this.tally.addUsage(usage);
+    const failedBefore = this.#lastFailed;
+    this.#lastFailed = status === 'failed';
+    if (!this.#lastFailed) return [];
+    this.tally.addError(error?.code);
+    if (failedBefore || isFatal(error)) return [fails('response failed', error)];
+    this.tally.retries += 1;
+    return [this.#respond(now)];
+  }
+
+  /** Asks for a response: the greeting, as long as the caller has heard nothing. */
+  #respond(now: number): Outgoing {
+    this.#waiting ??= { since: now, forReply: false };
+    const isFirst = this.#greeting !== '' && this.tally.firstSoundMs === undefined;
+    return toOpenAI({
+      type: 'response.create',
+      ...(isFirst && { response: { instructions: this.#greeting } }),
+    });
+  }
 }
 
 function toOpenAI(message: ClientEvent): Outgoing {
   return { to: 'openai', message };
+}
+
+function fails(reason: string, error?: OpenAIError): Outgoing {
+  return { to: 'relay', message: { reason, error } };
 }

@@ -7,6 +7,11 @@ export interface Config {
   realtimeUrl: string;
   /** The origin that Twilio reaches this server at; undefined to go by each request's own headers. */
   publicUrl: URL | undefined;
+  /** What Twilio signs its requests with; undefined if requests from anybody are allowed. */
+  twilioAuthToken: string | undefined;
+  maxConcurrentCalls: number;
+  maxCallSeconds: number;
+  shutdownGraceSeconds: number;
   port: number;
   host: string;
   logLevel: string;
@@ -64,6 +69,22 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     return parsed;
   }
 
+  function twilioAuthToken(): string | undefined {
+    const unsigned = text('ALLOW_UNSIGNED_REQUESTS', 'false');
+    if (unsigned === 'true') return undefined;
+    if (unsigned !== 'false') {
+      mistakes.push(`ALLOW_UNSIGNED_REQUESTS is '${unsigned}': set it to true or false.`);
+    }
+    const value = text('TWILIO_AUTH_TOKEN', '');
+    if (value === '') {
+      mistakes.push(
+        'TWILIO_AUTH_TOKEN is missing: set it in .env, or anyone who finds this server could talk on your OpenAI ' +
+          'bill (to try it out on your own machine, set ALLOW_UNSIGNED_REQUESTS=true instead).',
+      );
+    }
+    return value;
+  }
+
   function logLevel(): string {
     const value = text('LOG_LEVEL', 'info');
     if (!LOG_LEVELS.includes(value)) {
@@ -80,6 +101,10 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     model: text('OPENAI_REALTIME_MODEL', 'gpt-realtime-2.1'),
     realtimeUrl,
     publicUrl: publicUrl(),
+    twilioAuthToken: twilioAuthToken(),
+    maxConcurrentCalls: integer('MAX_CONCURRENT_CALLS', 100, 1, 100_000),
+    maxCallSeconds: integer('MAX_CALL_SECONDS', 3_300, 1, 86_400),
+    shutdownGraceSeconds: integer('SHUTDOWN_GRACE_SECONDS', 30, 0, 86_400),
     port: integer('PORT', 3000, 0, 65_535),
     host: text('HOST', '0.0.0.0'),
     logLevel: logLevel(),

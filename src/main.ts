@@ -1,6 +1,11 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { config as loadEnv } from 'dotenv';
 import { buildApp } from './app.ts';
+import { Calls } from './calls.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
+
+/** How long Twilio may take to ask what to tell the callers that were cut off, in ms. */
+const LAST_WORDS_MS = 2_000;
 
 function configOrExit(): Config {
   try {
@@ -14,7 +19,24 @@ function configOrExit(): Config {
 
 loadEnv({ quiet: true });
 const config = configOrExit();
-const app = await buildApp(config);
+const calls = new Calls(config.maxConcurrentCalls);
+const app = await buildApp(config, { calls });
+if (config.twilioAuthToken === undefined) {
+  app.log.warn('ALLOW_UNSIGNED_REQUESTS is true: anyone who finds this server can talk on your OpenAI bill');
+}
 await app.listen({ port: config.port, host: config.host });
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void app.close());
+async function shutDown(signal: string): Promise<void> {
+  app.log.info({ signal, calls: calls.live }, 'shutting down');
+  const cut = await calls.close(config.shutdownGraceSeconds * 1_000);
+  if (cut > 0) await pause(LAST_WORDS_MS);
+  await app.close();
+  process.exit(0);
+}
+
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.on(signal, () => {
+    if (calls.isClosing) process.exit(1);
+    void shutDown(signal);
+  });
+}

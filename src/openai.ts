@@ -1,35 +1,38 @@
 import { WebSocket } from 'ws';
 import type { Assistant } from './assistant.ts';
 import type { Config } from './config.ts';
-import { isBase64, isObject, type JsonObject, parseObject } from './json.ts';
+import { isBase64, isObject, parseObject } from './json.ts';
+import { type OpenAIError, parseError } from './openai-error.ts';
 import { socketOptions } from './socket.ts';
 
 // The Realtime API (GA) on the wire: https://platform.openai.com/docs/api-reference/realtime
 
-/** What went wrong, in OpenAI's own words; either may be missing on the wire. */
-export interface OpenAIError {
-  code: string | undefined;
-  message: string | undefined;
+/** Tokens that a response took; `text` and `audio` are both ways together. */
+export interface Usage {
+  input: number;
+  output: number;
+  cached: number;
+  text: number;
+  audio: number;
 }
 
-/** The audio formats that a session says it has, both ways. */
-export interface SessionFormats {
-  inputFormat: string | undefined;
-  outputFormat: string | undefined;
+/** A response that is over: its `status` is completed, cancelled, incomplete or failed. */
+export interface ResponseDone {
+  id: string;
+  status: string;
+  error: OpenAIError | undefined;
+  usage: Usage;
 }
 
 /** What OpenAI sends, reduced to the events and fields that are read. */
 export type ServerEvent =
   | { type: 'session.created'; session: { id: string } }
-  | {
-      type: 'session.updated';
-      session: { inputFormat: string | undefined; outputFormat: string | undefined };
-    }
+  | { type: 'session.updated'; isForPhone: boolean }
   | { type: 'input_audio_buffer.speech_started' }
   | { type: 'input_audio_buffer.speech_stopped' }
   | { type: 'response.created'; response: { id: string } }
   | { type: 'response.output_audio.delta'; response_id: string; item_id: string; delta: string }
-  | { type: 'response.done'; response: { id: string; status: string; error: OpenAIError | undefined } }
+  | { type: 'response.done'; response: ResponseDone }
   | { type: 'error'; error: OpenAIError }
   | { type: 'other' };
 
@@ -52,14 +55,7 @@ export function parseServerEvent(text: string): ServerEvent | undefined {
       return { type, session: { id: session.id } };
     }
     case 'session.updated':
-      if (!isObject(event.session)) return undefined;
-      return {
-        type,
-        session: {
-          inputFormat: audioFormat(event.session, 'input'),
-          outputFormat: audioFormat(event.session, 'output'),
-        },
-      };
+      return { type, isForPhone: isForPhone(event.session) };
     case 'input_audio_buffer.speech_started':
     case 'input_audio_buffer.speech_stopped':
       return { type };
@@ -79,28 +75,45 @@ export function parseServerEvent(text: string): ServerEvent | undefined {
       if (!isObject(response) || typeof response.id !== 'string' || typeof response.status !== 'string') {
         return undefined;
       }
-      const details = isObject(response.status_details) ? response.status_details : {};
-      const error = isObject(details.error) ? parseError(details.error) : undefined;
-      return { type, response: { id: response.id, status: response.status, error } };
+      const { id, status, status_details, usage } = response;
+      const error = isObject(status_details) ? status_details.error : undefined;
+      return { type, response: { id, status, error: parseError(error), usage: parseUsage(usage) } };
     }
     case 'error':
-      return { type, error: parseError(isObject(event.error) ? event.error : {}) };
+      return { type, error: parseError(event.error) ?? NO_DETAILS };
     default:
       return typeof type === 'string' ? { type: 'other' } : undefined;
   }
 }
 
-function audioFormat(session: JsonObject, direction: 'input' | 'output'): string | undefined {
-  const audio = isObject(session.audio) ? session.audio[direction] : undefined;
-  const format = isObject(audio) ? audio.format : undefined;
-  return isObject(format) && typeof format.type === 'string' ? format.type : undefined;
+/** mu-law at 8 kHz, as Twilio has it; it takes no `rate`. */
+const PHONE_AUDIO = 'audio/pcmu';
+
+/** Whether a session, as it says it now is, hears and speaks a telephone's audio. */
+function isForPhone(session: unknown): boolean {
+  const audio = isObject(session) && isObject(session.audio) ? session.audio : {};
+  return [audio.input, audio.output].every(
+    (direction) => isObject(direction) && isObject(direction.format) && direction.format.type === PHONE_AUDIO,
+  );
 }
 
-function parseError({ code, message }: JsonObject): OpenAIError {
+const NO_DETAILS: OpenAIError = { code: undefined, message: undefined };
+
+function parseUsage(usage: unknown): Usage {
+  const total = isObject(usage) ? usage : {};
+  const input = isObject(total.input_token_details) ? total.input_token_details : {};
+  const output = isObject(total.output_token_details) ? total.output_token_details : {};
   return {
-    code: typeof code === 'string' ? code : undefined,
-    message: typeof message === 'string' ? message : undefined,
+    input: tokens(total.input_tokens),
+    output: tokens(total.output_tokens),
+    cached: tokens(input.cached_tokens),
+    text: tokens(input.text_tokens) + tokens(output.text_tokens),
+    audio: tokens(input.audio_tokens) + tokens(output.audio_tokens),
   };
+}
+
+function tokens(count: unknown): number {
+  return typeof count === 'number' && count > 0 ? count : 0;
 }
 
 /** The text frame for `event`. */
@@ -108,15 +121,19 @@ export function encodeClientEvent(event: ClientEvent): string {
   return JSON.stringify(event);
 }
 
+/** How long OpenAI may take to accept a socket, in ms; 0.8 to 2.1 s is usual. */
+const HANDSHAKE_MS = 4_000;
+
 /** Dials the Realtime API; that the key and the model are good is only known when `session.created` comes. */
 export function dial({ realtimeUrl, model, openaiApiKey }: Config): WebSocket {
   const url = new URL(realtimeUrl);
   url.searchParams.set('model', model);
-  return new WebSocket(url, { ...socketOptions, headers: { Authorization: `Bearer ${openaiApiKey}` } });
+  return new WebSocket(url, {
+    ...socketOptions,
+    handshakeTimeout: HANDSHAKE_MS,
+    headers: { Authorization: `Bearer ${openaiApiKey}` },
+  });
 }
-
-/** mu-law at 8 kHz, as Twilio has it; it takes no `rate`. */
-const PHONE_AUDIO = 'audio/pcmu';
 
 /** Configures a session for a telephone, with everything that would else vary by model. */
 export function sessionUpdate({ instructions, voice, turnDetection }: Assistant): ClientEvent {
@@ -136,9 +153,4 @@ export function sessionUpdate({ instructions, voice, turnDetection }: Assistant)
       },
     },
   };
-}
-
-/** Whether a session, as it now is, hears and speaks a telephone's audio. */
-export function isForPhone({ inputFormat, outputFormat }: SessionFormats): boolean {
-  return inputFormat === PHONE_AUDIO && outputFormat === PHONE_AUDIO;
 }

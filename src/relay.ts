@@ -1,85 +1,209 @@
+import type { Socket } from 'node:net';
 import type { FastifyBaseLogger } from 'fastify';
 import type { WebSocket } from 'ws';
 import type { Assistant } from './assistant.ts';
+import { isTokenGood } from './auth.ts';
 import { Call, type Outgoing } from './call.ts';
+import type { Calls, Outcome, Stream } from './calls.ts';
 import type { Config } from './config.ts';
+import type { ServerEvent } from './openai.ts';
+import { type ErrorContext, remedy } from './openai-error.ts';
 import { Session } from './session.ts';
-import { encodeTwilioCommand, parseTwilioMessage, type TwilioMessage } from './twilio.ts';
+import { closed, isStalled, watch } from './socket.ts';
+import {
+  encodeTwilioCommand,
+  isPhoneAudio,
+  parseTwilioMessage,
+  type Start,
+  type TwilioMessage,
+} from './twilio.ts';
 
 /** What every call shares. */
 export interface Line {
   config: Config;
   assistant: Assistant;
-  log: FastifyBaseLogger;
-  /** The CallSids of the calls that are being relayed. */
-  live: Set<string>;
+  calls: Calls;
 }
 
-/** How often a call looks whether its caller is muted, in ms. */
+/** How long Twilio may take to start a stream that it has opened, in ms. */
+const START_MS = 10_000;
+/** How often a call looks at the time, in ms. */
 const TICK_MS = 250;
+
+/** The close code that Twilio gets, by why the stream ends; 1011 for every failure that isn't here. */
+const CLOSE_CODES: Record<string, number> = {
+  'twilio closed': 1000,
+  'twilio stopped': 1000,
+  'time limit': 1000,
+  shutdown: 1001,
+  'no start': 1008,
+  'bad token': 1008,
+  'not mu-law 8000 mono': 1008,
+  'call already live': 1008,
+  busy: 1013,
+  'twilio stalled': 1013,
+  'openai stalled': 1013,
+};
+
+/** What the caller hears of it, if anything but that the call failed. */
+const OUTCOMES: Record<string, Outcome> = {
+  'twilio closed': 'completed',
+  'twilio stopped': 'completed',
+  'time limit': 'time limit',
+};
+
+/** A stream that has started: its call, and all that must be stopped when it ends. */
+interface Leg {
+  streamSid: string;
+  callSid: string;
+  startedAt: number;
+  call: Call;
+  session: Session;
+  tick: NodeJS.Timeout;
+  limit: NodeJS.Timeout;
+}
 
 /**
  * Carries one call between Twilio's socket and a session of its own, until either is over; then both are.
  *
- * The socket's errors are the caller's to log: a close follows each, and ends the call.
+ * `tcp` is the connection below Twilio's socket. The socket's errors are for whoever opened it to log: a close
+ * follows each, and ends the call.
  */
-export function relay(twilio: WebSocket, line: Line): void {
-  const { config, assistant, live } = line;
-  let log = line.log;
-  let leg:
-    | { streamSid: string; callSid: string; call: Call; session: Session; tick: NodeJS.Timeout }
-    | undefined;
+export function relay(twilio: WebSocket, tcp: Socket, line: Line, parentLog: FastifyBaseLogger): void {
+  const { config, assistant, calls } = line;
+  const twilioClosed = closed(twilio);
+  let log = parentLog;
+  let leg: Leg | undefined;
   let ended = false;
+  let ignored = 0;
 
+  const startTimer = setTimeout(() => end('no start'), START_MS);
+  const stream: Stream = { shutDown: () => end('shutdown') };
+  calls.opened(stream);
+  watch(twilio, tcp, () => end('twilio silent'));
+  twilio.on('close', () => end('twilio closed'));
   twilio.on('message', (data, isBinary) => {
+    if (ended) return;
     const message = isBinary ? undefined : parseTwilioMessage(data.toString());
-    if (message !== undefined && !ended) receive(message);
+    if (message === undefined || !receive(message)) ignored += 1;
   });
-  twilio.on('close', (code, reason) => end('twilio closed', { twilio: { code, reason: reason.toString() } }));
 
-  function receive(message: TwilioMessage): void {
-    if (message.event === 'connected') return;
-    if (message.event === 'start' && leg === undefined) {
-      return begin(message.streamSid, message.start.callSid);
+  /** Answers whether the message belongs where it came. */
+  function receive(message: TwilioMessage): boolean {
+    if (message.event === 'connected') return leg === undefined;
+    if (message.event === 'start') {
+      if (leg !== undefined) return false;
+      start(message);
+      return true;
     }
-    if (message.streamSid !== leg?.streamSid) return;
-    if (message.event === 'stop') return end('twilio stopped');
-    send(leg.call.fromTwilio(message, performance.now()));
+    if (message.streamSid !== leg?.streamSid) return false;
+    if (message.event === 'stop') end('twilio stopped');
+    else send(leg.call.fromTwilio(message, performance.now()));
+    return true;
+  }
+
+  function start({ streamSid, start }: Start): void {
+    const { callSid, mediaFormat, customParameters } = start;
+    clearTimeout(startTimer);
+    log = log.child({ callSid, streamSid });
+    const { twilioAuthToken } = config;
+    if (twilioAuthToken && !isTokenGood(twilioAuthToken, callSid, customParameters.token, Date.now())) {
+      return end('bad token');
+    }
+    if (!isPhoneAudio(mediaFormat)) {
+      log.warn({ mediaFormat }, 'the stream is not in mu-law at 8000 Hz, mono');
+      return end('not mu-law 8000 mono');
+    }
+    if (calls.isLive(callSid)) return end('call already live');
+    if (calls.isBusy) return end('busy');
+    begin(streamSid, callSid);
   }
 
   function begin(streamSid: string, callSid: string): void {
-    log = log.child({ callSid, streamSid });
+    calls.begin(callSid);
     log.info('call started');
-    live.add(callSid);
-    const call = new Call(streamSid, performance.now());
+    const startedAt = performance.now();
+    const call = new Call(streamSid, assistant.greeting, startedAt);
     const session = new Session(config, assistant, {
       ready() {
+        log = log.child({ sessionId: session.id });
         log.info('session ready');
-        send(call.ready(assistant.greeting));
+        send(call.ready(performance.now()));
       },
-      event: (event) => send(call.fromOpenAI(event, performance.now())),
-      failed: (failure) => end('openai failed', { openai: failure }),
+      event(event) {
+        logTrouble(event);
+        send(call.fromOpenAI(event, performance.now()));
+      },
+      redialled(failure) {
+        call.tally.retries += 1;
+        log.warn(failure, 'dialling OpenAI once more');
+      },
+      failed: (failure) => end(failure.reason, failure),
     });
-    const tick = setInterval(() => send(call.muted(performance.now())), TICK_MS);
-    leg = { streamSid, callSid, call, session, tick };
+    const tick = setInterval(() => send(call.tick(performance.now())), TICK_MS);
+    const limit = setTimeout(() => end('time limit'), config.maxCallSeconds * 1_000);
+    leg = { streamSid, callSid, startedAt, call, session, tick, limit };
   }
 
   function send(outgoing: Outgoing[]): void {
     for (const { to, message } of outgoing) {
-      if (to === 'twilio') twilio.send(encodeTwilioCommand(message));
-      else leg?.session.send(message);
+      if (ended) return;
+      if (to === 'openai') leg?.session.send(message);
+      else if (to === 'relay') end(message.reason, { error: message.error });
+      else {
+        twilio.send(encodeTwilioCommand(message));
+        if (isStalled(twilio)) end('twilio stalled');
+      }
     }
   }
 
-  function end(reason: string, details: object = {}): void {
+  /** The only way out, for whatever reason, and only once. */
+  function end(reason: string, failure?: ErrorContext): void {
     if (ended) return;
     ended = true;
-    twilio.close(1000);
-    if (leg !== undefined) {
-      clearInterval(leg.tick);
-      leg.session.close();
-      live.delete(leg.callSid);
+    clearTimeout(startTimer);
+    calls.closed(stream);
+    twilio.close(CLOSE_CODES[reason] ?? 1011);
+    if (leg === undefined) {
+      log.warn({ reason }, 'stream refused');
+      return;
     }
-    log.info({ reason, ...details, ...leg?.call.counts }, 'call ended');
+    const outcome = OUTCOMES[reason] ?? 'failed';
+    const endedAt = performance.now();
+    calls.end(leg.callSid, outcome, endedAt);
+    clearInterval(leg.tick);
+    clearTimeout(leg.limit);
+    leg.session.close();
+    if (outcome === 'failed') logFailure(reason, failure);
+    void logEnd(leg, reason, endedAt);
+  }
+
+  function logTrouble(event: ServerEvent): void {
+    if (event.type === 'error') log.warn({ error: event.error }, 'openai error');
+    if (event.type === 'response.done' && event.response.status === 'failed') {
+      log.warn({ error: event.response.error }, 'response failed');
+    }
+  }
+
+  function logFailure(reason: string, failure: ErrorContext = {}): void {
+    log.error({ reason, ...failure }, 'call failed');
+    const advice = remedy(failure);
+    if (advice !== undefined) log.error(advice);
+  }
+
+  /** Once both sides are closed, for only then is it known how. */
+  async function logEnd({ call, session, startedAt }: Leg, reason: string, endedAt: number): Promise<void> {
+    const [twilio, openai] = await Promise.all([twilioClosed, session.closed]);
+    log.info(
+      {
+        reason,
+        durationMs: Math.round(endedAt - startedAt),
+        twilio,
+        openai,
+        ignored: { twilio: ignored, openai: session.ignored },
+        ...call.tally.summary(),
+      },
+      'call ended',
+    );
   }
 }

@@ -1,22 +1,31 @@
+import type { IncomingMessage } from 'node:http';
 import type { WebSocket } from 'ws';
 import type { Assistant } from './assistant.ts';
 import type { Config } from './config.ts';
+import { parseObject } from './json.ts';
 import {
   type ClientEvent,
   dial,
   encodeClientEvent,
-  isForPhone,
-  type OpenAIError,
   parseServerEvent,
   type ServerEvent,
   sessionUpdate,
 } from './openai.ts';
+import { type OpenAIError, parseError } from './openai-error.ts';
+import { type Closed, isStalled, watch } from './socket.ts';
 
-/** Why a session is over: how its socket closed if it did, and OpenAI's last error before that. */
+/** How long a session may take from the first dialling until it is ready, in ms. */
+const READY_MS = 10_000;
+/** How long the rest of a refused handshake's answer is waited for, in ms, and how much of it is read. */
+const REFUSAL_MS = 500;
+const REFUSAL_CHARACTERS = 10_000;
+
+/** Why a session is over: OpenAI's last error, how its socket closed, or how the handshake was refused. */
 export interface SessionFailure {
-  code: number | undefined;
   reason: string;
-  error: OpenAIError | undefined;
+  error?: OpenAIError | undefined;
+  closed?: Closed | undefined;
+  httpStatus?: number | undefined;
 }
 
 /** Whoever uses a session hears of it here. */
@@ -25,63 +34,141 @@ export interface SessionListener {
   ready(): void;
   /** An event came after it was ready. */
   event(event: ServerEvent): void;
+  /** It is dialled once more, after a failure that may pass. */
+  redialled(failure: SessionFailure): void;
   /** It is over, and not because `close` was called; nothing comes after this. */
   failed(failure: SessionFailure): void;
 }
 
 /** One Realtime session: dialled, configured for a telephone, used and closed. */
 export class Session {
-  readonly #socket: WebSocket;
+  /** OpenAI's name for it, once known. */
+  id: string | undefined;
+  /** How many of OpenAI's messages could not be read. */
+  ignored = 0;
+  /** Resolves when it is over, and its socket is closed. */
+  readonly closed: Promise<Closed>;
+  readonly #config: Config;
   readonly #assistant: Assistant;
   readonly #listener: SessionListener;
+  readonly #timer: NodeJS.Timeout;
+  #resolveClosed: (closed: Closed) => void = () => {};
+  #socket: WebSocket;
   #state: 'dialling' | 'configuring' | 'ready' | 'over' = 'dialling';
-  #lastError: OpenAIError | undefined;
+  #mayRedial = true;
+  #error: OpenAIError | undefined;
+  #httpStatus: number | undefined;
 
   constructor(config: Config, assistant: Assistant, listener: SessionListener) {
+    this.#config = config;
     this.#assistant = assistant;
     this.#listener = listener;
-    this.#socket = dial(config);
-    this.#socket.on('message', (data) => this.#received(parseServerEvent(data.toString())));
-    this.#socket.on('error', ({ message }) => {
-      this.#lastError = { code: undefined, message };
+    this.closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
     });
-    this.#socket.on('close', (code, reason) => this.#fail(code, reason.toString()));
+    this.#timer = setTimeout(() => this.#fail('not ready in time'), READY_MS);
+    this.#socket = this.#dial();
   }
 
   /** Sends `event` if the session is ready. */
   send(event: ClientEvent): void {
-    if (this.#state === 'ready') this.#socket.send(encodeClientEvent(event));
+    if (this.#state !== 'ready') return;
+    this.#socket.send(encodeClientEvent(event));
+    if (isStalled(this.#socket)) this.#fail('openai stalled');
   }
 
   close(): void {
     this.#state = 'over';
+    clearTimeout(this.#timer);
     this.#socket.close(1000);
   }
 
-  #received(event: ServerEvent | undefined): void {
-    if (event?.type === 'error') this.#lastError = event.error;
-    if (event !== undefined && this.#state === 'ready') this.#listener.event(event);
-    else if (event?.type === 'session.created' && this.#state === 'dialling') this.#configure();
+  #dial(): WebSocket {
+    const socket = dial(this.#config);
+    socket.on('upgrade', ({ socket: tcp }) => watch(socket, tcp, () => this.#fail('openai silent')));
+    socket.on('unexpected-response', (_request, response) => this.#refused(socket, response));
+    socket.on('message', (data, isBinary) => {
+      const event = isBinary ? undefined : parseServerEvent(data.toString());
+      if (event === undefined) this.ignored += 1;
+      else this.#received(event);
+    });
+    // A close always follows. OpenAI's own error says more than the socket's.
+    socket.on('error', ({ message }) => {
+      this.#error ??= { code: undefined, message };
+    });
+    socket.on('close', (code, reason) => this.#closed({ code, reason: reason.toString() }));
+    return socket;
+  }
+
+  #received(event: ServerEvent): void {
+    if (event.type === 'error') this.#error = event.error;
+    if (this.#state === 'ready') this.#listener.event(event);
+    else if (this.#state === 'dialling' && event.type === 'session.created')
+      this.#configure(event.session.id);
     else if (this.#state === 'configuring') this.#configured(event);
   }
 
-  #configure(): void {
+  #configure(id: string): void {
+    this.id = id;
     this.#state = 'configuring';
     this.#socket.send(encodeClientEvent(sessionUpdate(this.#assistant)));
   }
 
-  #configured(event: ServerEvent | undefined): void {
+  #configured(event: ServerEvent): void {
     // A rejected update is discarded whole: the session would hear mu-law as PCM.
-    if (event?.type === 'error') this.#fail(undefined, 'session.update was rejected');
-    if (event?.type !== 'session.updated') return;
-    if (!isForPhone(event.session)) return this.#fail(undefined, 'the session is not audio/pcmu both ways');
+    if (event.type === 'error') return this.#fail('session.update rejected');
+    if (event.type !== 'session.updated') return;
+    if (!event.isForPhone) return this.#fail('session not audio/pcmu');
     this.#state = 'ready';
+    clearTimeout(this.#timer);
     this.#listener.ready();
   }
 
-  #fail(code: number | undefined, reason: string): void {
+  /** The handshake was answered with something else than 101; the body may hold OpenAI's error. */
+  #refused(socket: WebSocket, response: IncomingMessage): void {
+    this.#httpStatus = response.statusCode;
+    let body = '';
+    response.setEncoding('utf8');
+    response.setTimeout(REFUSAL_MS, () => response.destroy());
+    response.on('data', (text: string) => {
+      body += text;
+      if (body.length > REFUSAL_CHARACTERS) response.destroy();
+    });
+    response.on('error', () => {});
+    response.on('close', () => {
+      this.#error = parseError(parseObject(body)?.error);
+      socket.terminate();
+    });
+  }
+
+  #closed(closed: Closed): void {
+    if (this.#state === 'over') return this.#resolveClosed(closed);
+    if (this.#state !== 'ready' && this.#mayRedial && this.#isTransient(closed)) {
+      this.#listener.redialled(this.#failure('dialling failed', closed));
+      this.#mayRedial = false;
+      this.#state = 'dialling';
+      this.#error = undefined;
+      this.#httpStatus = undefined;
+      this.#socket = this.#dial();
+      return;
+    }
+    this.#fail(this.#state === 'ready' ? 'openai closed' : 'dialling failed', closed);
+    this.#resolveClosed(closed);
+  }
+
+  /** Refused, reset, timed out or 5xx, rather than told why. */
+  #isTransient(closed: Closed): boolean {
+    if (this.#httpStatus !== undefined) return this.#httpStatus >= 500;
+    return closed.code === 1006 && this.#error?.code === undefined;
+  }
+
+  #fail(reason: string, closed?: Closed): void {
     if (this.#state === 'over') return;
     this.close();
-    this.#listener.failed({ code, reason, error: this.#lastError });
+    this.#listener.failed(this.#failure(reason, closed));
+  }
+
+  #failure(reason: string, closed?: Closed): SessionFailure {
+    return { reason, error: this.#error, closed, httpStatus: this.#httpStatus };
   }
 }

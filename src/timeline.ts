@@ -4,7 +4,7 @@ export class Timeline {
   #offset: number;
   /** What to add to a timestamp to get the stream's clock: more than 0 once timestamps have started anew. */
   #origin = 0;
-  #last: { timestamp: number; ms: number; audioEnds: number } | undefined;
+  #last: { timestamp: number; ms: number; audioEnds: number; at: number } | undefined;
 
   /** `now`, here and below, is the process's monotonic clock in ms. */
   constructor(now: number) {
@@ -16,10 +16,15 @@ export class Timeline {
     return now + this.#offset;
   }
 
+  /** How long no frame has come, in ms; 0 before the first. */
+  quietFor(now: number): number {
+    return this.#last === undefined ? 0 : now - this.#last.at;
+  }
+
   /** Notes a frame of `ms`; answers how many ms are missing between it and the audio before it. */
   frame(timestamp: number, ms: number, now: number): number {
     const last = this.#last;
-    this.#last = { timestamp, ms, audioEnds: timestamp + ms };
+    this.#last = { timestamp, ms, audioEnds: timestamp + ms, at: now };
     const restarted = last !== undefined && timestamp < last.timestamp;
     if (restarted) this.#origin = this.clock(now) - timestamp;
     this.#offset = this.#origin + timestamp - now;

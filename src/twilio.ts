@@ -5,18 +5,23 @@ import { isBase64, isObject, parseObject } from './json.ts';
 /** Audio both ways is mu-law at 8 kHz mono: 8 bytes a millisecond. */
 export const BYTES_PER_MS = 8;
 
+export interface MediaFormat {
+  encoding: string;
+  sampleRate: number;
+  channels: number;
+}
+
+/** A stream begins; `customParameters` are those that the TwiML gave it. */
+export interface Start {
+  event: 'start';
+  streamSid: string;
+  start: { callSid: string; mediaFormat: MediaFormat; customParameters: Record<string, string> };
+}
+
 /** What Twilio sends, reduced to the fields that are read; `timestamp` is in ms since the stream began. */
 export type TwilioMessage =
   | { event: 'connected' }
-  | {
-      event: 'start';
-      streamSid: string;
-      start: {
-        callSid: string;
-        mediaFormat: { encoding: string; sampleRate: number; channels: number };
-        customParameters: Record<string, string>;
-      };
-    }
+  | Start
   | { event: 'media'; streamSid: string; media: { timestamp: number; payload: string } }
   | { event: 'dtmf'; streamSid: string; dtmf: { digit: string } }
   | { event: 'mark'; streamSid: string; mark: { name: string } }
@@ -27,6 +32,11 @@ export type TwilioCommand =
   | { event: 'media'; streamSid: string; media: { payload: string } }
   | { event: 'mark'; streamSid: string; mark: { name: string } }
   | { event: 'clear'; streamSid: string };
+
+/** Whether a stream has the only format that Twilio documents, and that is relayed. */
+export function isPhoneAudio({ encoding, sampleRate, channels }: MediaFormat): boolean {
+  return encoding === 'audio/x-mulaw' && sampleRate === 8_000 && channels === 1;
+}
 
 /** How long mu-law audio in base64 lasts, in ms; a fraction where the bytes don't fill a millisecond. */
 export function audioMs(payload: string): number {
@@ -69,7 +79,7 @@ export function parseTwilioMessage(text: string): TwilioMessage | undefined {
   }
 }
 
-function parseStart(streamSid: string, start: unknown): TwilioMessage | undefined {
+function parseStart(streamSid: string, start: unknown): Start | undefined {
   if (!isObject(start) || typeof start.callSid !== 'string' || !isObject(start.mediaFormat)) return undefined;
   const { encoding, sampleRate, channels } = start.mediaFormat;
   if (typeof encoding !== 'string' || typeof sampleRate !== 'number' || typeof channels !== 'number') {

@@ -3,15 +3,24 @@
 /**
  * Connects the call to a Media Stream; when this server closes the stream, Twilio asks `actionUrl` how to go on.
  *
- * No <Say> comes first: the assistant itself greets the caller. Twilio drops query strings from `streamUrl`.
+ * No <Say> comes first: the assistant itself greets the caller. Twilio takes no query string in `streamUrl`: what the
+ * stream must bring along is a parameter, of 500 characters at most with its name.
  */
-export function connectStream(streamUrl: string, actionUrl: string): string {
-  return twiml(`<Connect action="${escapeXml(actionUrl)}"><Stream url="${escapeXml(streamUrl)}"/></Connect>`);
+export function connectStream(streamUrl: string, actionUrl: string, token?: string): string {
+  const parameter = token === undefined ? '' : `<Parameter name="token" value="${escapeXml(token)}"/>`;
+  return twiml(
+    `<Connect action="${escapeXml(actionUrl)}"><Stream url="${escapeXml(streamUrl)}">${parameter}</Stream></Connect>`,
+  );
 }
 
-/** Ends the call. */
-export function hangUp(): string {
-  return twiml('<Hangup/>');
+/** Ends the call, after a last sentence if there is one. */
+export function hangUp(sentence?: string): string {
+  return twiml(`${sentence === undefined ? '' : `<Say>${escapeXml(sentence)}</Say>`}<Hangup/>`);
+}
+
+/** Has the caller hear that the line is busy, and costs nothing. */
+export function rejectAsBusy(): string {
+  return twiml('<Reject reason="busy"/>');
 }
 
 function twiml(verbs: string): string {

@@ -1,6 +1,8 @@
 import type { FastifyInstance, InjectOptions } from 'fastify';
 import { afterEach, describe, expect, it } from 'vitest';
 import { buildApp } from '../src/app.ts';
+import { isTokenGood, type Parameters, sign } from '../src/auth.ts';
+import { Calls } from '../src/calls.ts';
 import { testConfig } from './support/config.ts';
 
 let app: FastifyInstance | undefined;
@@ -27,7 +29,7 @@ describe('/incoming-call', () => {
       const reply = await ask({ method, url: '/incoming-call', headers: { host: 'relay.example.com' } });
       expect(reply.statusCode).toBe(200);
       expect(reply.headers['content-type']).toMatch(/^text\/xml/);
-      expect(reply.body).toContain('<Stream url="wss://relay.example.com/media-stream"/></Connect>');
+      expect(reply.body).toContain('<Stream url="wss://relay.example.com/media-stream"></Stream></Connect>');
     },
   );
 
@@ -83,10 +85,150 @@ describe('/incoming-call', () => {
 });
 
 describe('/call-ended', () => {
-  it.each(['GET', 'POST'] as const)('hangs up when asked by %s', async (method) => {
-    const reply = await ask({ method, url: '/call-ended' });
+  it.each(['GET', 'POST'] as const)(
+    'apologizes by %s for a call that it does not know, and hangs up',
+    async (method) => {
+      const reply = await ask({ method, url: '/call-ended' });
+      expect(reply.statusCode).toBe(200);
+      expect(reply.headers['content-type']).toMatch(/^text\/xml/);
+      expect(reply.body).toMatch(/<Response><Say>I am sorry.*<\/Say><Hangup\/><\/Response>/);
+    },
+  );
+
+  it.each([
+    ['completed', '<Response><Hangup/></Response>'],
+    ['failed', 'gone wrong'],
+    ['time limit', 'time limit'],
+  ] as const)('knows of a call that is %s', async (outcome, words) => {
+    const calls = new Calls(1);
+    app = await buildApp(testConfig(), { calls });
+    calls.begin('CA1');
+    calls.end('CA1', outcome, 0);
+    expect((await app.inject('/call-ended?CallSid=CA1')).body).toContain(words);
+  });
+});
+
+describe('a number that is open to the world', () => {
+  const env = {
+    TWILIO_AUTH_TOKEN: 'token',
+    ALLOW_UNSIGNED_REQUESTS: 'false',
+    PUBLIC_URL: 'https://relay.example.com',
+  };
+  const form = { 'content-type': 'application/x-www-form-urlencoded' };
+
+  function signed(url: string, parameters?: Parameters): Record<string, string> {
+    return { ...form, 'x-twilio-signature': sign('token', url, parameters) };
+  }
+
+  it.each([
+    ['/incoming-call', 'POST', 'CallSid=CA1&FromCity=&To=1', { CallSid: 'CA1', FromCity: '', To: '1' }],
+    ['/incoming-call', 'POST', 'a=2&a=1&a=2&CallSid=CA1', { a: ['2', '1', '2'], CallSid: 'CA1' }],
+    ['/incoming-call?b=%20x', 'POST', 'CallSid=CA1', { CallSid: 'CA1' }],
+    ['/incoming-call?CallSid=CA1&FromCity=', 'GET', '', {}],
+    ['/call-ended', 'POST', 'CallSid=CA1', { CallSid: 'CA1' }],
+  ] satisfies [string, 'GET' | 'POST', string, Parameters][])(
+    'takes %s by %s with %j when Twilio signed it',
+    async (url, method, payload, parameters) => {
+      const headers = signed(`https://relay.example.com${url}`, parameters);
+      const reply = await ask({ method, url, headers, payload }, env);
+      expect(reply.statusCode).toBe(200);
+    },
+  );
+
+  it.each([
+    ['nothing', {}],
+    ['another token', { 'x-twilio-signature': sign('other', 'https://relay.example.com/call-ended') }],
+    ['another address', { 'x-twilio-signature': sign('token', 'https://relay.example.com/') }],
+    ['nonsense', { 'x-twilio-signature': 'nonsense' }],
+  ])('answers 403 to a request signed with %s, and gives no hint', async (_, headers) => {
+    const reply = await ask({ method: 'GET', url: '/call-ended', headers }, env);
+    expect(reply.statusCode).toBe(403);
+    expect(reply.body).toBe('');
+  });
+
+  it('answers 403 to an unsigned call, and nothing that a stream could be opened with', async () => {
+    const reply = await ask(
+      { method: 'POST', url: '/incoming-call', headers: form, payload: 'CallSid=CA1' },
+      env,
+    );
+    expect(reply.statusCode).toBe(403);
+    expect(reply.body).toBe('');
+  });
+
+  it('answers 403 where a parameter was changed or added', async () => {
+    const headers = signed('https://relay.example.com/incoming-call', { CallSid: 'CA1' });
+    for (const payload of ['CallSid=CA2', 'CallSid=CA1&x=1', '']) {
+      const reply = await ask({ method: 'POST', url: '/incoming-call', headers, payload }, env);
+      expect(reply.statusCode).toBe(403);
+      await app?.close();
+    }
+  });
+
+  it.each([
+    ['relay.example.com', 'https://relay.example.com:443/incoming-call'],
+    ['relay.example.com:443', 'https://relay.example.com/incoming-call'],
+    ['relay.example.com:8443', 'https://relay.example.com/incoming-call'],
+    ['relay.example.com:8443', 'https://relay.example.com:8443/incoming-call'],
+  ])('takes a request to %s that was signed as %s', async (host, url) => {
+    const headers = { ...signed(url), 'x-forwarded-host': host, 'x-forwarded-proto': 'https' };
+    const reply = await ask({ method: 'GET', url: '/incoming-call', headers }, { ...env, PUBLIC_URL: '' });
     expect(reply.statusCode).toBe(200);
-    expect(reply.headers['content-type']).toMatch(/^text\/xml/);
-    expect(reply.body).toContain('<Response><Hangup/></Response>');
+  });
+
+  it('does not go by the headers where PUBLIC_URL is set', async () => {
+    const headers = { ...signed('https://evil.example/incoming-call'), 'x-forwarded-host': 'evil.example' };
+    expect((await ask({ method: 'GET', url: '/incoming-call', headers }, env)).statusCode).toBe(403);
+  });
+
+  it('gives the stream a token for its call, within the 500 characters that Twilio takes', async () => {
+    const headers = signed('https://relay.example.com/incoming-call', { CallSid: 'CA1' });
+    const { body } = await ask(
+      { method: 'POST', url: '/incoming-call', headers, payload: 'CallSid=CA1' },
+      env,
+    );
+    const [, token = ''] = body.match(/<Parameter name="token" value="([^"]+)"\/><\/Stream>/) ?? [];
+    expect(isTokenGood('token', 'CA1', token, Date.now())).toBe(true);
+    expect(token.length).toBeLessThan(490);
+  });
+
+  it.each(['application/json', 'text/plain', 'multipart/form-data; boundary=x', 'nonsense'])(
+    'answers 415 to a body of %s',
+    async (type) => {
+      const reply = await ask(
+        { method: 'POST', url: '/incoming-call', headers: { 'content-type': type }, payload: '{}' },
+        env,
+      );
+      expect(reply.statusCode).toBe(415);
+    },
+  );
+
+  it('answers 413 to a body of more than 64 KiB', async () => {
+    const payload = `a=${'x'.repeat(65_536)}`;
+    expect(
+      (await ask({ method: 'POST', url: '/incoming-call', headers: form, payload }, env)).statusCode,
+    ).toBe(413);
+  });
+});
+
+describe('a server that is full', () => {
+  it('answers busy, and takes calls again when one has ended', async () => {
+    const calls = new Calls(1);
+    app = await buildApp(testConfig(), { calls });
+    calls.begin('CA1');
+    expect((await app.inject('/incoming-call')).body).toContain(
+      '<Response><Reject reason="busy"/></Response>',
+    );
+    calls.end('CA1', 'completed', 0);
+    expect((await app.inject('/incoming-call')).body).toContain('<Connect');
+  });
+});
+
+describe('a server that is shutting down', () => {
+  it('answers busy to new calls, and 503 to whoever asks how it is', async () => {
+    const calls = new Calls(1);
+    app = await buildApp(testConfig(), { calls });
+    await calls.close(0);
+    expect((await app.inject('/incoming-call')).body).toContain('<Reject reason="busy"/>');
+    expect((await app.inject('/')).statusCode).toBe(503);
   });
 });

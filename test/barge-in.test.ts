@@ -20,7 +20,7 @@ class Simulation {
   muted = false;
   now = 0;
   readonly results: Result[] = [];
-  readonly #call = new Call(STREAM, DELAY_MS);
+  readonly #call = new Call(STREAM, '', DELAY_MS);
   readonly #phone = new Phone();
   readonly #toRelay: { at: number; arrive: () => void }[] = [];
   readonly #toTwilio: { at: number; arrive: () => void }[] = [];
@@ -29,7 +29,7 @@ class Simulation {
 
   constructor(jitter: () => number) {
     this.#jitter = jitter;
-    this.#call.ready('');
+    this.#call.ready(0);
   }
 
   pass(ms: number): void {
@@ -79,7 +79,7 @@ class Simulation {
   #send(outgoing: Outgoing[]): void {
     for (const { to, message } of outgoing) {
       if (to === 'twilio') this.#later(this.#toTwilio, () => this.#play(message));
-      else if (message.type === 'conversation.item.truncate') {
+      else if (to === 'openai' && message.type === 'conversation.item.truncate') {
         const item = Number(message.item_id);
         const length = this.#lengths[item - 1] ?? 0;
         this.results.push({ item, reported: message.audio_end_ms, heard: Number.NaN, length });

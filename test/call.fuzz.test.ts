@@ -70,8 +70,8 @@ function conversation(seed: number): void {
   const random = seeded(seed);
   const upTo = (most: number) => Math.floor(random() * (most + 1));
   const ear = new Ear(upTo(60));
-  const call = new Call(STREAM, 0);
-  call.ready('');
+  const call = new Call(STREAM, '', 0);
+  call.ready(0);
   const marks = new Set<string>();
   const interrupted: string[] = [];
   let now = 0;

@@ -6,44 +6,42 @@ import {
   delta,
   done,
   echo,
+  error,
   expected,
+  failed,
   frame,
   STREAM,
   speechStarted,
   speechStopped,
 } from './support/wire.ts';
 
-const { append, clear, mark, media, truncate } = expected;
+const { append, clear, fails, mark, media, respond, truncate } = expected;
 
-function readyCall(): Call {
-  const call = new Call(STREAM, 0);
-  call.ready('');
+function readyCall(greeting = ''): Call {
+  const call = new Call(STREAM, greeting, 0);
+  call.ready(0);
   return call;
 }
 
 describe('before the session is ready', () => {
   it('keeps what the caller says, and passes it on in order after the greeting', () => {
-    const call = new Call(STREAM, 0);
+    const call = new Call(STREAM, 'Say hello.', 0);
     expect(call.fromTwilio(frame(0, audio(20, 1)), 0)).toEqual([]);
     expect(call.fromTwilio(frame(20, audio(20, 2)), 20)).toEqual([]);
-    expect(call.ready('Say hello.')).toEqual([
-      { to: 'openai', message: { type: 'response.create', response: { instructions: 'Say hello.' } } },
-      append(audio(20, 1)),
-      append(audio(20, 2)),
-    ]);
+    expect(call.ready(0)).toEqual([respond('Say hello.'), append(audio(20, 1)), append(audio(20, 2))]);
   });
 
   it('lets the caller speak first where there is no greeting', () => {
-    expect(new Call(STREAM, 0).ready('')).toEqual([]);
+    expect(new Call(STREAM, '', 0).ready(0)).toEqual([]);
   });
 
   it('keeps 10 s at most, drops the oldest first and counts them', () => {
-    const call = new Call(STREAM, 0);
+    const call = new Call(STREAM, '', 0);
     for (let n = 0; n < 503; n++) call.fromTwilio(frame(n * 20, audio(20, n % 256)), n * 20);
-    const kept = call.ready('');
+    const kept = call.ready(0);
     expect(kept).toHaveLength(500);
     expect(kept[0]).toEqual(append(audio(20, 3)));
-    expect(call.counts.earlyFramesDropped).toBe(3);
+    expect(call.tally.earlyFramesDropped).toBe(3);
   });
 });
 
@@ -66,7 +64,7 @@ describe('audio', () => {
     const call = readyCall();
     call.fromTwilio(frame(0), 0);
     expect(call.fromTwilio(frame(100), 100)).toEqual([append(audio(80, 0xff)), append(audio(20))]);
-    expect(call.counts.gapsFilled).toBe(1);
+    expect(call.tally.gapsFilled).toBe(1);
   });
 
   it('that is missing is filled up to 10 s', () => {
@@ -86,21 +84,21 @@ describe('a caller who is muted in mid-sentence', () => {
 
   it('is given a second of silence, once, so that the turn ends', () => {
     const call = speakingUntil(1000);
-    expect(call.muted(1749)).toEqual([]);
-    expect(call.muted(1750)).toEqual([append(audio(1000, 0xff))]);
-    expect(call.muted(2000)).toEqual([]);
+    expect(call.tick(1749)).toEqual([]);
+    expect(call.tick(1750)).toEqual([append(audio(1000, 0xff))]);
+    expect(call.tick(2000)).toEqual([]);
   });
 
   it('is not given that silence again on return', () => {
     const call = speakingUntil(1000);
-    call.muted(1750);
+    call.tick(1750);
     expect(call.fromTwilio(frame(5000), 5000)[0]).toEqual(append(audio(2980, 0xff)));
   });
 
   it('is left alone where the sentence had ended', () => {
     const call = speakingUntil(1000);
     call.fromOpenAI(speechStopped, 1000);
-    expect(call.muted(9000)).toEqual([]);
+    expect(call.tick(1000 + 9000)).toEqual([]);
   });
 });
 
@@ -112,7 +110,7 @@ describe('when the caller speaks over the assistant', () => {
     call.fromOpenAI(delta('r', 'a', 4000), 1000);
     call.fromTwilio(frame(1740), 1740);
     expect(call.fromOpenAI(speechStarted, 1750)).toEqual([clear, truncate('a', 750)]);
-    expect(call.counts.bargeIns).toBe(1);
+    expect(call.tally.bargeIns).toBe(1);
   });
 
   it('goes by the time that passes while no frames come', () => {
@@ -171,7 +169,7 @@ describe('when the caller speaks over the assistant', () => {
     call.fromOpenAI(delta('r', 'a', 400), 1000);
     call.fromTwilio(echo('audio-1'), 1460);
     expect(call.fromOpenAI(speechStarted, 1500)).toEqual([]);
-    expect(call.counts.bargeIns).toBe(0);
+    expect(call.tally.bargeIns).toBe(0);
   });
 
   it('is no barge-in twice over the same audio', () => {
@@ -190,5 +188,117 @@ describe('when the caller speaks over the assistant', () => {
     call.fromOpenAI(delta('r2', 'b', 4000), 1000);
     call.fromTwilio(echo('audio-1'), 1010);
     expect(call.fromOpenAI(speechStarted, 1200)).toEqual([clear, truncate('b', 200)]);
+  });
+});
+
+describe('a response that failed', () => {
+  it('is asked for once more', () => {
+    const call = readyCall();
+    call.fromOpenAI(delta('r0', 'a', 100), 0);
+    call.fromOpenAI(created('r1'), 1000);
+    expect(call.fromOpenAI(failed('r1'), 1000)).toEqual([respond()]);
+    expect(call.tally).toMatchObject({ retries: 1, errors: { server_error: 1 } });
+  });
+
+  it('is the greeting again where the greeting failed', () => {
+    const call = readyCall('Say hello.');
+    expect(call.fromOpenAI(failed('r1'), 0)).toEqual([respond('Say hello.')]);
+  });
+
+  it('ends the call the second time in a row', () => {
+    const call = readyCall();
+    call.fromOpenAI(failed('r1'), 0);
+    expect(call.fromOpenAI(failed('r2'), 0)).toEqual([fails('response failed', 'server_error')]);
+  });
+
+  it('is forgiven once another went well', () => {
+    const call = readyCall();
+    call.fromOpenAI(failed('r1'), 0);
+    call.fromOpenAI(done('r2'), 0);
+    expect(call.fromOpenAI(failed('r3'), 0)).toEqual([respond()]);
+  });
+
+  it.each(['insufficient_quota', 'invalid_api_key', 'account_deactivated', 'billing_hard_limit_reached'])(
+    'ends the call at once for %s',
+    (code) => {
+      expect(readyCall().fromOpenAI(failed('r1', code), 0)).toEqual([fails('response failed', code)]);
+      expect(readyCall().fromOpenAI(error(code), 0)).toEqual([fails('openai error', code)]);
+    },
+  );
+});
+
+describe('an error in mid-call', () => {
+  it('is counted, and harmless', () => {
+    const call = readyCall();
+    expect(call.fromOpenAI(error('response_cancel_not_active'), 0)).toEqual([]);
+    expect(call.fromOpenAI(error('response_cancel_not_active'), 0)).toEqual([]);
+    expect(call.tally.errors).toEqual({ response_cancel_not_active: 2 });
+  });
+});
+
+describe('a caller who waits to hear something', () => {
+  it('is not left waiting for more than 15 s after speaking', () => {
+    const call = readyCall();
+    call.fromOpenAI(speechStopped, 1000);
+    call.fromOpenAI(created('r'), 1100);
+    expect(call.tick(15_999)).toEqual([]);
+    expect(call.tick(16_000)).toEqual([fails('no reply')]);
+  });
+
+  it('is not left waiting for more than 15 s for the greeting', () => {
+    expect(readyCall('Say hello.').tick(15_000)).toEqual([fails('no reply')]);
+  });
+
+  it('does not wait once there is sound, or while speaking again', () => {
+    const call = readyCall('Say hello.');
+    call.fromOpenAI(delta('r', 'a', 100), 500);
+    expect(call.tick(60_000)).toEqual([]);
+    call.fromOpenAI(speechStopped, 60_000);
+    call.fromOpenAI(speechStarted, 61_000);
+    expect(call.tick(90_000)).toEqual([]);
+  });
+
+  it('waits no longer because a response failed meanwhile', () => {
+    const call = readyCall();
+    call.fromOpenAI(speechStopped, 0);
+    call.fromOpenAI(failed('r'), 14_000);
+    expect(call.tick(15_000)).toEqual([fails('no reply')]);
+  });
+});
+
+describe('what is known of a call afterwards', () => {
+  it('has the tokens of all its responses', () => {
+    const call = readyCall();
+    call.fromOpenAI(done('r1', { input: 40, output: 100, cached: 8, text: 20, audio: 120 }), 0);
+    call.fromOpenAI(done('r2', { input: 60, output: 50, cached: 30, text: 10, audio: 100 }), 0);
+    expect(call.tally.summary()).toMatchObject({
+      usage: { input: 100, output: 150, cached: 38, text: 30, audio: 220 },
+    });
+  });
+
+  it('has how long the caller waited: to be connected, greeted, and answered', () => {
+    const call = new Call(STREAM, 'Say hello.', 1000);
+    call.ready(1400);
+    call.fromOpenAI(delta('r0', 'a', 100), 2000);
+    for (const [stopped, heard] of [
+      [3000, 3500],
+      [5000, 7000],
+      [9000, 9700],
+    ] as const) {
+      call.fromOpenAI(speechStopped, stopped);
+      call.fromOpenAI(delta('r', 'b', 100), heard);
+      call.fromOpenAI(delta('r', 'b', 100), heard + 100);
+    }
+    expect(call.tally.summary()).toMatchObject({
+      latencyMs: { ready: 400, firstSound: 600, reply: { median: 700, worst: 2000 } },
+    });
+  });
+
+  it('says so where nobody was ever answered', () => {
+    expect(new Call(STREAM, '', 0).tally.summary()).toMatchObject({
+      framesUp: 0,
+      framesDown: 0,
+      latencyMs: { ready: undefined, firstSound: undefined, reply: { median: undefined, worst: undefined } },
+    });
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ConfigError, readConfig } from '../src/config.ts';
 
-const KEY = { OPENAI_API_KEY: 'sk-test' };
+const KEYS = { OPENAI_API_KEY: 'sk-test', TWILIO_AUTH_TOKEN: 'token' };
 
 function mistakes(env: Record<string, string>): string[] {
   try {
@@ -14,8 +14,8 @@ function mistakes(env: Record<string, string>): string[] {
 }
 
 describe('the configuration', () => {
-  it('needs a key alone', () => {
-    expect(readConfig(KEY)).toMatchObject({
+  it('needs the two keys alone', () => {
+    expect(readConfig(KEYS)).toMatchObject({
       openaiApiKey: 'sk-test',
       model: 'gpt-realtime-2.1',
       realtimeUrl: 'wss://api.openai.com/v1/realtime',
@@ -23,11 +23,15 @@ describe('the configuration', () => {
       port: 3000,
       host: '0.0.0.0',
       logLevel: 'info',
+      twilioAuthToken: 'token',
+      maxConcurrentCalls: 100,
+      maxCallSeconds: 3300,
+      shutdownGraceSeconds: 30,
     });
   });
 
   it('takes an empty value for a missing one', () => {
-    expect(readConfig({ ...KEY, PORT: '', PUBLIC_URL: ' ' })).toMatchObject({
+    expect(readConfig({ ...KEYS, PORT: '', PUBLIC_URL: ' ' })).toMatchObject({
       port: 3000,
       publicUrl: undefined,
     });
@@ -42,16 +46,27 @@ describe('the configuration', () => {
     ['PUBLIC_URL', 'relay.example.com'],
     ['PUBLIC_URL', 'wss://relay.example.com'],
     ['PUBLIC_URL', 'https://relay.example.com/incoming-call'],
+    ['TWILIO_AUTH_TOKEN', ''],
+    ['ALLOW_UNSIGNED_REQUESTS', 'yes'],
+    ['MAX_CONCURRENT_CALLS', '0'],
+    ['MAX_CALL_SECONDS', '1.5'],
+    ['SHUTDOWN_GRACE_SECONDS', '-1'],
     ['PORT', '80a'],
     ['PORT', '65536'],
     ['PORT', '-1'],
     ['LOG_LEVEL', 'loud'],
   ])('does not take %s=%s, and says so in a line', (name, value) => {
-    expect(mistakes({ ...KEY, [name]: value })).toEqual([expect.stringMatching(`^${name} .*: .+\\.`)]);
+    expect(mistakes({ ...KEYS, [name]: value })).toEqual([expect.stringMatching(`^${name} .*: .+\\.`)]);
   });
 
   it('names all mistakes at once', () => {
-    expect(mistakes({ PORT: 'x', LOG_LEVEL: 'loud' })).toHaveLength(3);
+    expect(mistakes({ PORT: 'x', LOG_LEVEL: 'loud' })).toHaveLength(4);
+  });
+
+  it('needs no auth token where unsigned requests are allowed, and then asks for no signature', () => {
+    const env = { ...KEYS, ALLOW_UNSIGNED_REQUESTS: 'true' };
+    expect(readConfig(env).twilioAuthToken).toBeUndefined();
+    expect(readConfig({ ...env, TWILIO_AUTH_TOKEN: '' }).twilioAuthToken).toBeUndefined();
   });
 
   it('never repeats the key', () => {

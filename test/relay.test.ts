@@ -1,27 +1,23 @@
-import type { FastifyInstance } from 'fastify';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { buildApp } from '../src/app.ts';
-import { testConfig } from './support/config.ts';
 import { dialStream, FakeOpenAI, type OpenAIPeer, type TwilioPeer } from './support/peers.ts';
+import { TestServer } from './support/server.ts';
 import { audio, STREAM } from './support/wire.ts';
 
 let openai: FakeOpenAI;
-let app: FastifyInstance;
-let origin: string;
+let server: TestServer;
 
 beforeEach(async () => {
   openai = await FakeOpenAI.listen();
-  app = await buildApp(testConfig({ OPENAI_REALTIME_URL: openai.url }));
-  origin = await app.listen({ host: '127.0.0.1', port: 0 });
+  server = await TestServer.start({ OPENAI_REALTIME_URL: openai.url });
 });
 
 afterEach(async () => {
-  await app.close();
+  await server.app.close();
   await openai.close();
 });
 
 async function startedCall(): Promise<{ twilio: TwilioPeer; session: OpenAIPeer }> {
-  const twilio = await dialStream(origin);
+  const twilio = await dialStream(server.origin);
   twilio.start();
   return { twilio, session: await openai.dialled() };
 }
@@ -34,7 +30,7 @@ async function readyCall(): Promise<{ twilio: TwilioPeer; session: OpenAIPeer }>
 }
 
 async function liveCalls(): Promise<number> {
-  return (await app.inject('/')).json().calls;
+  return (await server.app.inject('/')).json().calls;
 }
 
 describe('a call begins', () => {
@@ -47,7 +43,7 @@ describe('a call begins', () => {
   });
 
   it('does not dial before the stream has started', async () => {
-    const twilio = await dialStream(origin);
+    const twilio = await dialStream(server.origin);
     twilio.send({ event: 'connected', protocol: 'Call', version: '1.0.0' });
     twilio.media(0);
     twilio.start();

@@ -52,3 +52,12 @@ describe('missing audio', () => {
     expect(timeline.frame(5020, 20, 5020)).toBe(4000);
   });
 });
+
+describe('a quiet line', () => {
+  it('is quiet from the last frame on', () => {
+    const timeline = new Timeline(0);
+    expect(timeline.quietFor(5000)).toBe(0);
+    timeline.frame(0, 20, 5000);
+    expect(timeline.quietFor(5750)).toBe(750);
+  });
+});

@@ -24,8 +24,20 @@ export function delta(response_id: string, item_id: string, ms: number): ServerE
   return { type: 'response.output_audio.delta', response_id, item_id, delta: audio(ms) };
 }
 
-export function done(id: string): ServerEvent {
-  return { type: 'response.done', response: { id, status: 'completed', error: undefined } };
+export const NO_TOKENS = { input: 0, output: 0, cached: 0, text: 0, audio: 0 };
+
+export function done(id: string, usage = NO_TOKENS): ServerEvent {
+  return { type: 'response.done', response: { id, status: 'completed', error: undefined, usage } };
+}
+
+/** A response that failed, with OpenAI's code for why. */
+export function failed(id: string, code = 'server_error'): ServerEvent {
+  const error = { code, message: undefined };
+  return { type: 'response.done', response: { id, status: 'failed', error, usage: NO_TOKENS } };
+}
+
+export function error(code: string): ServerEvent {
+  return { type: 'error', error: { code, message: undefined } };
 }
 
 export const speechStarted: ServerEvent = { type: 'input_audio_buffer.speech_started' };
@@ -42,6 +54,14 @@ export const expected = {
   append: (payload: string) => ({
     to: 'openai',
     message: { type: 'input_audio_buffer.append', audio: payload },
+  }),
+  respond: (instructions?: string) => ({
+    to: 'openai',
+    message: { type: 'response.create', ...(instructions && { response: { instructions } }) },
+  }),
+  fails: (reason: string, code?: string) => ({
+    to: 'relay',
+    message: { reason, error: code === undefined ? undefined : { code, message: undefined } },
   }),
   truncate: (item_id: string, audio_end_ms: number) => ({
     to: 'openai',

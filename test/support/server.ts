@@ -1,0 +1,65 @@
+import { Writable } from 'node:stream';
+import type { FastifyInstance } from 'fastify';
+import { buildApp } from '../../src/app.ts';
+import type { Assistant } from '../../src/assistant.ts';
+import { Calls } from '../../src/calls.ts';
+import { testConfig } from './config.ts';
+
+type Line = Record<string, unknown>;
+
+/** A server that listens on a port of its own, and its log. */
+export class TestServer {
+  readonly app: FastifyInstance;
+  readonly calls: Calls;
+  readonly origin: string;
+  readonly log: Log;
+
+  constructor(app: FastifyInstance, calls: Calls, origin: string, log: Log) {
+    this.app = app;
+    this.calls = calls;
+    this.origin = origin;
+    this.log = log;
+  }
+
+  static async start(env: Record<string, string>, assistant?: Assistant): Promise<TestServer> {
+    const config = testConfig(env);
+    const log = new Log();
+    const calls = new Calls(config.maxConcurrentCalls);
+    const logger = { level: 'trace', stream: log };
+    const app = await buildApp(config, { calls, logger, ...(assistant && { assistant }) });
+    return new TestServer(app, calls, await app.listen({ host: '127.0.0.1', port: 0 }), log);
+  }
+
+  /** What Twilio would tell the caller of a call that has ended. */
+  async lastWords(callSid: string): Promise<string> {
+    return (await this.app.inject(`/call-ended?CallSid=${callSid}`)).body;
+  }
+}
+
+/** Keeps a server's log, and lets a test wait for a line. */
+export class Log extends Writable {
+  readonly lines: Line[] = [];
+
+  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+    for (const line of chunk.toString().trim().split('\n')) {
+      this.lines.push(JSON.parse(line));
+      this.emit('line');
+    }
+    done();
+  }
+
+  /** The line with this message, the first that was or will be. */
+  async find(msg: string): Promise<Line> {
+    for (;;) {
+      const line = this.lines.find((line) => line.msg === msg);
+      if (line !== undefined) return line;
+      await new Promise<void>((resolve) => {
+        this.once('line', resolve);
+      });
+    }
+  }
+
+  get text(): string {
+    return this.lines.map((line) => JSON.stringify(line)).join('\n');
+  }
+}
