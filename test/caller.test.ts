@@ -7,6 +7,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { WebSocket } from 'ws';
 import { sign } from '../src/auth.ts';
 import { type CallerEvent, type CallOptions, type PhoneCall, placeCall } from '../src/simulator/caller.ts';
+import { readCommand } from '../src/simulator/command.ts';
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
@@ -39,10 +40,10 @@ class Line {
   readonly closed: Promise<number>;
   #seen = 0;
   #arrived: () => void = () => {};
-  readonly #socket: WebSocket;
+  readonly socket: WebSocket;
 
   constructor(socket: WebSocket) {
-    this.#socket = socket;
+    this.socket = socket;
     socket.on('error', () => {});
     socket.on('message', (data) => {
       this.messages.push(JSON.parse(String(data)));
@@ -70,13 +71,9 @@ class Line {
   }
 
   send(message: unknown): void {
-    this.#socket.send(
+    this.socket.send(
       typeof message === 'string' || Buffer.isBuffer(message) ? message : JSON.stringify(message),
     );
-  }
-
-  close(code: number, reason: string): void {
-    this.#socket.close(code, reason);
   }
 }
 
@@ -213,36 +210,34 @@ describe('placing a call', () => {
 });
 
 describe('a call that finds no stream', () => {
+  const connect = (url: string) => xml(`<Response><Connect><Stream url="${url}"/></Connect></Response>`);
+
   it('ends with the TwiML that has none', async () => {
     const twiml = '<Response><Reject/></Response>';
     const { url } = await serve({ incoming: xml(twiml) });
     const call = await placeCall({ url });
-    expect(await call.ended).toMatchObject({ by: 'rejected', httpStatus: 200, twiml });
+    const reason = 'no Stream in the TwiML';
+    expect(await call.ended).toEqual({ by: 'rejected', code: 1006, reason, httpStatus: 200, twiml });
     expect(await call.untilPlaying()).toBe(false);
     expect(call.heard).toHaveLength(0);
   });
 
-  it('ends with the status of a rejected upgrade', async () => {
-    const { url } = await serve({ upgrade: (reply) => reply.code(403).send('no') });
+  it.each<[string, Answers, number, number]>([
+    ['an error', { incoming: (reply) => reply.code(500).type('text/xml').send('<Response/>') }, 500, 11200],
+    ['JSON', { incoming: (reply) => reply.send({}) }, 200, 12300],
+    ['a ws address', { incoming: connect('ws://a/b') }, 200, 31922],
+    ['no host', { incoming: connect('wss://') }, 200, 31923],
+    ['a query', { incoming: connect('wss://a/b?c=d') }, 200, 31920],
+    ['a rejected upgrade', { upgrade: (reply) => reply.code(403).send('no') }, 403, 31920],
+  ])('ends when it is answered with %s', async (_, answers, httpStatus, code) => {
+    const { url } = await serve(answers);
     const events: CallerEvent[] = [];
     const call = await placeCall({ url, onEvent: (event) => events.push(event) });
-    const reason = 'the upgrade was answered with 403';
-    expect(await call.ended).toEqual({ by: 'rejected', code: 1006, reason, httpStatus: 403 });
-    expect(call.warnings).toEqual([{ code: 31920, detail: reason }]);
-    expect(events.map(({ type }) => type)).toEqual(['answered', 'warning', 'closed']);
-  });
-
-  it.each([
-    ['an error', (reply: FastifyReply) => reply.code(500).type('text/xml').send('<Response/>'), 500, 11200],
-    ['JSON', (reply: FastifyReply) => reply.send({}), 200, 12300],
-    ['ws', xml('<Response><Connect><Stream url="ws://a/b"/></Connect></Response>'), 200, 31922],
-    ['no host', xml('<Response><Connect><Stream url="wss://"/></Connect></Response>'), 200, 31923],
-    ['a query', xml('<Response><Connect><Stream url="wss://a/b?c=d"/></Connect></Response>'), 200, 31920],
-  ])('ends when it is answered with %s', async (_, incoming, httpStatus, code) => {
-    const { url } = await serve({ incoming });
-    const call = await placeCall({ url });
-    expect(await call.ended).toMatchObject({ by: 'rejected', httpStatus });
-    expect(call.warnings).toMatchObject([{ code }]);
+    const end = await call.ended;
+    const reason = expect.stringMatching(/answered with \d{3}|^Stream url ws/);
+    expect(end).toEqual({ by: 'rejected', code: 1006, reason, httpStatus });
+    expect(call.warnings).toEqual([{ code, detail: end.reason }]);
+    expect(events.slice(-2)).toMatchObject([{ type: 'warning' }, { type: 'closed', by: 'rejected' }]);
   });
 
   it('ends when nobody listens', async () => {
@@ -374,12 +369,6 @@ describe('what the caller hears', () => {
     expect(await silent).toBe(true);
   });
 
-  it('has a mark come back at once when nothing is buffered', async () => {
-    const { line, call } = await answered();
-    line.send(mark(call, 'idle'));
-    expect((await line.next('mark')).mark.name).toBe('idle');
-  });
-
   it('stops at a clear, which brings back all marks at once', async () => {
     const { line, call, events } = await answered({ speakSilence: false });
     line.send(media(call, audio(60_000)));
@@ -406,50 +395,45 @@ describe('what the caller hears', () => {
 });
 
 describe('a message that Twilio would not take', () => {
-  const invalid: [string, (streamSid: string) => unknown][] = [
-    ['bad JSON', () => '{'],
-    ['an array', () => []],
-    ['no event', (streamSid) => ({ streamSid })],
-    ['an unknown event', (streamSid) => ({ event: 'hello', streamSid, hello: {} })],
-    ['no streamSid', () => ({ event: 'clear' })],
-    ['another streamSid', () => ({ event: 'clear', streamSid: 'MZ1' })],
-    ['stream_sid', (stream_sid) => ({ event: 'clear', stream_sid })],
-    ['clear with a key too many', (streamSid) => ({ event: 'clear', streamSid, clear: {} })],
-    ['media without media', (streamSid) => ({ event: 'media', streamSid })],
-    ['media that is text', (streamSid) => ({ event: 'media', streamSid, media: 'AAAA' })],
-    ['media without payload', (streamSid) => ({ event: 'media', streamSid, media: {} })],
-    [
-      'a payload that is not base64',
-      (streamSid) => ({ event: 'media', streamSid, media: { payload: 'A-_A' } }),
-    ],
-    [
-      'a track',
-      (streamSid) => ({ event: 'media', streamSid, media: { payload: 'AAAA', track: 'outbound' } }),
-    ],
-    [
-      'a sequence',
-      (streamSid) => ({ event: 'media', streamSid, media: { payload: 'AAAA' }, sequenceNumber: '1' }),
-    ],
-    ['a mark without name', (streamSid) => ({ event: 'mark', streamSid, mark: {} })],
-    ['a numbered mark', (streamSid) => ({ event: 'mark', streamSid, mark: { name: 1 } })],
-  ];
-  it.each(invalid)('is ignored with warning 31951: %s', async (_, message) => {
-    const { line, call, events } = await answered();
-    line.send(message(call.streamSid));
-    line.send(message(call.streamSid));
-    line.send(mark(call, 'still here'));
-    expect((await line.next('mark')).mark.name).toBe('still here');
-    expect(call.warnings).toMatchObject([{ code: 31951 }, { code: 31951 }]);
-    expect(events.at(-1)).toMatchObject({ type: 'warning', code: 31951 });
-    expect(withoutSilence(call.heard)).toHaveLength(0);
+  const streamSid = 'MZ1';
+  const payload = 'AAAA';
+  it.each<[string, unknown]>([
+    ['bad JSON', '{'],
+    ['an array', []],
+    ['no event', { streamSid }],
+    ['an unknown event', { event: 'hello', streamSid, hello: {} }],
+    ['no streamSid', { event: 'clear' }],
+    ['another streamSid', { event: 'clear', streamSid: 'MZ2' }],
+    ['stream_sid', { event: 'clear', stream_sid: streamSid }],
+    ['clear with a key too many', { event: 'clear', streamSid, clear: {} }],
+    ['media without media', { event: 'media', streamSid }],
+    ['media that is text', { event: 'media', streamSid, media: payload }],
+    ['media without payload', { event: 'media', streamSid, media: {} }],
+    ['a payload that is not base64', { event: 'media', streamSid, media: { payload: 'A-_A' } }],
+    ['a track', { event: 'media', streamSid, media: { payload, track: 'outbound' } }],
+    ['a sequence', { event: 'media', streamSid, media: { payload }, sequenceNumber: '1' }],
+    ['a mark without name', { event: 'mark', streamSid, mark: {} }],
+    ['a numbered mark', { event: 'mark', streamSid, mark: { name: 1 } }],
+  ])('is %s', (_, message) => {
+    const text = typeof message === 'string' ? message : JSON.stringify(message);
+    expect(readCommand(text, streamSid)).toBeUndefined();
   });
 
-  it('is ignored with warning 31950 in a binary frame', async () => {
-    const { line, call } = await answered();
+  it('is ignored with a warning each time, and the stream goes on', async () => {
+    const { line, call, events } = await answered();
+    const numbered = { ...media(call, audio(20)), sequenceNumber: '1' };
+    line.send('{');
+    line.send(numbered);
     line.send(Buffer.from(JSON.stringify(mark(call, 'binary'))));
     line.send(mark(call, 'text'));
     expect((await line.next('mark')).mark.name).toBe('text');
-    expect(call.warnings).toEqual([{ code: 31950, detail: 'binary frame' }]);
+    expect(call.warnings).toEqual([
+      { code: 31951, detail: '{' },
+      { code: 31951, detail: JSON.stringify(numbered).slice(0, 200) },
+      { code: 31950, detail: 'binary frame' },
+    ]);
+    expect(events.slice(-3).map(({ type }) => type)).toEqual(['warning', 'warning', 'warning']);
+    expect(withoutSilence(call.heard)).toHaveLength(0);
   });
 });
 
@@ -484,6 +468,20 @@ describe('the end of a call', () => {
     expect(events.map(({ type }) => type)).toEqual(['answered', 'stream-started', 'closed']);
   });
 
+  it('takes 2 s at most, though the server never answers the close', async () => {
+    const { line, call } = await answered();
+    // A server that reads nothing doesn't answer.
+    line.socket.pause();
+    vi.useFakeTimers({ toFake: ['setTimeout'] });
+    cleanups.push(
+      () => line.socket.resume(),
+      () => vi.useRealTimers(),
+    );
+    const ended = call.hangUp();
+    vi.advanceTimersByTime(2000);
+    expect(await ended).toMatchObject({ by: 'caller', code: 1006 });
+  });
+
   it('is a reset without stop when the connection drops', async () => {
     const { line, call } = await answered();
     await line.next('media');
@@ -499,7 +497,7 @@ describe('the end of a call', () => {
     });
     line.send(media(call, audio(60_000)));
     await call.untilPlaying();
-    line.close(1011, 'no assistant');
+    line.socket.close(1011, 'no assistant');
     const twiml = '<Response><Hangup/></Response>';
     expect(await call.ended).toEqual({ by: 'server', code: 1011, reason: 'no assistant', twiml });
     const action = '/call-ended?a=1&b=2';
@@ -522,7 +520,7 @@ describe('the end of a call', () => {
     });
     line.send(media(call, audio(60_000)));
     await call.untilPlaying();
-    line.close(1000, '');
+    line.socket.close(1000, '');
     await call.ended;
     expect(lengths).toEqual([call.heard.length]);
   });
@@ -530,7 +528,7 @@ describe('the end of a call', () => {
   it('has no TwiML when the server closes and there is no action', async () => {
     const twiml = '<Response><Connect><Stream url="wss://a.example/media-stream"/></Connect></Response>';
     const { line, call, posts } = await answered({}, { incoming: xml(twiml) });
-    line.close(1000, '');
+    line.socket.close(1000, '');
     expect(await call.ended).toEqual({ by: 'server', code: 1000, reason: '' });
     expect(call.warnings).toEqual([]);
     expect(Object.keys(posts)).toEqual(['/incoming-call']);

@@ -1,16 +1,9 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { isBase64, type JsonObject, parseObject } from '../json.ts';
+import { type JsonObject, parseObject } from '../json.ts';
 import { Conversation, type Host, type Manner, type ParrotEvent } from './conversation.ts';
-import { Ear, type Heard } from './ear.ts';
+import { InputBuffer } from './input-buffer.ts';
 import type { Item } from './reply.ts';
-import {
-  type ApiError,
-  defaultSession,
-  newId,
-  type SessionConfig,
-  updateSession,
-  voiceActivity,
-} from './session-config.ts';
+import { type ApiError, defaultSession, newId, type SessionConfig, updateSession } from './session-config.ts';
 
 /** How one connection is made to go wrong. */
 export type Failure =
@@ -35,7 +28,6 @@ export interface Line {
   onEvent(event: ParrotEvent): void;
 }
 
-const MIN_COMMIT_MS = 100;
 const SUPPORTED =
   "'session.update', 'session.close', 'input_audio_buffer.append', 'input_audio_buffer.commit', " +
   "'input_audio_buffer.clear', 'conversation.item.create', 'conversation.item.truncate', 'response.create', and 'response.cancel'";
@@ -48,17 +40,13 @@ export class ParrotSession implements Host {
   readonly headers: IncomingHttpHeaders;
   /** Every event that the client sent, in order. */
   readonly received: JsonObject[] = [];
-  /** How many appends came while the session still read them as PCM. */
-  audioBeforeReady = 0;
   readonly #line: Line;
   readonly #updateMs: number;
   readonly #failure: Failure | undefined;
   readonly #conversation: Conversation;
-  readonly #ear: Ear;
+  readonly #input: InputBuffer;
   readonly #timers = new Set<NodeJS.Timeout>();
-  readonly #appended: Uint8Array[] = [];
   #config: SessionConfig;
-  #turnId = '';
   #ended = false;
 
   constructor(
@@ -74,8 +62,8 @@ export class ParrotSession implements Host {
     this.#updateMs = manner.updateMs;
     this.#failure = failure;
     this.#config = defaultSession(model);
-    this.#ear = new Ear(voiceActivity(this.#config));
     this.#conversation = new Conversation(this, manner);
+    this.#input = new InputBuffer(this, this.#conversation, failure?.type !== 'mute');
     if (failure?.type === 'response-failed') this.#conversation.failReplies(failure.times, failure.error);
   }
 
@@ -86,7 +74,12 @@ export class ParrotSession implements Host {
 
   /** The mu-law that was appended once the session was ready for it. */
   get audio(): Uint8Array {
-    return Buffer.concat(this.#appended);
+    return this.#input.audio;
+  }
+
+  /** How many appends came while the session still read them as PCM. */
+  get audioBeforeReady(): number {
+    return this.#input.audioBeforeReady;
   }
 
   /** The types of the events that the client sent, in order. */
@@ -173,17 +166,16 @@ export class ParrotSession implements Host {
         this.#line.close(1000, '');
         return undefined;
       case 'input_audio_buffer.append':
-        return this.#append(event.audio);
+        return this.#input.append(event.audio);
       case 'input_audio_buffer.commit':
-        return this.#commit();
+        return this.#input.commit();
       case 'input_audio_buffer.clear':
-        this.#ear.take();
-        this.send({ type: 'input_audio_buffer.cleared' });
+        this.#input.clear();
         return undefined;
       case 'conversation.item.create':
         return this.#conversation.createItem(event.item);
       case 'conversation.item.truncate':
-        return this.#conversation.truncate(event, this.#ear.speaking);
+        return this.#conversation.truncate(event, this.#input.speaking);
       case 'response.create':
         return this.#conversation.createResponse(event.response);
       case 'response.cancel': {
@@ -214,53 +206,8 @@ export class ParrotSession implements Host {
       updated.audio.output.format = output.format;
     }
     this.#config = updated;
-    this.#ear.vad = voiceActivity(updated);
+    this.#input.configure(updated);
     this.send({ type: 'session.updated', session: updated });
     this.report({ type: 'session-ready' });
-  }
-
-  #append(audio: unknown): ApiError | undefined {
-    if (!isBase64(audio)) {
-      const message = "Invalid 'audio'. Expected base64-encoded audio bytes.";
-      return { code: 'invalid_value', message, param: 'audio' };
-    }
-    if (this.#config.audio.input.format.type !== 'audio/pcmu') {
-      this.audioBeforeReady += 1;
-      return undefined;
-    }
-    const bytes = Buffer.from(audio, 'base64');
-    this.#appended.push(bytes);
-    for (const heard of this.#ear.hear(bytes)) this.#notice(heard);
-    return undefined;
-  }
-
-  #notice(heard: Heard): void {
-    const turns = this.#config.audio.input.turn_detection;
-    if (heard.type === 'started') {
-      const { audioStartMs } = heard;
-      this.#turnId = newId('item');
-      const times = { audio_start_ms: audioStartMs, item_id: this.#turnId };
-      this.send({ type: 'input_audio_buffer.speech_started', ...times });
-      this.report({ type: 'speech-started', audioStartMs });
-      if (turns?.interrupt_response !== false) this.#conversation.cancel('turn_detected');
-      return;
-    }
-    const { audioEndMs, words } = heard;
-    const times = { audio_end_ms: audioEndMs, item_id: this.#turnId };
-    this.send({ type: 'input_audio_buffer.speech_stopped', ...times });
-    this.report({ type: 'speech-stopped', audioEndMs, turnMs: words.length / 8 });
-    this.#conversation.addTurn(this.#turnId, words);
-    if (turns?.create_response !== false && this.#failure?.type !== 'mute') this.#conversation.answer(words);
-  }
-
-  #commit(): ApiError | undefined {
-    const words = this.#ear.take();
-    const ms = words.length / 8;
-    if (ms < MIN_COMMIT_MS) {
-      const message = `Error committing input audio buffer: buffer too small. Expected at least 100ms of audio, but buffer only has ${ms.toFixed(2)}ms of audio.`;
-      return { code: 'input_audio_buffer_commit_empty', message };
-    }
-    this.#conversation.addTurn(newId('item'), words);
-    return undefined;
   }
 }

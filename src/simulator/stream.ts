@@ -1,0 +1,202 @@
+import type { JsonObject } from '../json.ts';
+import { BYTES_PER_MS } from '../twilio.ts';
+import { readCommand } from './command.ts';
+import { SILENCE } from './mulaw.ts';
+import { Phone } from './phone.ts';
+
+const FRAME_MS = 20;
+const FRAME_BYTES = FRAME_MS * BYTES_PER_MS;
+
+/** Something that Twilio's debugger would show, by its number: https://www.twilio.com/docs/api/errors */
+export interface Warning {
+  code: number;
+  detail: string;
+}
+
+/** What happens on a stream. */
+export type StreamEvent =
+  | { type: 'stream-started'; streamSid: string }
+  | { type: 'first-sound' }
+  | { type: 'silence' }
+  | { type: 'cleared'; unheardMs: number }
+  | ({ type: 'warning' } & Warning);
+
+export interface StreamOptions {
+  accountSid: string;
+  callSid: string;
+  streamSid: string;
+  /** Whether frames of silence go out while nothing is said. */
+  speakSilence: boolean;
+  onEvent: (event: StreamEvent) => void;
+}
+
+/** One Media Stream from Twilio's end: the caller's words in frames of 20 ms, and the server's played to the caller. */
+export class Stream {
+  #options: StreamOptions;
+  #transmit: (text: string) => void = () => {};
+  #phone = new Phone();
+  #began: number | undefined;
+  #over: number | undefined;
+  #sequenceNumber = 0;
+  #chunk = 0;
+  #nextFrame = FRAME_MS;
+  #timer: NodeJS.Timeout | undefined;
+  #muted = false;
+  #sounding = false;
+  #speech: { audio: Uint8Array; sent: number; resolve: () => void }[] = [];
+  #waiting = new Set<{ met: (phone: Phone, now: number) => boolean; resolve: (met: boolean) => void }>();
+
+  constructor(options: StreamOptions) {
+    this.#options = options;
+  }
+
+  get heard(): Uint8Array {
+    return this.#phone.heard(this.#clock());
+  }
+
+  get heardMs(): number {
+    return this.#phone.heardMs(this.#clock());
+  }
+
+  /** Begins, with connected and start; whatever is sent goes out by `transmit`. */
+  start(customParameters: Record<string, string>, transmit: (text: string) => void): void {
+    const { accountSid, callSid, streamSid } = this.#options;
+    const mediaFormat = { encoding: 'audio/x-mulaw', sampleRate: 8000, channels: 1 };
+    const start = { accountSid, streamSid, callSid, tracks: ['inbound'], mediaFormat, customParameters };
+    this.#began = performance.now();
+    this.#transmit = transmit;
+    transmit(JSON.stringify({ event: 'connected', protocol: 'Call', version: '1.0.0' }));
+    this.#send('start', { start });
+    this.#options.onEvent({ type: 'stream-started', streamSid });
+    this.#run();
+  }
+
+  /** Takes one frame of the server's. */
+  receive(text: string, isBinary: boolean): void {
+    if (this.#over !== undefined) return;
+    if (isBinary) {
+      this.#warn(31950, 'binary frame');
+      return;
+    }
+    const now = this.#clock();
+    this.#play(now);
+    const command = readCommand(text, this.#options.streamSid);
+    if (command === undefined) {
+      this.#warn(31951, text.slice(0, 200));
+    } else if (command.event === 'mark') {
+      this.#phone.mark(command.mark.name, now);
+    } else if (command.event === 'clear') {
+      const unheardMs = this.#phone.bufferedMs(now);
+      for (const { name } of this.#phone.clear(now)) this.#send('mark', { mark: { name } });
+      this.#sounding = false;
+      this.#options.onEvent({ type: 'cleared', unheardMs });
+    } else if (!this.#phone.media(Buffer.from(command.media.payload, 'base64'), now)) {
+      this.#warn(31931, 'more than 10 minutes of audio buffered');
+    } else if (!this.#sounding && this.#phone.playing(now)) {
+      this.#sounding = true;
+      this.#options.onEvent({ type: 'first-sound' });
+    }
+    this.#run();
+  }
+
+  /** Resolves when the last frame of `audio` was sent or the stream has ended. */
+  say(audio: Uint8Array): Promise<void> {
+    if (this.#over !== undefined || audio.length === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#speech.push({ audio, sent: 0, resolve });
+    });
+  }
+
+  mute(muted: boolean): void {
+    this.#muted = muted;
+  }
+
+  press(digit: string): void {
+    this.#send('dtmf', { dtmf: { track: 'inbound_track', digit } });
+  }
+
+  /** Resolves when `met` by what is played: true, or false if the stream ended first. */
+  until(met: (phone: Phone, now: number) => boolean): Promise<boolean> {
+    if (this.#over !== undefined) return Promise.resolve(false);
+    if (met(this.#phone, this.#clock())) return Promise.resolve(true);
+    return new Promise((resolve) => {
+      this.#waiting.add({ met, resolve });
+    });
+  }
+
+  /** Tells the server that the caller has left. */
+  stop(): void {
+    const { accountSid, callSid } = this.#options;
+    this.#send('stop', { stop: { accountSid, callSid } });
+  }
+
+  /** Stands still from here on: nothing more is sent, taken, said or heard. */
+  end(): void {
+    this.#over ??= this.#clock();
+    clearTimeout(this.#timer);
+    for (const { resolve } of this.#speech.splice(0)) resolve();
+    for (const { resolve } of this.#waiting) resolve(false);
+    this.#waiting.clear();
+  }
+
+  /** Does what is due by now, then sleeps until the next frame, mark or end of the playout. */
+  #run = (): void => {
+    const now = this.#clock();
+    this.#play(now);
+    while (this.#nextFrame <= now) this.#sendFrame();
+    for (const waiting of this.#waiting) {
+      if (!waiting.met(this.#phone, now)) continue;
+      this.#waiting.delete(waiting);
+      waiting.resolve(true);
+    }
+    if (this.#over !== undefined) return;
+    const next = Math.min(this.#nextFrame, this.#phone.nextAt(now) ?? Infinity);
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(this.#run, Math.ceil(next - this.#clock()));
+  };
+
+  #play(now: number): void {
+    for (const { name } of this.#phone.advance(now)) this.#send('mark', { mark: { name } });
+    if (this.#sounding && !this.#phone.playing(now)) {
+      this.#sounding = false;
+      this.#options.onEvent({ type: 'silence' });
+    }
+  }
+
+  #sendFrame(): void {
+    const timestamp = String(this.#nextFrame);
+    this.#nextFrame += FRAME_MS;
+    const [speech] = this.#speech;
+    const frame = Buffer.alloc(FRAME_BYTES, SILENCE);
+    if (speech !== undefined) {
+      frame.set(speech.audio.subarray(speech.sent, speech.sent + FRAME_BYTES));
+      speech.sent += FRAME_BYTES;
+    }
+    if (!this.#muted && (speech !== undefined || this.#options.speakSilence)) {
+      this.#chunk += 1;
+      const payload = frame.toString('base64');
+      this.#send('media', { media: { track: 'inbound', chunk: String(this.#chunk), timestamp, payload } });
+    }
+    if (speech !== undefined && speech.sent >= speech.audio.length) {
+      this.#speech.shift();
+      speech.resolve();
+    }
+  }
+
+  #send(event: string, body: JsonObject): void {
+    if (this.#over !== undefined || this.#began === undefined) return;
+    this.#sequenceNumber += 1;
+    const { streamSid } = this.#options;
+    const sequenceNumber = String(this.#sequenceNumber);
+    this.#transmit(JSON.stringify({ event, sequenceNumber, ...body, streamSid }));
+  }
+
+  #warn(code: number, detail: string): void {
+    this.#options.onEvent({ type: 'warning', code, detail });
+  }
+
+  /** ms since the stream began; it stands still when the stream is over. */
+  #clock(): number {
+    return this.#over ?? (this.#began === undefined ? 0 : performance.now() - this.#began);
+  }
+}
