@@ -37,6 +37,12 @@ export class Peer {
     for (const message of messages) this.socket.send(JSON.stringify(message));
   }
 
+  /** Lets go of what was received so far. */
+  forget(): void {
+    this.received.length = 0;
+    this.#read = 0;
+  }
+
   /** The next message that no test has asked for yet, of a `type` or `event` if given. */
   async next(kind?: string): Promise<Message> {
     for (;;) {
@@ -132,12 +138,14 @@ export class FakeOpenAI {
   readonly server: WebSocketServer;
   readonly peers: OpenAIPeer[] = [];
   readonly #news = new EventEmitter();
-  #taken = 0;
+  readonly #untaken: OpenAIPeer[] = [];
 
   constructor(server: WebSocketServer) {
     this.server = server;
     server.on('connection', (socket, request) => {
-      this.peers.push(new OpenAIPeer(socket, request));
+      const peer = new OpenAIPeer(socket, request);
+      this.peers.push(peer);
+      this.#untaken.push(peer);
       this.#news.emit('news');
     });
   }
@@ -156,11 +164,8 @@ export class FakeOpenAI {
   /** The next session that was dialled. */
   async dialled(): Promise<OpenAIPeer> {
     for (;;) {
-      const peer = this.peers[this.#taken];
-      if (peer !== undefined) {
-        this.#taken += 1;
-        return peer;
-      }
+      const peer = this.#untaken.shift();
+      if (peer !== undefined) return peer;
       await once(this.#news, 'news');
     }
   }

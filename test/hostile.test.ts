@@ -1,0 +1,227 @@
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
+import { issueToken, sign } from '../src/auth.ts';
+import { heapMiB } from './support/memory.ts';
+import { dialStream, FakeOpenAI, type OpenAIPeer, type TwilioPeer } from './support/peers.ts';
+import { seeded } from './support/random.ts';
+import { TestServer } from './support/server.ts';
+import { audio, STREAM } from './support/wire.ts';
+
+const AUTH_TOKEN = 'a-secret';
+const HOST = 'relay.example.com';
+const SIGNATURE = { 'x-twilio-signature': sign(AUTH_TOKEN, `wss://${HOST}/media-stream`) };
+
+const random = seeded(64);
+const upTo = (most: number): number => Math.floor(random() * (most + 1));
+function pick<T>(...values: [T, ...T[]]): T {
+  return values[upTo(values.length - 1)] ?? values[0];
+}
+
+const twilioMessages = [
+  { event: 'connected', protocol: 'Call', version: '1.0.0' },
+  {
+    event: 'start',
+    streamSid: STREAM,
+    start: { callSid: 'CA1', mediaFormat: {}, customParameters: { token: 'x' } },
+  },
+  { event: 'media', streamSid: STREAM, media: { track: 'inbound', timestamp: '20', payload: audio(20) } },
+  { event: 'dtmf', streamSid: STREAM, dtmf: { digit: '1' } },
+  { event: 'mark', streamSid: STREAM, mark: { name: 'audio-1' } },
+  { event: 'stop', streamSid: STREAM },
+] as const;
+
+const openaiEvents = [
+  { type: 'session.created', session: { id: 's' } },
+  { type: 'session.updated', session: { audio: { input: { format: { type: 'audio/pcm' } } } } },
+  { type: 'input_audio_buffer.speech_started', audio_start_ms: 5 },
+  { type: 'input_audio_buffer.speech_stopped', audio_end_ms: 5 },
+  { type: 'response.created', response: { id: 'r' } },
+  { type: 'response.output_audio.delta', response_id: 'r', item_id: 'a', delta: audio(20) },
+  {
+    type: 'response.done',
+    response: { id: 'r', status: 'failed', status_details: { error: { code: 'x' } }, usage: {} },
+  },
+  { type: 'error', error: { code: 'invalid_value', message: 'm' } },
+] as const;
+
+function nonsense(): unknown {
+  return pick<unknown>(
+    null,
+    true,
+    -1,
+    1e308,
+    '',
+    '\u0000',
+    '__proto__',
+    'é"\\',
+    [],
+    {},
+    [[[]]],
+    { __proto__: null, constructor: 1 },
+    'x'.repeat(upTo(30_000)),
+    'A'.repeat(4 * upTo(5_000)),
+    '99999999999999999999',
+    '-20',
+    `${upTo(100_000)}`,
+  );
+}
+
+/** `value`, with something in it replaced by nonsense, or left out. */
+function mangled(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || random() < 0.15) return nonsense();
+  const copy: Record<string, unknown> = { ...value };
+  const key = pick('extra', ...Object.keys(copy));
+  if (random() < 0.2) delete copy[key];
+  else copy[key] = mangled(copy[key]);
+  return copy;
+}
+
+/** A message as neither vendor sends it, as text or bytes. */
+function hostileMessage(templates: readonly object[]): string | Buffer {
+  const template = templates[upTo(templates.length - 1)];
+  const text = JSON.stringify(random() < 0.2 ? template : mangled(template));
+  switch (upTo(6)) {
+    case 0:
+      return text.slice(0, upTo(text.length));
+    case 1:
+      return Buffer.from(text);
+    case 2:
+      return `${'['.repeat(upTo(20_000))}${text}`;
+    case 3:
+      return text.replace(/[{}":,]/g, (mark) => (random() < 0.1 ? '' : mark));
+    default:
+      return text;
+  }
+}
+
+let openai: FakeOpenAI;
+let server: TestServer;
+
+beforeEach(async () => {
+  openai = await FakeOpenAI.listen();
+  server = await TestServer.start({
+    OPENAI_REALTIME_URL: openai.url,
+    TWILIO_AUTH_TOKEN: AUTH_TOKEN,
+    ALLOW_UNSIGNED_REQUESTS: 'false',
+    PUBLIC_URL: `https://${HOST}`,
+  });
+});
+
+afterEach(async () => {
+  await server.app.close();
+  await openai.close();
+});
+
+async function readyCall(): Promise<{ twilio: TwilioPeer; session: OpenAIPeer }> {
+  const twilio = await dialStream(server.origin, SIGNATURE);
+  const callSid = `CA${randomUUID()}`;
+  twilio.start(callSid, issueToken(AUTH_TOKEN, callSid, Date.now()));
+  const session = await openai.dialled();
+  await session.configure();
+  await session.next('response.create');
+  openai.peers.splice(0);
+  return { twilio, session };
+}
+
+const isOpen = ({ twilio, session }: { twilio: TwilioPeer; session: OpenAIPeer }): boolean =>
+  twilio.socket.readyState === WebSocket.OPEN && session.socket.readyState === WebSocket.OPEN;
+
+/** Whether audio still passes both ways. */
+async function expectAlive(
+  { twilio, session }: { twilio: TwilioPeer; session: OpenAIPeer },
+  n: number,
+): Promise<void> {
+  const payload = Buffer.from(`frame ${n}`).toString('base64');
+  twilio.media(0, payload);
+  expect((await session.next()).audio).toBe(payload);
+  session.say(20, `r${n}`, `a${n}`);
+  const { mark } = await twilio.next('mark');
+  twilio.send({ event: 'mark', streamSid: STREAM, mark });
+}
+
+it('10,000 hostile messages from both sides touch neither the process nor another call', {
+  timeout: 60_000,
+}, async () => {
+  const other = await readyCall();
+  let victim = await readyCall();
+  const heaps: number[] = [];
+  let calls = 0;
+  for (let n = 0; n < 10_000; n++) {
+    if (!isOpen(victim)) {
+      victim.twilio.socket.terminate();
+      victim = await readyCall();
+      calls += 1;
+    }
+    const fromTwilio = random() < 0.5;
+    const target = fromTwilio ? victim.twilio.socket : victim.session.socket;
+    target.send(hostileMessage(fromTwilio ? twilioMessages : openaiEvents));
+    if (n % 20 === 0) await expectAlive(other, n / 20);
+    if (n % 2_500 === 2_499) {
+      server.log.lines.splice(0);
+      other.twilio.forget();
+      other.session.forget();
+      heaps.push(heapMiB());
+    }
+  }
+  expect(calls).toBeGreaterThan(100);
+  const [, early = 0, , late = 0] = heaps;
+  expect(late - early).toBeLessThan(2);
+});
+
+it('hostile requests are answered with 4xx, or not at all, and another call goes on', {
+  timeout: 60_000,
+}, async () => {
+  const other = await readyCall();
+  const { port } = new URL(server.origin);
+  for (let n = 0; n < 1_000; n++) {
+    const method = pick('GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'HEAD', 'OPTIONS', 'BREW', '');
+    const path = pick(
+      '/incoming-call',
+      '/call-ended',
+      '/media-stream',
+      '/media-stream/../',
+      '/%00',
+      `/${'x'.repeat(upTo(9_000))}`,
+    );
+    const body = pick('', 'a=1&a=2', '{"a":1}', 'x'.repeat(upTo(70_000)), '%E0%A4%A');
+    const headers = [
+      pick('Host: relay.example.com', 'Host: "/><x>', 'Host:', `Host: ${'h'.repeat(upTo(9_000))}`),
+      pick('Content-Type: application/x-www-form-urlencoded', 'Content-Type: application/json', 'X: y'),
+      pick(
+        'X-Twilio-Signature: AAAA',
+        `X-Twilio-Signature: ${'A'.repeat(upTo(5_000))}`,
+        `X-Twilio-Signature: ${SIGNATURE['x-twilio-signature']}`,
+      ),
+      pick(
+        'Upgrade: websocket\r\nConnection: Upgrade',
+        'Upgrade: websocket',
+        'Connection: close',
+        'X-Forwarded-Host: a,b,,',
+      ),
+      pick('Sec-WebSocket-Version: 13', 'Sec-WebSocket-Version: 99', 'Z: 0'),
+      pick('Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==', 'Sec-WebSocket-Key: short', 'Z: 0'),
+      pick(
+        `Content-Length: ${Buffer.byteLength(body)}`,
+        'Content-Length: -1',
+        'Content-Length: 5',
+        'Transfer-Encoding: chunked',
+      ),
+    ];
+    const socket = connect(Number(port), '127.0.0.1');
+    let answer = '';
+    socket.on('error', () => {});
+    socket.setEncoding('latin1').on('data', (text: string) => {
+      answer += text;
+      socket.end();
+    });
+    socket.end(`${method} ${path} HTTP/1.1\r\n${headers.join('\r\n')}\r\n\r\n${body}`);
+    socket.setTimeout(200, () => socket.destroy());
+    await once(socket, 'close');
+    expect(answer).toMatch(/^(HTTP\/1\.1 (101|4\d\d) |$)/);
+    expect(answer).not.toContain('<Response>');
+    if (n % 20 === 0) await expectAlive(other, n / 20);
+  }
+});

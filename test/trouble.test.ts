@@ -1,0 +1,281 @@
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:net';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { type Failure, type Parrot, startParrot } from '../src/simulator/parrot.ts';
+import { CALL, dialStream, FakeOpenAI, type OpenAIPeer, type TwilioPeer } from './support/peers.ts';
+import { TestServer } from './support/server.ts';
+import { audio } from './support/wire.ts';
+
+let server: TestServer;
+let openai: { close(): Promise<void> };
+
+afterEach(async () => {
+  vi.useRealTimers();
+  await server.app.close();
+  await openai.close();
+});
+
+/** A call to a server behind which a parrot fails, once or always. */
+async function callWith(
+  fail: (connection: number) => Failure | undefined,
+): Promise<{ parrot: Parrot; twilio: TwilioPeer }> {
+  const parrot = await startParrot({ fail, pace: 1_000, thinkMs: 0, updateMs: 0 });
+  openai = parrot;
+  server = await TestServer.start({ OPENAI_REALTIME_URL: parrot.url });
+  const twilio = await dialStream(server.origin);
+  twilio.start();
+  return { parrot, twilio };
+}
+
+/** A call to a server whose session is ready, and left to the test. */
+async function readyCall(
+  env: Record<string, string> = {},
+): Promise<{ session: OpenAIPeer; twilio: TwilioPeer }> {
+  const fake = await FakeOpenAI.listen();
+  openai = fake;
+  server = await TestServer.start({ OPENAI_REALTIME_URL: fake.url, ...env });
+  const twilio = await dialStream(server.origin);
+  twilio.start();
+  const session = await fake.dialled();
+  await session.configure();
+  await session.next('response.create');
+  return { session, twilio };
+}
+
+async function expectApology(twilio: TwilioPeer): Promise<void> {
+  await twilio.closed;
+  expect(await server.lastWords(CALL)).toMatch(/<Say>I am sorry, something has gone wrong.*<Hangup\/>/);
+}
+
+const close = (code: number, reason: string, errorCode: string): Failure => ({
+  type: 'close',
+  code,
+  reason,
+  error: { code: errorCode, message: `Something about sk-proj-abc***xyz and ${errorCode}.` },
+});
+
+describe('when OpenAI fails before the session is ready, the caller gets an apology', () => {
+  it.each<[string, Failure, object, string]>([
+    [
+      'a bad key',
+      close(3000, 'invalid_request_error.invalid_api_key', 'invalid_api_key'),
+      { code: 3000 },
+      'OPENAI_API_KEY',
+    ],
+    ['a quota used up', close(1013, 'insufficient_quota', 'insufficient_quota'), { code: 1013 }, 'quota'],
+    [
+      'a model unknown',
+      close(4004, 'invalid_request_error.model_not_found', 'model_not_found'),
+      { code: 4004 },
+      'OPENAI_REALTIME_MODEL',
+    ],
+    [
+      'a model unfit',
+      close(4000, 'invalid_request_error.invalid_model', 'invalid_model'),
+      { code: 4000 },
+      'OPENAI_REALTIME_MODEL',
+    ],
+  ])(
+    'for %s, which is not dialled again, and the log says what to do',
+    async (_, failure, closed, advice) => {
+      const { parrot, twilio } = await callWith(() => failure);
+      await expectApology(twilio);
+      expect(parrot.connections).toBe(1);
+      expect(await server.log.find('call failed')).toMatchObject({
+        closed,
+        error: { code: expect.any(String) },
+      });
+      expect(server.log.lines.map(({ msg }) => msg)).toContainEqual(expect.stringContaining(advice));
+      expect(server.log.text).not.toContain('sk-proj');
+    },
+  );
+
+  it.each([
+    [401, 'OPENAI_API_KEY'],
+    [403, 'OPENAI_API_KEY'],
+    [429, 'quota'],
+  ])('for a handshake answered with %d, which is not dialled again', async (status, advice) => {
+    const { parrot, twilio } = await callWith(() => ({ type: 'http', status }));
+    await expectApology(twilio);
+    expect(parrot.connections).toBe(1);
+    expect(await server.log.find('call failed')).toMatchObject({ httpStatus: status });
+    expect(server.log.lines.map(({ msg }) => msg)).toContainEqual(expect.stringContaining(advice));
+  });
+
+  it('for a handshake answered with 503, when the second is no better', async () => {
+    const { parrot, twilio } = await callWith(() => ({ type: 'http', status: 503 }));
+    await expectApology(twilio);
+    expect(parrot.connections).toBe(2);
+  });
+
+  it.each<[Failure, string]>([
+    [{ type: 'reject-update' }, 'session.update rejected'],
+    [{ type: 'wrong-format' }, 'session not audio/pcmu'],
+  ])('for %j', async (failure, reason) => {
+    const { twilio } = await callWith(() => failure);
+    await expectApology(twilio);
+    expect(await server.log.find('call failed')).toMatchObject({ reason });
+  });
+
+  it.each<Failure>([{ type: 'stall' }, { type: 'no-update' }])(
+    'for a session that is not ready in 10 s: %j',
+    async (failure) => {
+      vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+      const { twilio } = await callWith(() => failure);
+      await server.log.find('call started');
+      vi.advanceTimersByTime(10_000);
+      await expectApology(twilio);
+      expect(await server.log.find('call failed')).toMatchObject({ reason: 'not ready in time' });
+    },
+  );
+});
+
+describe('a failure that may pass is dialled once more, and the caller notices nothing', () => {
+  it.each<[string, Failure]>([
+    ['a 500', { type: 'http', status: 500 }],
+    ['a 503', { type: 'http', status: 503 }],
+    ['a handshake over 4 s', { type: 'hang' }],
+  ])(
+    '%s',
+    async (_, failure) => {
+      const { parrot, twilio } = await callWith((connection) => (connection === 1 ? failure : undefined));
+      await twilio.next('media');
+      expect(parrot.connections).toBe(2);
+      twilio.stop();
+      expect(await server.log.find('call ended')).toMatchObject({ reason: 'twilio stopped', retries: 1 });
+    },
+    10_000,
+  );
+
+  it('a connection that is reset', async () => {
+    let connections = 0;
+    const resetting: Server = createServer((socket) => {
+      connections += 1;
+      socket.resetAndDestroy();
+    });
+    await once(resetting.listen(0, '127.0.0.1'), 'listening');
+    const address = resetting.address();
+    const port = typeof address === 'object' ? address?.port : undefined;
+    openai = { close: async () => void resetting.close() };
+    server = await TestServer.start({ OPENAI_REALTIME_URL: `ws://127.0.0.1:${port}/` });
+    const twilio = await dialStream(server.origin);
+    twilio.start();
+    await expectApology(twilio);
+    expect(connections).toBe(2);
+  });
+
+  it('a connection that is refused', async () => {
+    const fake = await FakeOpenAI.listen();
+    const { url } = fake;
+    await fake.close();
+    openai = { close: async () => {} };
+    server = await TestServer.start({ OPENAI_REALTIME_URL: url });
+    const twilio = await dialStream(server.origin);
+    twilio.start();
+    await expectApology(twilio);
+    expect(await server.log.find('dialling OpenAI once more')).toMatchObject({ closed: { code: 1006 } });
+  });
+});
+
+describe('when OpenAI fails in mid-call, the caller gets an apology', () => {
+  it.each([1000, 1001, 1005, 1011, 3000, 4000])('for a close with %d', async (code) => {
+    const { session, twilio } = await readyCall();
+    session.socket.close(code === 1005 ? undefined : code, code === 1005 ? undefined : 'the reason');
+    await expectApology(twilio);
+    const reason = code === 1005 ? '' : 'the reason';
+    expect(await server.log.find('call failed')).toMatchObject({
+      reason: 'openai closed',
+      closed: { code, reason },
+    });
+  });
+
+  it('for a connection that is reset', async () => {
+    const { session, twilio } = await readyCall();
+    session.socket.terminate();
+    await expectApology(twilio);
+  });
+
+  it('for a session that has lasted 60 minutes', async () => {
+    const { session, twilio } = await readyCall();
+    const message = 'Your session hit the maximum duration of 60 minutes.';
+    session.send({
+      type: 'error',
+      error: { type: 'invalid_request_error', code: 'session_expired', message },
+    });
+    session.socket.close(1001, message);
+    await expectApology(twilio);
+    expect(await server.log.find('call failed')).toMatchObject({
+      error: { code: 'session_expired', message },
+    });
+  });
+
+  it('for a response that fails twice in a row, though not for one that fails once', async () => {
+    const { session, twilio } = await readyCall();
+    const fail = (id: string) => {
+      const status_details = { type: 'failed', error: { code: 'server_error', message: 'no' } };
+      session.send({ type: 'response.done', response: { id, status: 'failed', status_details } });
+    };
+    fail('r1');
+    expect(await session.next()).toMatchObject({ type: 'response.create' });
+    fail('r2');
+    await expectApology(twilio);
+    expect(await server.log.find('call failed')).toMatchObject({
+      reason: 'response failed',
+      error: { message: 'no' },
+    });
+  });
+
+  it('for a quota that is used up, at once', async () => {
+    const { session, twilio } = await readyCall();
+    const status_details = {
+      type: 'failed',
+      error: { code: 'insufficient_quota', message: 'You exceeded it.' },
+    };
+    session.send({ type: 'response.done', response: { id: 'r', status: 'failed', status_details } });
+    await expectApology(twilio);
+    expect(server.log.lines.map(({ msg }) => msg)).toContainEqual(
+      expect.stringContaining('quota is used up'),
+    );
+  });
+
+  it('for no reply within 15 s', async () => {
+    vi.useFakeTimers({
+      toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'],
+    });
+    const { session, twilio } = await readyCall();
+    session.say(100);
+    await twilio.next('mark');
+    session.send({ type: 'input_audio_buffer.speech_stopped' }, { type: 'error', error: { code: 'benign' } });
+    await server.log.find('openai error');
+    vi.advanceTimersByTime(15_250);
+    await expectApology(twilio);
+    expect(await server.log.find('call failed')).toMatchObject({ reason: 'no reply' });
+  });
+});
+
+describe('a call goes on', () => {
+  it('after an error that is harmless, which the log has', async () => {
+    const { session, twilio } = await readyCall();
+    session.send({
+      type: 'error',
+      error: { code: 'response_cancel_not_active', message: 'no active response' },
+    });
+    session.say(100);
+    expect(await twilio.next()).toMatchObject({ media: { payload: audio(100) } });
+    const error = { code: 'response_cancel_not_active', message: 'no active response' };
+    expect(await server.log.find('openai error')).toMatchObject({ error });
+  });
+});
+
+describe('a call that lasts too long', () => {
+  it('is ended with a sentence that says so, and no apology', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const { session, twilio } = await readyCall({ MAX_CALL_SECONDS: '60' });
+    vi.advanceTimersByTime(60_000);
+    expect((await twilio.closed).code).toBe(1000);
+    await session.closed;
+    const words = await server.lastWords(CALL);
+    expect(words).toContain('time limit');
+    expect(words).not.toContain('gone wrong');
+  });
+});

@@ -1,0 +1,99 @@
+import { describe, expect, it } from 'vitest';
+import { audioMs, encodeTwilioCommand, parseTwilioMessage } from '../src/twilio.ts';
+
+const read = (message: unknown) => parseTwilioMessage(JSON.stringify(message));
+
+const mediaFormat = { encoding: 'audio/x-mulaw', sampleRate: 8000, channels: 1 };
+
+describe('what Twilio sends', () => {
+  it.each([
+    [{ event: 'connected', protocol: 'Call', version: '1.0.0' }, { event: 'connected' }],
+    [
+      {
+        event: 'start',
+        sequenceNumber: '1',
+        streamSid: 'MZ1',
+        start: {
+          accountSid: 'AC1',
+          streamSid: 'MZ1',
+          callSid: 'CA1',
+          tracks: ['inbound'],
+          mediaFormat,
+          customParameters: { token: 't', odd: 7 },
+        },
+      },
+      {
+        event: 'start',
+        streamSid: 'MZ1',
+        start: { callSid: 'CA1', mediaFormat, customParameters: { token: 't' } },
+      },
+    ],
+    [
+      {
+        event: 'media',
+        sequenceNumber: '3',
+        media: { track: 'inbound', chunk: '1', timestamp: '5', payload: '/w==' },
+        streamSid: 'MZ1',
+      },
+      { event: 'media', streamSid: 'MZ1', media: { timestamp: 5, payload: '/w==' } },
+    ],
+    [
+      { event: 'dtmf', streamSid: 'MZ1', sequenceNumber: '5', dtmf: { track: 'inbound_track', digit: '1' } },
+      { event: 'dtmf', streamSid: 'MZ1', dtmf: { digit: '1' } },
+    ],
+    [
+      { event: 'mark', sequenceNumber: '4', streamSid: 'MZ1', mark: { name: 'my label' } },
+      { event: 'mark', streamSid: 'MZ1', mark: { name: 'my label' } },
+    ],
+    [
+      { event: 'stop', sequenceNumber: '5', stop: { accountSid: 'AC1', callSid: 'CA1' }, streamSid: 'MZ1' },
+      { event: 'stop', streamSid: 'MZ1' },
+    ],
+  ])('is read from %j', (message, expected) => {
+    expect(read(message)).toEqual(expected);
+  });
+
+  it.each([
+    [{ event: 'media', streamSid: 'MZ1', media: { timestamp: 5, payload: '/w==' } }],
+    [{ event: 'media', streamSid: 'MZ1', media: { timestamp: '-5', payload: '/w==' } }],
+    [{ event: 'media', streamSid: 'MZ1', media: { timestamp: '5', payload: '"}' } }],
+    [{ event: 'media', streamSid: 'MZ1', media: { timestamp: '5', payload: 'abc' } }],
+    [{ event: 'media', streamSid: 'MZ1', media: { track: 'outbound', timestamp: '5', payload: '/w==' } }],
+    [{ event: 'media', media: { timestamp: '5', payload: '/w==' } }],
+    [{ event: 'start', streamSid: 'MZ1', start: { callSid: 'CA1' } }],
+    [{ event: 'start', streamSid: 'MZ1', start: { callSid: 7, mediaFormat } }],
+    [{ event: 'mark', streamSid: 'MZ1', mark: {} }],
+    [{ event: 'dtmf', streamSid: 'MZ1' }],
+    [{ event: 'mystery', streamSid: 'MZ1' }],
+    [{ event: 7 }],
+    [[]],
+    [null],
+  ])('is left unread when it is %j', (message) => {
+    expect(read(message)).toBeUndefined();
+  });
+
+  it('is left unread when it is no JSON', () => {
+    expect(parseTwilioMessage('{"event":"stop"')).toBeUndefined();
+  });
+});
+
+describe('what Twilio is sent', () => {
+  it.each([
+    [{ event: 'media', streamSid: 'MZ1', media: { payload: '/w==' } }],
+    [{ event: 'mark', streamSid: 'MZ1', mark: { name: 'audio-1' } }],
+    [{ event: 'clear', streamSid: 'MZ1' }],
+  ] as const)('has exactly the documented keys: %j', (command) => {
+    expect(JSON.parse(encodeTwilioCommand(command))).toEqual(command);
+  });
+});
+
+describe('the length of audio', () => {
+  it.each([
+    ['', 0],
+    ['/w==', 1 / 8],
+    [Buffer.alloc(160).toString('base64'), 20],
+    [Buffer.alloc(161).toString('base64'), 20.125],
+  ])('in %s is %d ms', (payload, ms) => {
+    expect(audioMs(payload)).toBe(ms);
+  });
+});
