@@ -13,6 +13,7 @@ import { Calls } from './calls.ts';
 import type { Config } from './config.ts';
 import { relay } from './relay.ts';
 import { socketOptions } from './socket.ts';
+import { Standby } from './standby.ts';
 import { connectStream, hangUp, rejectAsBusy } from './twiml.ts';
 
 /** The most that Twilio may send at once, in bytes: a form, or a message on a stream. */
@@ -36,6 +37,9 @@ export async function buildApp(config: Config, options: AppOptions = {}): Promis
     bodyLimit: MAX_BYTES,
     routerOptions: { ignoreTrailingSlash: true },
   });
+  const standby = new Standby(config, assistant, app.log);
+  app.addHook('onListen', async () => standby.open());
+  app.addHook('preClose', async () => standby.close());
   // Twilio posts forms: anything else is answered with 415.
   app.removeAllContentTypeParsers();
   await app.register(formbody);
@@ -73,7 +77,7 @@ export async function buildApp(config: Config, options: AppOptions = {}): Promis
   });
 
   app.get('/media-stream', { websocket: true, preValidation: requireSignedUpgrade }, (socket, request) =>
-    relay(socket, request.raw.socket, { config, assistant, calls }, request.log),
+    relay(socket, request.raw.socket, { config, assistant, calls, standby }, request.log),
   );
 
   async function requireSignedForm(request: FastifyRequest, reply: FastifyReply): Promise<void> {

@@ -9,6 +9,8 @@ export interface Config {
   publicUrl: URL | undefined;
   /** What Twilio signs its requests with; undefined if requests from anybody are allowed. */
   twilioAuthToken: string | undefined;
+  /** How many sessions are kept ready for the next calls; 0 for none. */
+  standbySessions: number;
   maxConcurrentCalls: number;
   maxCallSeconds: number;
   shutdownGraceSeconds: number;
@@ -102,6 +104,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     realtimeUrl,
     publicUrl: publicUrl(),
     twilioAuthToken: twilioAuthToken(),
+    standbySessions: integer('STANDBY_SESSIONS', 1, 0, 1_000),
     maxConcurrentCalls: integer('MAX_CONCURRENT_CALLS', 100, 1, 100_000),
     maxCallSeconds: integer('MAX_CALL_SECONDS', 3_300, 1, 86_400),
     shutdownGraceSeconds: integer('SHUTDOWN_GRACE_SECONDS', 30, 0, 86_400),

@@ -24,9 +24,15 @@ export interface ResponseDone {
   usage: Usage;
 }
 
+/** A session as it begins; `expiresAt` is in ms since 1970, if OpenAI says. */
+export interface SessionInfo {
+  id: string;
+  expiresAt: number | undefined;
+}
+
 /** What OpenAI sends, reduced to the events and fields that are read. */
 export type ServerEvent =
-  | { type: 'session.created'; session: { id: string } }
+  | { type: 'session.created'; session: SessionInfo }
   | { type: 'session.updated'; isForPhone: boolean }
   | { type: 'input_audio_buffer.speech_started' }
   | { type: 'input_audio_buffer.speech_stopped' }
@@ -52,7 +58,11 @@ export function parseServerEvent(text: string): ServerEvent | undefined {
     case 'session.created': {
       const { session } = event;
       if (!isObject(session) || typeof session.id !== 'string') return undefined;
-      return { type, session: { id: session.id } };
+      const { id, expires_at } = session;
+      return {
+        type,
+        session: { id, expiresAt: typeof expires_at === 'number' ? expires_at * 1_000 : undefined },
+      };
     }
     case 'session.updated':
       return { type, isForPhone: isForPhone(event.session) };

@@ -8,8 +8,9 @@ import type { Calls, Outcome, Stream } from './calls.ts';
 import type { Config } from './config.ts';
 import type { ServerEvent } from './openai.ts';
 import { type ErrorContext, remedy } from './openai-error.ts';
-import { Session } from './session.ts';
+import type { Session } from './session.ts';
 import { closed, isStalled, watch } from './socket.ts';
+import type { Standby } from './standby.ts';
 import {
   encodeTwilioCommand,
   isPhoneAudio,
@@ -23,6 +24,7 @@ export interface Line {
   config: Config;
   assistant: Assistant;
   calls: Calls;
+  standby: Standby;
 }
 
 /** How long Twilio may take to start a stream that it has opened, in ms. */
@@ -70,7 +72,7 @@ interface Leg {
  * follows each, and ends the call.
  */
 export function relay(twilio: WebSocket, tcp: Socket, line: Line, parentLog: FastifyBaseLogger): void {
-  const { config, assistant, calls } = line;
+  const { config, assistant, calls, standby } = line;
   const twilioClosed = closed(twilio);
   let log = parentLog;
   let leg: Leg | undefined;
@@ -124,7 +126,11 @@ export function relay(twilio: WebSocket, tcp: Socket, line: Line, parentLog: Fas
     log.info('call started');
     const startedAt = performance.now();
     const call = new Call(streamSid, assistant.greeting, startedAt);
-    const session = new Session(config, assistant, {
+    const session = standby.take();
+    const tick = setInterval(() => send(call.tick(performance.now())), TICK_MS);
+    const limit = setTimeout(() => end('time limit'), config.maxCallSeconds * 1_000);
+    leg = { streamSid, callSid, startedAt, call, session, tick, limit };
+    session.use({
       ready() {
         log = log.child({ sessionId: session.id });
         log.info('session ready');
@@ -140,9 +146,6 @@ export function relay(twilio: WebSocket, tcp: Socket, line: Line, parentLog: Fas
       },
       failed: (failure) => end(failure.reason, failure),
     });
-    const tick = setInterval(() => send(call.tick(performance.now())), TICK_MS);
-    const limit = setTimeout(() => end('time limit'), config.maxCallSeconds * 1_000);
-    leg = { streamSid, callSid, startedAt, call, session, tick, limit };
   }
 
   function send(outgoing: Outgoing[]): void {

@@ -9,6 +9,7 @@ import {
   encodeClientEvent,
   parseServerEvent,
   type ServerEvent,
+  type SessionInfo,
   sessionUpdate,
 } from './openai.ts';
 import { type OpenAIError, parseError } from './openai-error.ts';
@@ -16,6 +17,8 @@ import { type Closed, isStalled, watch } from './socket.ts';
 
 /** How long a session may take from the first dialling until it is ready, in ms. */
 const READY_MS = 10_000;
+/** OpenAI's own limit to a session, in ms, for where it doesn't say. */
+const LONGEST_MS = 3_600_000;
 /** How long the rest of a refused handshake's answer is waited for, in ms, and how much of it is read. */
 const REFUSAL_MS = 500;
 const REFUSAL_CHARACTERS = 10_000;
@@ -44,14 +47,16 @@ export interface SessionListener {
 export class Session {
   /** OpenAI's name for it, once known. */
   id: string | undefined;
+  /** When OpenAI will end it, in ms since 1970, once known. */
+  expiresAt = 0;
   /** How many of OpenAI's messages could not be read. */
   ignored = 0;
   /** Resolves when it is over, and its socket is closed. */
   readonly closed: Promise<Closed>;
   readonly #config: Config;
   readonly #assistant: Assistant;
-  readonly #listener: SessionListener;
   readonly #timer: NodeJS.Timeout;
+  #listener: SessionListener | undefined;
   #resolveClosed: (closed: Closed) => void = () => {};
   #socket: WebSocket;
   #state: 'dialling' | 'configuring' | 'ready' | 'over' = 'dialling';
@@ -59,15 +64,21 @@ export class Session {
   #error: OpenAIError | undefined;
   #httpStatus: number | undefined;
 
-  constructor(config: Config, assistant: Assistant, listener: SessionListener) {
+  /** Dials; `use` must follow before anything can come back. */
+  constructor(config: Config, assistant: Assistant) {
     this.#config = config;
     this.#assistant = assistant;
-    this.#listener = listener;
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
     this.#timer = setTimeout(() => this.#fail('not ready in time'), READY_MS);
     this.#socket = this.#dial();
+  }
+
+  /** From now on tells `listener` and nobody else; at once that it is ready, if it is. */
+  use(listener: SessionListener): void {
+    this.#listener = listener;
+    if (this.#state === 'ready') listener.ready();
   }
 
   /** Sends `event` if the session is ready. */
@@ -102,14 +113,14 @@ export class Session {
 
   #received(event: ServerEvent): void {
     if (event.type === 'error') this.#error = event.error;
-    if (this.#state === 'ready') this.#listener.event(event);
-    else if (this.#state === 'dialling' && event.type === 'session.created')
-      this.#configure(event.session.id);
+    if (this.#state === 'ready') this.#listener?.event(event);
+    else if (this.#state === 'dialling' && event.type === 'session.created') this.#configure(event.session);
     else if (this.#state === 'configuring') this.#configured(event);
   }
 
-  #configure(id: string): void {
+  #configure({ id, expiresAt }: SessionInfo): void {
     this.id = id;
+    this.expiresAt = expiresAt ?? Date.now() + LONGEST_MS;
     this.#state = 'configuring';
     this.#socket.send(encodeClientEvent(sessionUpdate(this.#assistant)));
   }
@@ -121,7 +132,7 @@ export class Session {
     if (!event.isForPhone) return this.#fail('session not audio/pcmu');
     this.#state = 'ready';
     clearTimeout(this.#timer);
-    this.#listener.ready();
+    this.#listener?.ready();
   }
 
   /** The handshake was answered with something else than 101; the body may hold OpenAI's error. */
@@ -144,7 +155,7 @@ export class Session {
   #closed(closed: Closed): void {
     if (this.#state === 'over') return this.#resolveClosed(closed);
     if (this.#state !== 'ready' && this.#mayRedial && this.#isTransient(closed)) {
-      this.#listener.redialled(this.#failure('dialling failed', closed));
+      this.#listener?.redialled(this.#failure('dialling failed', closed));
       this.#mayRedial = false;
       this.#state = 'dialling';
       this.#error = undefined;
@@ -165,7 +176,7 @@ export class Session {
   #fail(reason: string, closed?: Closed): void {
     if (this.#state === 'over') return;
     this.close();
-    this.#listener.failed(this.#failure(reason, closed));
+    this.#listener?.failed(this.#failure(reason, closed));
   }
 
   #failure(reason: string, closed?: Closed): SessionFailure {

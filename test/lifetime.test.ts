@@ -116,11 +116,18 @@ describe('a peer that stops reading', () => {
   });
 });
 
-describe('the process', () => {
+describe('the process', { timeout: 20_000 }, () => {
   /** The server as `npm start` runs it, once it listens. */
   async function run(env: Record<string, string>) {
     const child = spawn(process.execPath, ['--import', 'tsx', 'src/main.ts'], {
-      env: { PATH: process.env.PATH, HOST: '127.0.0.1', PORT: '0', OPENAI_API_KEY: 'sk-test', ...env },
+      env: {
+        PATH: process.env.PATH,
+        HOST: '127.0.0.1',
+        PORT: '0',
+        OPENAI_API_KEY: 'sk-test',
+        STANDBY_SESSIONS: '0',
+        ...env,
+      },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     cleanups.push(() => child.kill('SIGKILL'));

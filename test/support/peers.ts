@@ -112,6 +112,8 @@ export class TwilioPeer extends Peer {
 /** OpenAI's end of a session. */
 export class OpenAIPeer extends Peer {
   readonly request: IncomingMessage;
+  /** What the session says of its end, in s since 1970. */
+  sessionExpiresAt: number | undefined;
 
   constructor(socket: WebSocket, request: IncomingMessage) {
     super(socket);
@@ -120,7 +122,7 @@ export class OpenAIPeer extends Peer {
 
   /** Says that the session is there, and takes the update that follows. */
   async configure(): Promise<Message> {
-    this.send({ type: 'session.created', session: { id: 'sess_1', type: 'realtime' } });
+    this.send({ type: 'session.created', session: { id: 'sess_1', expires_at: this.sessionExpiresAt } });
     const update = await this.next('session.update');
     const format = { type: 'audio/pcmu' };
     this.send({ type: 'session.updated', session: { audio: { input: { format }, output: { format } } } });

@@ -1,0 +1,164 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { dialStream, FakeOpenAI, type OpenAIPeer } from './support/peers.ts';
+import { TestServer } from './support/server.ts';
+
+let openai: FakeOpenAI;
+let server: TestServer;
+
+beforeEach(async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'] });
+  openai = await FakeOpenAI.listen();
+});
+
+afterEach(async () => {
+  vi.useRealTimers();
+  await server.app.close();
+  await openai.close();
+});
+
+/** A server with a standby session that is ready. */
+async function withStandby(env: Record<string, string> = {}): Promise<OpenAIPeer> {
+  server = await TestServer.start({ OPENAI_REALTIME_URL: openai.url, STANDBY_SESSIONS: '1', ...env });
+  const standby = await openai.dialled();
+  await standby.configure();
+  return standby;
+}
+
+/** Waits until all that was sent to the server on this session has been read. */
+async function settle(session: OpenAIPeer): Promise<void> {
+  await new Promise((resolve) => {
+    session.socket.once('pong', resolve);
+    session.socket.ping();
+  });
+}
+
+async function call(callSid = 'CA1') {
+  const twilio = await dialStream(server.origin);
+  twilio.start(callSid);
+  return twilio;
+}
+
+describe('a standby session', () => {
+  it('is dialled and configured before any call, and hears nothing else', async () => {
+    const standby = await withStandby();
+    await settle(standby);
+    expect(standby.received.map(({ type }) => type)).toEqual(['session.update']);
+  });
+
+  it('serves the next call at once, and another is dialled in its place', async () => {
+    const standby = await withStandby();
+    await settle(standby);
+    const twilio = await call();
+    twilio.media(0);
+    await standby.next('response.create');
+    await standby.next('input_audio_buffer.append');
+    standby.say(100);
+    await twilio.next('media');
+    await (await openai.dialled()).configure();
+  });
+
+  it('is waited for by no call while it is not ready: that call dials for itself', async () => {
+    server = await TestServer.start({ OPENAI_REALTIME_URL: openai.url, STANDBY_SESSIONS: '1' });
+    const standby = await openai.dialled();
+    const twilio = await call();
+    const own = await openai.dialled();
+    await own.configure();
+    await own.next('response.create');
+    await standby.configure();
+    await settle(standby);
+    expect(standby.received.map(({ type }) => type)).toEqual(['session.update']);
+    twilio.stop();
+  });
+
+  it('is one of as many as are set', async () => {
+    server = await TestServer.start({ OPENAI_REALTIME_URL: openai.url, STANDBY_SESSIONS: '3' });
+    for (const session of [await openai.dialled(), await openai.dialled(), await openai.dialled()]) {
+      await session.configure();
+      await settle(session);
+    }
+    expect(openai.peers).toHaveLength(3);
+  });
+
+  it('is none where none are wanted', async () => {
+    server = await TestServer.start({ OPENAI_REALTIME_URL: openai.url, STANDBY_SESSIONS: '0' });
+    await call();
+    await openai.dialled();
+    expect(openai.peers).toHaveLength(1);
+  });
+
+  it('is hung up with the server', async () => {
+    const standby = await withStandby();
+    await server.app.close();
+    expect((await standby.closed).code).toBe(1000);
+    expect(openai.peers).toHaveLength(1);
+  });
+});
+
+describe('a standby session is replaced', () => {
+  it.each([
+    ['closes', (standby: OpenAIPeer) => standby.socket.close(1001)],
+    ['is reset', (standby: OpenAIPeer) => standby.socket.terminate()],
+    [
+      'has an error',
+      (standby: OpenAIPeer) => standby.send({ type: 'error', error: { code: 'session_expired' } }),
+    ],
+  ])('after a second when it %s, and after longer when the next one fails, too', async (_, fail) => {
+    const standby = await withStandby();
+    await settle(standby);
+    for (const delay of [1_000, 2_000, 4_000]) {
+      const current = openai.peers.at(-1);
+      if (current === undefined) throw new Error('no session');
+      fail(current);
+      await server.log.find('standby session failed');
+      server.log.lines.splice(0);
+      vi.advanceTimersByTime(delay - 1);
+      await settleServer();
+      expect(openai.peers.at(-1)).toBe(current);
+      vi.advanceTimersByTime(1);
+      const next = await openai.dialled();
+      await next.configure();
+      await settle(next);
+    }
+  });
+
+  it('when what is left of it would not do for a whole call', async () => {
+    server = await TestServer.start({
+      OPENAI_REALTIME_URL: openai.url,
+      STANDBY_SESSIONS: '1',
+      MAX_CALL_SECONDS: '3000',
+    });
+    const standby = await openai.dialled();
+    standby.sessionExpiresAt = Math.floor(Date.now() / 1000) + 3600;
+    await standby.configure();
+    await settle(standby);
+    vi.advanceTimersByTime(599_000);
+    await settle(standby);
+    expect(openai.peers).toHaveLength(1);
+    vi.advanceTimersByTime(2_000);
+    expect((await standby.closed).code).toBe(1000);
+    await openai.dialled();
+  });
+});
+
+describe('a key that OpenAI refuses', () => {
+  it('is in the log before the first caller finds out', async () => {
+    server = await TestServer.start({ OPENAI_REALTIME_URL: openai.url, STANDBY_SESSIONS: '1' });
+    const standby = await openai.dialled();
+    standby.send({
+      type: 'error',
+      error: { code: 'invalid_api_key', message: 'Incorrect API key provided.' },
+    });
+    standby.socket.close(3000, 'invalid_request_error.invalid_api_key');
+    expect(await server.log.find('standby session failed')).toMatchObject({
+      level: 50,
+      error: { code: 'invalid_api_key' },
+    });
+    expect(server.log.lines.map(({ msg }) => msg)).toContainEqual(expect.stringContaining('OPENAI_API_KEY'));
+  });
+});
+
+/** Gives the server the time to do what it would do by now. */
+async function settleServer(): Promise<void> {
+  await server.app.inject('/');
+  await fetch(server.origin);
+}
