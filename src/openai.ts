@@ -49,8 +49,20 @@ export type ClientEvent =
   | { type: 'conversation.item.truncate'; item_id: string; content_index: 0; audio_end_ms: number }
   | { type: 'response.create'; response?: { instructions: string } };
 
+/** The audio delta exactly as OpenAI writes it: captures response_id, item_id and delta. */
+const AUDIO_DELTA =
+  /^\{"type":"response\.output_audio\.delta","event_id":"\w+","response_id":"(\w+)","item_id":"(\w+)","output_index":\d+,"content_index":\d+,"delta":"([A-Za-z0-9+/]*={0,2})"\}$/;
+
 /** Reads one text frame of OpenAI's; undefined for what isn't an event or lacks a field that is read. Never throws. */
-export function parseServerEvent(text: string): ServerEvent | undefined {
+export function parseServerEvent(data: Buffer): ServerEvent | undefined {
+  const [, response_id, item_id, delta] = AUDIO_DELTA.exec(data.toString('latin1')) ?? [];
+  if (response_id === undefined || item_id === undefined || delta === undefined || delta.length % 4 !== 0) {
+    return parseAnyEvent(data.toString());
+  }
+  return { type: 'response.output_audio.delta', response_id, item_id, delta };
+}
+
+function parseAnyEvent(text: string): ServerEvent | undefined {
   const event = parseObject(text);
   if (event === undefined) return undefined;
   const { type } = event;
@@ -126,9 +138,10 @@ function tokens(count: unknown): number {
   return typeof count === 'number' && count > 0 ? count : 0;
 }
 
-/** The text frame for `event`. */
+/** The text frame for `event`, whose audio is base64, as the parsers let nothing else in. */
 export function encodeClientEvent(event: ClientEvent): string {
-  return JSON.stringify(event);
+  if (event.type !== 'input_audio_buffer.append') return JSON.stringify(event);
+  return `{"type":"input_audio_buffer.append","audio":"${event.audio}"}`;
 }
 
 /** How long OpenAI may take to accept a socket, in ms; 0.8 to 2.1 s is usual. */

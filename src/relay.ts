@@ -86,7 +86,7 @@ export function relay(twilio: WebSocket, tcp: Socket, line: Line, parentLog: Fas
   twilio.on('close', () => end('twilio closed'));
   twilio.on('message', (data, isBinary) => {
     if (ended) return;
-    const message = isBinary ? undefined : parseTwilioMessage(data.toString());
+    const message = isBinary || !Buffer.isBuffer(data) ? undefined : parseTwilioMessage(data);
     if (message === undefined || !receive(message)) ignored += 1;
   });
 

@@ -99,7 +99,7 @@ export class Session {
     socket.on('upgrade', ({ socket: tcp }) => watch(socket, tcp, () => this.#fail('openai silent')));
     socket.on('unexpected-response', (_request, response) => this.#refused(socket, response));
     socket.on('message', (data, isBinary) => {
-      const event = isBinary ? undefined : parseServerEvent(data.toString());
+      const event = isBinary || !Buffer.isBuffer(data) ? undefined : parseServerEvent(data);
       if (event === undefined) this.ignored += 1;
       else this.#received(event);
     });

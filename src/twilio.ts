@@ -43,8 +43,20 @@ export function audioMs(payload: string): number {
   return Buffer.byteLength(payload, 'base64') / BYTES_PER_MS;
 }
 
+/** The media frame exactly as Twilio writes it, fifty times a second: captures timestamp, payload and streamSid. */
+const MEDIA_FRAME =
+  /^\{"event":"media","sequenceNumber":"\d+","media":\{"track":"inbound","chunk":"\d+","timestamp":"(\d{1,15})","payload":"([A-Za-z0-9+/]*={0,2})"\},"streamSid":"(\w+)"\}$/;
+
 /** Reads one text frame of Twilio's; undefined for whatever isn't a documented message. Never throws. */
-export function parseTwilioMessage(text: string): TwilioMessage | undefined {
+export function parseTwilioMessage(data: Buffer): TwilioMessage | undefined {
+  const [, timestamp, payload, streamSid] = MEDIA_FRAME.exec(data.toString('latin1')) ?? [];
+  if (streamSid === undefined || payload === undefined || payload.length % 4 !== 0) {
+    return parseAnyMessage(data.toString());
+  }
+  return { event: 'media', streamSid, media: { timestamp: Number(timestamp), payload } };
+}
+
+function parseAnyMessage(text: string): TwilioMessage | undefined {
   const message = parseObject(text);
   if (message === undefined) return undefined;
   const { event, streamSid } = message;
@@ -96,7 +108,9 @@ function parseStart(streamSid: string, start: unknown): Start | undefined {
   return { event: 'start', streamSid, start: { callSid, mediaFormat, customParameters } };
 }
 
-/** The text frame for `command`. */
+/** The text frame for `command`, whose payload is base64, as the parsers let nothing else in. */
 export function encodeTwilioCommand(command: TwilioCommand): string {
-  return JSON.stringify(command);
+  if (command.event !== 'media') return JSON.stringify(command);
+  const { streamSid, media } = command;
+  return `{"event":"media","streamSid":${JSON.stringify(streamSid)},"media":{"payload":"${media.payload}"}}`;
 }

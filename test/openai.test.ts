@@ -3,7 +3,7 @@ import { assistant } from '../src/assistant.ts';
 import { parseServerEvent, sessionUpdate } from '../src/openai.ts';
 import { isFatal, remedy } from '../src/openai-error.ts';
 
-const read = (event: unknown) => parseServerEvent(JSON.stringify(event));
+const read = (event: unknown) => parseServerEvent(Buffer.from(JSON.stringify(event)));
 const pcmu = { format: { type: 'audio/pcmu' } };
 const pcm = { format: { type: 'audio/pcm', rate: 24000 } };
 const NO_USAGE = { input: 0, output: 0, cached: 0, text: 0, audio: 0 };

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { audioMs, encodeTwilioCommand, parseTwilioMessage } from '../src/twilio.ts';
 
-const read = (message: unknown) => parseTwilioMessage(JSON.stringify(message));
+const read = (message: unknown) => parseTwilioMessage(Buffer.from(JSON.stringify(message)));
 
 const mediaFormat = { encoding: 'audio/x-mulaw', sampleRate: 8000, channels: 1 };
 
@@ -73,7 +73,7 @@ describe('what Twilio sends', () => {
   });
 
   it('is left unread when it is no JSON', () => {
-    expect(parseTwilioMessage('{"event":"stop"')).toBeUndefined();
+    expect(parseTwilioMessage(Buffer.from('{"event":"stop"'))).toBeUndefined();
   });
 });
 
