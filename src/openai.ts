@@ -1,7 +1,7 @@
 import { WebSocket } from 'ws';
 import type { Assistant } from './assistant.ts';
 import type { Config } from './config.ts';
-import { isBase64, isObject, parseObject } from './json.ts';
+import { isBase64, isObject, type JsonObject, parseObject } from './json.ts';
 import { type OpenAIError, parseError } from './openai-error.ts';
 import { socketOptions } from './socket.ts';
 
@@ -49,17 +49,17 @@ export type ClientEvent =
   | { type: 'conversation.item.truncate'; item_id: string; content_index: 0; audio_end_ms: number }
   | { type: 'response.create'; response?: { instructions: string } };
 
-/** The audio delta exactly as OpenAI writes it: captures response_id, item_id and delta. */
+/** The audio delta exactly as OpenAI writes it: captures all before the audio, and the audio. */
 const AUDIO_DELTA =
-  /^\{"type":"response\.output_audio\.delta","event_id":"\w+","response_id":"(\w+)","item_id":"(\w+)","output_index":\d+,"content_index":\d+,"delta":"([A-Za-z0-9+/]*={0,2})"\}$/;
+  /^(\{"type":"response\.output_audio\.delta","event_id":"\w+","response_id":"\w+","item_id":"\w+","output_index":\d+,"content_index":\d+),"delta":"([A-Za-z0-9+/]*={0,2})"\}$/;
 
 /** Reads one text frame of OpenAI's; undefined for what isn't an event or lacks a field that is read. Never throws. */
 export function parseServerEvent(data: Buffer): ServerEvent | undefined {
-  const [, response_id, item_id, delta] = AUDIO_DELTA.exec(data.toString('latin1')) ?? [];
-  if (response_id === undefined || item_id === undefined || delta === undefined || delta.length % 4 !== 0) {
+  const [, head, delta] = AUDIO_DELTA.exec(data.toString('latin1')) ?? [];
+  if (head === undefined || delta === undefined || delta.length % 4 !== 0)
     return parseAnyEvent(data.toString());
-  }
-  return { type: 'response.output_audio.delta', response_id, item_id, delta };
+  // Ids cut out of the text would keep all of it, audio included, in memory for as long as they are needed.
+  return audioDelta({ ...parseObject(`${head}}`), delta });
 }
 
 function parseAnyEvent(text: string): ServerEvent | undefined {
@@ -108,6 +108,15 @@ function parseAnyEvent(text: string): ServerEvent | undefined {
   }
 }
 
+function audioDelta({
+  response_id,
+  item_id,
+  delta,
+}: JsonObject & { delta: string }): ServerEvent | undefined {
+  if (typeof response_id !== 'string' || typeof item_id !== 'string') return undefined;
+  return { type: 'response.output_audio.delta', response_id, item_id, delta };
+}
+
 /** mu-law at 8 kHz, as Twilio has it; it takes no `rate`. */
 const PHONE_AUDIO = 'audio/pcmu';
 
@@ -138,10 +147,14 @@ function tokens(count: unknown): number {
   return typeof count === 'number' && count > 0 ? count : 0;
 }
 
-/** The text frame for `event`, whose audio is base64, as the parsers let nothing else in. */
-export function encodeClientEvent(event: ClientEvent): string {
-  if (event.type !== 'input_audio_buffer.append') return JSON.stringify(event);
-  return `{"type":"input_audio_buffer.append","audio":"${event.audio}"}`;
+/**
+ * The text frame for `event`, whose audio is base64, as the parsers let nothing else in.
+ *
+ * It is a Buffer because `ws` masks and writes one in a single go, and a string in two.
+ */
+export function encodeClientEvent(event: ClientEvent): Buffer {
+  if (event.type !== 'input_audio_buffer.append') return Buffer.from(JSON.stringify(event));
+  return Buffer.from(`{"type":"input_audio_buffer.append","audio":"${event.audio}"}`, 'latin1');
 }
 
 /** How long OpenAI may take to accept a socket, in ms; 0.8 to 2.1 s is usual. */

@@ -17,6 +17,8 @@ import { type Closed, isStalled, watch } from './socket.ts';
 
 /** How long a session may take from the first dialling until it is ready, in ms. */
 const READY_MS = 10_000;
+/** OpenAI takes text frames alone. */
+const TEXT = { binary: false };
 /** OpenAI's own limit to a session, in ms, for where it doesn't say. */
 const LONGEST_MS = 3_600_000;
 /** How long the rest of a refused handshake's answer is waited for, in ms, and how much of it is read. */
@@ -84,7 +86,7 @@ export class Session {
   /** Sends `event` if the session is ready. */
   send(event: ClientEvent): void {
     if (this.#state !== 'ready') return;
-    this.#socket.send(encodeClientEvent(event));
+    this.#socket.send(encodeClientEvent(event), TEXT);
     if (isStalled(this.#socket)) this.#fail('openai stalled');
   }
 
@@ -122,7 +124,7 @@ export class Session {
     this.id = id;
     this.expiresAt = expiresAt ?? Date.now() + LONGEST_MS;
     this.#state = 'configuring';
-    this.#socket.send(encodeClientEvent(sessionUpdate(this.#assistant)));
+    this.#socket.send(encodeClientEvent(sessionUpdate(this.#assistant)), TEXT);
   }
 
   #configured(event: ServerEvent): void {

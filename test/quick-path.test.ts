@@ -109,6 +109,6 @@ describe('the quick path writes what it is given', () => {
     const media = { event: 'media', streamSid: 'MZ"\\', media: { payload: audio } } as const;
     expect(JSON.parse(encodeTwilioCommand(media))).toEqual(media);
     const append = { type: 'input_audio_buffer.append', audio } as const;
-    expect(JSON.parse(encodeClientEvent(append))).toEqual(append);
+    expect(JSON.parse(encodeClientEvent(append).toString())).toEqual(append);
   });
 });
