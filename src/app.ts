@@ -1,6 +1,7 @@
 import formbody from '@fastify/formbody';
 import websocket from '@fastify/websocket';
 import Fastify, {
+  type FastifyError,
   type FastifyInstance,
   type FastifyReply,
   type FastifyRequest,
@@ -35,6 +36,8 @@ export async function buildApp(config: Config, options: AppOptions = {}): Promis
     // Fastify's own request lines would have callers' numbers in them.
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: MAX_BYTES,
+    // A client that says nothing must not keep the process from its end.
+    forceCloseConnections: true,
     routerOptions: { ignoreTrailingSlash: true },
   });
   const standby = new Standby(config, assistant, app.log);
@@ -49,6 +52,12 @@ export async function buildApp(config: Config, options: AppOptions = {}): Promis
       request.log.warn({ err: error }, 'media stream error');
       socket.close(1011);
     },
+  });
+
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    const { statusCode = 500 } = error;
+    if (statusCode >= 500) request.log.error({ err: error }, 'request failed');
+    return reply.code(statusCode).send();
   });
 
   app.get('/', (_request, reply) =>

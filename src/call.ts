@@ -1,21 +1,16 @@
+import type { Reason } from './ending.ts';
 import type { ClientEvent, ResponseDone, ServerEvent } from './openai.ts';
-import { isFatal, type OpenAIError } from './openai-error.ts';
+import { type Failure, isFatal, type OpenAIError } from './openai-error.ts';
 import { Playback } from './playback.ts';
 import { Tally } from './tally.ts';
 import { Timeline } from './timeline.ts';
 import { audioMs, BYTES_PER_MS, type TwilioCommand, type TwilioMessage } from './twilio.ts';
 
-/** Why the conversation can't go on, and OpenAI's error if there was one. */
-export interface CallFailure {
-  reason: string;
-  error: OpenAIError | undefined;
-}
-
 /** A message to send, and the socket that it belongs on; or, to the relay itself, why the call must end. */
 export type Outgoing =
   | { to: 'twilio'; message: TwilioCommand }
   | { to: 'openai'; message: ClientEvent }
-  | { to: 'relay'; message: CallFailure };
+  | { to: 'relay'; message: Failure };
 
 /** How much of what the caller says before the session is ready is kept, in ms. */
 const EARLY_MS = 10_000;
@@ -48,9 +43,10 @@ export class Call {
   #earlyMs = 0;
   #readyAt = 0;
   #callerSpeaks = false;
+  #callerHasSpoken = false;
   /** Since when the caller has been waiting to hear something: a reply, or the greeting. */
   #waiting: { since: number; forReply: boolean } | undefined;
-  /** The response that is being generated. */
+  /** The last response: one that is generated may still be playing. */
   #response: string | undefined;
   #lastFailed = false;
 
@@ -68,8 +64,14 @@ export class Call {
     this.tally.readyMs = Math.round(now - this.#began);
     const early = this.#early ?? [];
     this.#early = undefined;
+    this.#earlyMs = 0;
     const appends = early.map(({ audio }) => toOpenAI({ type: 'input_audio_buffer.append', audio }));
     return this.#greeting === '' ? appends : [this.#respond(now), ...appends];
+  }
+
+  /** The session is gone, and another will be ready: what the caller says waits again. */
+  waitForAnother(): void {
+    this.#early ??= [];
   }
 
   fromTwilio(message: TwilioMessage, now: number): Outgoing[] {
@@ -99,6 +101,7 @@ export class Call {
         return this.#bargeIn(now);
       case 'input_audio_buffer.speech_stopped':
         this.#callerSpeaks = false;
+        this.#callerHasSpoken = true;
         this.#waiting = { since: now, forReply: true };
         return [];
       case 'error':
@@ -120,6 +123,7 @@ export class Call {
 
   #media(timestamp: number, payload: string, now: number): Outgoing[] {
     const ms = audioMs(payload);
+    if (ms === 0) return [];
     const missing = this.#timeline.frame(timestamp, ms, now);
     this.tally.framesUp += 1;
     const frame = this.#append(payload, ms);
@@ -177,21 +181,22 @@ export class Call {
   }
 
   #done({ id, status, error, usage }: ResponseDone, now: number): Outgoing[] {
-    if (id === this.#response) this.#response = undefined;
     this.tally.addUsage(usage);
     const failedBefore = this.#lastFailed;
     this.#lastFailed = status === 'failed';
     if (!this.#lastFailed) return [];
     this.tally.addError(error?.code);
     if (failedBefore || isFatal(error)) return [fails('response failed', error)];
+    // The caller has moved on: the next turn is answered anyway.
+    if (this.#interrupted.has(id)) return [];
     this.tally.retries += 1;
     return [this.#respond(now)];
   }
 
-  /** Asks for a response: the greeting, as long as the caller has heard nothing. */
+  /** Asks for a response: the greeting, as long as neither side has said anything. */
   #respond(now: number): Outgoing {
     this.#waiting ??= { since: now, forReply: false };
-    const isFirst = this.#greeting !== '' && this.tally.firstSoundMs === undefined;
+    const isFirst = this.#greeting !== '' && this.tally.firstSoundMs === undefined && !this.#callerHasSpoken;
     return toOpenAI({
       type: 'response.create',
       ...(isFirst && { response: { instructions: this.#greeting } }),
@@ -203,6 +208,6 @@ function toOpenAI(message: ClientEvent): Outgoing {
   return { to: 'openai', message };
 }
 
-function fails(reason: string, error?: OpenAIError): Outgoing {
+function fails(reason: Reason, error?: OpenAIError): Outgoing {
   return { to: 'relay', message: { reason, error } };
 }

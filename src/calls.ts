@@ -1,12 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import type { Outcome } from './ending.ts';
 
-/** How a call's stream ended, as far as its caller should hear of it. */
-export type Outcome = 'completed' | 'failed' | 'time limit';
-
-/** For how long an outcome is kept, in ms: Twilio asks for it at once, if at all. */
+/** For how long an outcome is kept, in ms, for Twilio to ask what to tell the caller. */
 const OUTCOME_MS = 60_000;
+/** How soon Twilio asks, in ms, if it asks at all. */
+const ASKED_MS = 2_000;
 
-/** An open stream, whether its call is live yet or not. */
+/** A stream that is open, whether its call has started or not, or whose end is still to be logged. */
 export interface Stream {
   shutDown(): void;
 }
@@ -16,10 +16,10 @@ export class Calls {
   readonly #most: number;
   readonly #streams = new Set<Stream>();
   readonly #live = new Set<string>();
-  /** By CallSid, the oldest first. */
-  readonly #outcomes = new Map<string, { outcome: Outcome; at: number }>();
+  /** By CallSid, the oldest first; `at` is a monotonic time in ms. */
+  readonly #outcomes = new Map<string, { outcome: Outcome; at: number; asked: boolean }>();
   #isClosing = false;
-  #whenNoneLive: () => void = () => {};
+  #onChange: () => void = () => {};
 
   /** At most `most` calls are live at a time. */
   constructor(most: number) {
@@ -34,8 +34,9 @@ export class Calls {
     return this.#isClosing;
   }
 
+  /** Whether no further call is taken. */
   get isBusy(): boolean {
-    return this.isClosing || this.#live.size >= this.#most;
+    return this.#isClosing || this.#live.size >= this.#most;
   }
 
   opened(stream: Stream): void {
@@ -44,6 +45,7 @@ export class Calls {
 
   closed(stream: Stream): void {
     this.#streams.delete(stream);
+    this.#onChange();
   }
 
   isLive(callSid: string): boolean {
@@ -54,34 +56,52 @@ export class Calls {
     this.#live.add(callSid);
   }
 
-  /** Frees the call's place; `now` is a monotonic time in ms. */
-  end(callSid: string, outcome: Outcome, now: number): void {
+  /** Frees the call's place. */
+  end(callSid: string, outcome: Outcome): void {
+    const now = performance.now();
     this.#live.delete(callSid);
     for (const [sid, { at }] of this.#outcomes) {
       if (at + OUTCOME_MS > now) break;
       this.#outcomes.delete(sid);
     }
     this.#outcomes.delete(callSid);
-    this.#outcomes.set(callSid, { outcome, at: now });
-    if (this.#live.size === 0) this.#whenNoneLive();
+    this.#outcomes.set(callSid, { outcome, at: now, asked: false });
+    this.#onChange();
   }
 
   /** How a call ended; `failed` if this process doesn't know it. */
-  outcome(callSid: unknown): Outcome {
-    return (typeof callSid === 'string' && this.#outcomes.get(callSid)?.outcome) || 'failed';
+  outcome(callSid: string | undefined): Outcome {
+    const ended = callSid === undefined ? undefined : this.#outcomes.get(callSid);
+    if (ended) ended.asked = true;
+    return ended?.outcome ?? 'failed';
   }
 
-  /** Takes no more calls, gives the live ones `graceMs` to end, and ends those that didn't; answers how many. */
-  async close(graceMs: number): Promise<number> {
+  /**
+   * Takes no more calls, gives the live ones `graceMs` to end, then ends those that didn't. Resolves when all
+   * streams are closed and logged, and their callers have been told.
+   */
+  async close(graceMs: number): Promise<void> {
     this.#isClosing = true;
-    if (this.#live.size > 0) {
-      const noneLive = new Promise<void>((resolve) => {
-        this.#whenNoneLive = resolve;
-      });
-      await Promise.race([noneLive, pause(graceMs, undefined, { ref: false })]);
-    }
-    const cut = this.#live.size;
+    await Promise.race([this.#until(() => this.#live.size === 0), pause(graceMs, undefined, { ref: false })]);
     for (const stream of this.#streams) stream.shutDown();
-    return cut;
+    await this.#until(() => this.#streams.size === 0);
+    if (this.#isAwaited()) await pause(ASKED_MS);
+  }
+
+  /** Whether Twilio is about to ask what to tell the caller of a call that has just failed. */
+  #isAwaited(): boolean {
+    const now = performance.now();
+    return [...this.#outcomes.values()].some(
+      ({ outcome, at, asked }) => outcome !== 'completed' && !asked && now - at < ASKED_MS,
+    );
+  }
+
+  #until(isSo: () => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onChange = () => {
+        if (isSo()) resolve();
+      };
+      this.#onChange();
+    });
   }
 }

@@ -1,11 +1,7 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import { config as loadEnv } from 'dotenv';
 import { buildApp } from './app.ts';
 import { Calls } from './calls.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
-
-/** How long Twilio may take to ask what to tell the callers that were cut off, in ms. */
-const LAST_WORDS_MS = 2_000;
 
 function configOrExit(): Config {
   try {
@@ -24,12 +20,15 @@ const app = await buildApp(config, { calls });
 if (config.twilioAuthToken === undefined) {
   app.log.warn('ALLOW_UNSIGNED_REQUESTS is true: anyone who finds this server can talk on your OpenAI bill');
 }
-await app.listen({ port: config.port, host: config.host });
+app.listen({ port: config.port, host: config.host }, (error) => {
+  if (error === null) return;
+  console.error(`The server can't listen on ${config.host}:${config.port}: ${error.message}.`);
+  process.exit(1);
+});
 
 async function shutDown(signal: string): Promise<void> {
   app.log.info({ signal, calls: calls.live }, 'shutting down');
-  const cut = await calls.close(config.shutdownGraceSeconds * 1_000);
-  if (cut > 0) await pause(LAST_WORDS_MS);
+  await calls.close(config.shutdownGraceSeconds * 1_000);
   await app.close();
   process.exit(0);
 }

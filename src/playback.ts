@@ -60,6 +60,8 @@ export class Playback {
         const late = clock - (this.#begins + head.ms);
         if (late >= 0) this.#roundTrip = Math.min(late, this.#roundTrip ?? late);
         if (this.#isOverdue(late)) this.#begins += late - (this.#roundTrip ?? 0);
+        // Early or not, it has ended: what follows has begun, if it was there.
+        else if (late < 0) this.#begins += late;
         this.#drop(head);
         return;
       }

@@ -4,10 +4,11 @@ import type { WebSocket } from 'ws';
 import type { Assistant } from './assistant.ts';
 import { isTokenGood } from './auth.ts';
 import { Call, type Outgoing } from './call.ts';
-import type { Calls, Outcome, Stream } from './calls.ts';
+import type { Calls, Stream } from './calls.ts';
 import type { Config } from './config.ts';
+import { ENDINGS, type Reason } from './ending.ts';
 import type { ServerEvent } from './openai.ts';
-import { type ErrorContext, remedy } from './openai-error.ts';
+import { type Failure, remedy } from './openai-error.ts';
 import type { Session } from './session.ts';
 import { closed, isStalled, watch } from './socket.ts';
 import type { Standby } from './standby.ts';
@@ -31,28 +32,6 @@ export interface Line {
 const START_MS = 10_000;
 /** How often a call looks at the time, in ms. */
 const TICK_MS = 250;
-
-/** The close code that Twilio gets, by why the stream ends; 1011 for every failure that isn't here. */
-const CLOSE_CODES: Record<string, number> = {
-  'twilio closed': 1000,
-  'twilio stopped': 1000,
-  'time limit': 1000,
-  shutdown: 1001,
-  'no start': 1008,
-  'bad token': 1008,
-  'not mu-law 8000 mono': 1008,
-  'call already live': 1008,
-  busy: 1013,
-  'twilio stalled': 1013,
-  'openai stalled': 1013,
-};
-
-/** What the caller hears of it, if anything but that the call failed. */
-const OUTCOMES: Record<string, Outcome> = {
-  'twilio closed': 'completed',
-  'twilio stopped': 'completed',
-  'time limit': 'time limit',
-};
 
 /** A stream that has started: its call, and all that must be stopped when it ends. */
 interface Leg {
@@ -83,7 +62,7 @@ export function relay(twilio: WebSocket, tcp: Socket, line: Line, parentLog: Fas
   const stream: Stream = { shutDown: () => end('shutdown') };
   calls.opened(stream);
   watch(twilio, tcp, () => end('twilio silent'));
-  twilio.on('close', () => end('twilio closed'));
+  twilio.on('close', (code) => end([1000, 1001, 1005].includes(code) ? 'twilio closed' : 'twilio lost'));
   twilio.on('message', (data, isBinary) => {
     if (ended) return;
     const message = isBinary || !Buffer.isBuffer(data) ? undefined : parseTwilioMessage(data);
@@ -130,6 +109,12 @@ export function relay(twilio: WebSocket, tcp: Socket, line: Line, parentLog: Fas
     const tick = setInterval(() => send(call.tick(performance.now())), TICK_MS);
     const limit = setTimeout(() => end('time limit'), config.maxCallSeconds * 1_000);
     leg = { streamSid, callSid, startedAt, call, session, tick, limit };
+    listen(leg, session.isReady);
+  }
+
+  /** Takes what the leg's session says. One that `mayBeDead` was on standby, and may have died unseen. */
+  function listen(leg: Leg, mayBeDead: boolean): void {
+    const { call, session } = leg;
     session.use({
       ready() {
         log = log.child({ sessionId: session.id });
@@ -137,22 +122,31 @@ export function relay(twilio: WebSocket, tcp: Socket, line: Line, parentLog: Fas
         send(call.ready(performance.now()));
       },
       event(event) {
+        mayBeDead = false;
         logTrouble(event);
         send(call.fromOpenAI(event, performance.now()));
       },
-      redialled(failure) {
-        call.tally.retries += 1;
-        log.warn(failure, 'dialling OpenAI once more');
+      redialled: (failure) => logRetry(leg, failure),
+      failed(failure) {
+        if (!mayBeDead || remedy(failure) !== undefined) return end(failure.reason, failure);
+        logRetry(leg, failure);
+        call.waitForAnother();
+        leg.session = standby.take();
+        listen(leg, false);
       },
-      failed: (failure) => end(failure.reason, failure),
     });
+  }
+
+  function logRetry({ call }: Leg, failure: Failure): void {
+    call.tally.retries += 1;
+    log.warn(failure, 'dialling OpenAI once more');
   }
 
   function send(outgoing: Outgoing[]): void {
     for (const { to, message } of outgoing) {
       if (ended) return;
       if (to === 'openai') leg?.session.send(message);
-      else if (to === 'relay') end(message.reason, { error: message.error });
+      else if (to === 'relay') end(message.reason, message);
       else {
         twilio.send(encodeTwilioCommand(message));
         if (isStalled(twilio)) end('twilio stalled');
@@ -161,24 +155,20 @@ export function relay(twilio: WebSocket, tcp: Socket, line: Line, parentLog: Fas
   }
 
   /** The only way out, for whatever reason, and only once. */
-  function end(reason: string, failure?: ErrorContext): void {
+  function end(reason: Reason, failure?: Failure): void {
     if (ended) return;
     ended = true;
     clearTimeout(startTimer);
-    calls.closed(stream);
-    twilio.close(CLOSE_CODES[reason] ?? 1011);
-    if (leg === undefined) {
-      log.warn({ reason }, 'stream refused');
-      return;
+    const { outcome, code } = ENDINGS[reason];
+    twilio.close(code);
+    if (leg !== undefined) {
+      clearInterval(leg.tick);
+      clearTimeout(leg.limit);
+      leg.session.close();
+      calls.end(leg.callSid, outcome);
     }
-    const outcome = OUTCOMES[reason] ?? 'failed';
-    const endedAt = performance.now();
-    calls.end(leg.callSid, outcome, endedAt);
-    clearInterval(leg.tick);
-    clearTimeout(leg.limit);
-    leg.session.close();
-    if (outcome === 'failed') logFailure(reason, failure);
-    void logEnd(leg, reason, endedAt);
+    if (outcome === 'failed' && leg !== undefined) logFailure({ ...failure, reason });
+    void logEnd(reason, performance.now());
   }
 
   function logTrouble(event: ServerEvent): void {
@@ -188,25 +178,23 @@ export function relay(twilio: WebSocket, tcp: Socket, line: Line, parentLog: Fas
     }
   }
 
-  function logFailure(reason: string, failure: ErrorContext = {}): void {
-    log.error({ reason, ...failure }, 'call failed');
+  function logFailure(failure: Failure): void {
+    log.error(failure, 'call failed');
     const advice = remedy(failure);
     if (advice !== undefined) log.error(advice);
   }
 
   /** Once both sides are closed, for only then is it known how. */
-  async function logEnd({ call, session, startedAt }: Leg, reason: string, endedAt: number): Promise<void> {
-    const [twilio, openai] = await Promise.all([twilioClosed, session.closed]);
-    log.info(
-      {
-        reason,
-        durationMs: Math.round(endedAt - startedAt),
-        twilio,
-        openai,
-        ignored: { twilio: ignored, openai: session.ignored },
-        ...call.tally.summary(),
-      },
-      'call ended',
-    );
+  async function logEnd(reason: Reason, endedAt: number): Promise<void> {
+    const [twilio, openai] = await Promise.all([twilioClosed, leg?.session.closed]);
+    if (leg === undefined) {
+      log.warn({ reason, twilio }, 'stream ended before its call began');
+    } else {
+      const durationMs = Math.round(endedAt - leg.startedAt);
+      const ignoredMessages = { twilio: ignored, openai: leg.session.ignored };
+      const tally = leg.call.tally.summary();
+      log.info({ reason, durationMs, twilio, openai, ignored: ignoredMessages, ...tally }, 'call ended');
+    }
+    calls.closed(stream);
   }
 }

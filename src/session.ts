@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http';
-import type { WebSocket } from 'ws';
+import { WebSocket } from 'ws';
 import type { Assistant } from './assistant.ts';
 import type { Config } from './config.ts';
+import type { Reason } from './ending.ts';
 import { parseObject } from './json.ts';
 import {
   type ClientEvent,
@@ -12,26 +13,19 @@ import {
   type SessionInfo,
   sessionUpdate,
 } from './openai.ts';
-import { type OpenAIError, parseError } from './openai-error.ts';
+import { type Failure, type OpenAIError, parseError, withoutKey } from './openai-error.ts';
 import { type Closed, isStalled, watch } from './socket.ts';
 
 /** How long a session may take from the first dialling until it is ready, in ms. */
 const READY_MS = 10_000;
+/** OpenAI's own limit to a session, in ms. */
+const LONGEST_MS = 3_600_000;
+/** How long is waited for the close after an error, or for the rest of a refused handshake's answer, in ms. */
+const LAST_WORDS_MS = 500;
+/** How much of a refused handshake's answer is read. */
+const REFUSAL_CHARACTERS = 10_000;
 /** OpenAI takes text frames alone. */
 const TEXT = { binary: false };
-/** OpenAI's own limit to a session, in ms, for where it doesn't say. */
-const LONGEST_MS = 3_600_000;
-/** How long the rest of a refused handshake's answer is waited for, in ms, and how much of it is read. */
-const REFUSAL_MS = 500;
-const REFUSAL_CHARACTERS = 10_000;
-
-/** Why a session is over: OpenAI's last error, how its socket closed, or how the handshake was refused. */
-export interface SessionFailure {
-  reason: string;
-  error?: OpenAIError | undefined;
-  closed?: Closed | undefined;
-  httpStatus?: number | undefined;
-}
 
 /** Whoever uses a session hears of it here. */
 export interface SessionListener {
@@ -40,9 +34,18 @@ export interface SessionListener {
   /** An event came after it was ready. */
   event(event: ServerEvent): void;
   /** It is dialled once more, after a failure that may pass. */
-  redialled(failure: SessionFailure): void;
+  redialled(failure: Failure): void;
   /** It is over, and not because `close` was called; nothing comes after this. */
-  failed(failure: SessionFailure): void;
+  failed(failure: Failure): void;
+}
+
+/** One socket, and what was learnt on it: a session that is dialled again has another. */
+interface Attempt {
+  socket: WebSocket;
+  /** OpenAI's last error, which says more than the socket's. */
+  error?: OpenAIError | undefined;
+  socketError?: string;
+  httpStatus?: number | undefined;
 }
 
 /** One Realtime session: dialled, configured for a telephone, used and closed. */
@@ -57,14 +60,12 @@ export class Session {
   readonly closed: Promise<Closed>;
   readonly #config: Config;
   readonly #assistant: Assistant;
-  readonly #timer: NodeJS.Timeout;
   #listener: SessionListener | undefined;
   #resolveClosed: (closed: Closed) => void = () => {};
-  #socket: WebSocket;
+  #attempt: Attempt;
   #state: 'dialling' | 'configuring' | 'ready' | 'over' = 'dialling';
   #mayRedial = true;
-  #error: OpenAIError | undefined;
-  #httpStatus: number | undefined;
+  #timer: NodeJS.Timeout;
 
   /** Dials; `use` must follow before anything can come back. */
   constructor(config: Config, assistant: Assistant) {
@@ -74,7 +75,12 @@ export class Session {
       this.#resolveClosed = resolve;
     });
     this.#timer = setTimeout(() => this.#fail('not ready in time'), READY_MS);
-    this.#socket = this.#dial();
+    this.#attempt = this.#dial();
+  }
+
+  /** Whether it takes audio: not if OpenAI has begun to close it. */
+  get isReady(): boolean {
+    return this.#state === 'ready' && this.#attempt.socket.readyState === WebSocket.OPEN;
   }
 
   /** From now on tells `listener` and nobody else; at once that it is ready, if it is. */
@@ -86,45 +92,62 @@ export class Session {
   /** Sends `event` if the session is ready. */
   send(event: ClientEvent): void {
     if (this.#state !== 'ready') return;
-    this.#socket.send(encodeClientEvent(event), TEXT);
-    if (isStalled(this.#socket)) this.#fail('openai stalled');
+    const { socket } = this.#attempt;
+    socket.send(encodeClientEvent(event), TEXT);
+    if (isStalled(socket)) this.#fail('openai stalled');
   }
 
   close(): void {
     this.#state = 'over';
     clearTimeout(this.#timer);
-    this.#socket.close(1000);
+    this.#attempt.socket.close(1000);
   }
 
-  #dial(): WebSocket {
+  #dial(): Attempt {
     const socket = dial(this.#config);
+    const attempt: Attempt = { socket };
     socket.on('upgrade', ({ socket: tcp }) => watch(socket, tcp, () => this.#fail('openai silent')));
-    socket.on('unexpected-response', (_request, response) => this.#refused(socket, response));
+    socket.on('unexpected-response', (_request, response) => this.#refused(attempt, response));
     socket.on('message', (data, isBinary) => {
       const event = isBinary || !Buffer.isBuffer(data) ? undefined : parseServerEvent(data);
       if (event === undefined) this.ignored += 1;
       else this.#received(event);
     });
-    // A close always follows. OpenAI's own error says more than the socket's.
+    // A close always follows.
     socket.on('error', ({ message }) => {
-      this.#error ??= { code: undefined, message };
+      attempt.socketError = message;
     });
-    socket.on('close', (code, reason) => this.#closed({ code, reason: reason.toString() }));
-    return socket;
+    socket.on('close', (code, reason) => {
+      this.#closed({ code, reason: withoutKey(reason.toString(), this.#config.openaiApiKey) });
+    });
+    return attempt;
   }
 
   #received(event: ServerEvent): void {
-    if (event.type === 'error') this.#error = event.error;
-    if (this.#state === 'ready') this.#listener?.event(event);
-    else if (this.#state === 'dialling' && event.type === 'session.created') this.#configure(event.session);
-    else if (this.#state === 'configuring') this.#configured(event);
+    if (event.type === 'error') this.#attempt.error = this.#redacted(event.error);
+    else if (event.type === 'response.done') this.#redacted(event.response.error);
+    switch (this.#state) {
+      case 'ready':
+        return this.#listener?.event(event);
+      case 'configuring':
+        return this.#configured(event);
+      case 'dialling':
+        if (event.type === 'session.created') this.#configure(event.session);
+        if (event.type === 'error') this.#expectClose();
+    }
   }
 
-  #configure({ id, expiresAt }: SessionInfo): void {
+  /** The key or the model is refused: a close should follow, and say more. */
+  #expectClose(): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#fail('openai error'), LAST_WORDS_MS);
+  }
+
+  #configure({ id, expiresAt = Infinity }: SessionInfo): void {
     this.id = id;
-    this.expiresAt = expiresAt ?? Date.now() + LONGEST_MS;
+    this.expiresAt = Math.min(expiresAt, Date.now() + LONGEST_MS);
     this.#state = 'configuring';
-    this.#socket.send(encodeClientEvent(sessionUpdate(this.#assistant)), TEXT);
+    this.#attempt.socket.send(encodeClientEvent(sessionUpdate(this.#assistant)), TEXT);
   }
 
   #configured(event: ServerEvent): void {
@@ -138,50 +161,59 @@ export class Session {
   }
 
   /** The handshake was answered with something else than 101; the body may hold OpenAI's error. */
-  #refused(socket: WebSocket, response: IncomingMessage): void {
-    this.#httpStatus = response.statusCode;
+  #refused(attempt: Attempt, response: IncomingMessage): void {
+    attempt.httpStatus = response.statusCode;
     let body = '';
+    const timer = setTimeout(() => response.destroy(), LAST_WORDS_MS);
     response.setEncoding('utf8');
-    response.setTimeout(REFUSAL_MS, () => response.destroy());
     response.on('data', (text: string) => {
       body += text;
       if (body.length > REFUSAL_CHARACTERS) response.destroy();
     });
     response.on('error', () => {});
     response.on('close', () => {
-      this.#error = parseError(parseObject(body)?.error);
-      socket.terminate();
+      clearTimeout(timer);
+      attempt.error = this.#redacted(parseError(parseObject(body)?.error));
+      attempt.socket.terminate();
     });
   }
 
   #closed(closed: Closed): void {
     if (this.#state === 'over') return this.#resolveClosed(closed);
-    if (this.#state !== 'ready' && this.#mayRedial && this.#isTransient(closed)) {
+    const isReady = this.#state === 'ready';
+    if (!isReady && this.#mayRedial && this.#isTransient(closed)) {
       this.#listener?.redialled(this.#failure('dialling failed', closed));
       this.#mayRedial = false;
       this.#state = 'dialling';
-      this.#error = undefined;
-      this.#httpStatus = undefined;
-      this.#socket = this.#dial();
+      this.#attempt = this.#dial();
       return;
     }
-    this.#fail(this.#state === 'ready' ? 'openai closed' : 'dialling failed', closed);
+    this.#fail(isReady ? 'openai closed' : 'dialling failed', closed);
     this.#resolveClosed(closed);
   }
 
   /** Refused, reset, timed out or 5xx, rather than told why. */
-  #isTransient(closed: Closed): boolean {
-    if (this.#httpStatus !== undefined) return this.#httpStatus >= 500;
-    return closed.code === 1006 && this.#error?.code === undefined;
+  #isTransient({ code }: Closed): boolean {
+    const { error, httpStatus } = this.#attempt;
+    return httpStatus === undefined ? code === 1006 && error === undefined : httpStatus >= 500;
   }
 
-  #fail(reason: string, closed?: Closed): void {
+  #fail(reason: Reason, closed?: Closed): void {
     if (this.#state === 'over') return;
     this.close();
     this.#listener?.failed(this.#failure(reason, closed));
   }
 
-  #failure(reason: string, closed?: Closed): SessionFailure {
-    return { reason, error: this.#error, closed, httpStatus: this.#httpStatus };
+  #failure(reason: Reason, closed?: Closed): Failure {
+    const { socketError, httpStatus } = this.#attempt;
+    const { error = socketError === undefined ? undefined : { code: undefined, message: socketError } } =
+      this.#attempt;
+    return { reason, error, closed, httpStatus };
+  }
+
+  /** The error, with its message as it may be logged. */
+  #redacted(error: OpenAIError | undefined): OpenAIError | undefined {
+    if (error?.message !== undefined) error.message = withoutKey(error.message, this.#config.openaiApiKey);
+    return error;
   }
 }

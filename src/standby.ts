@@ -1,25 +1,26 @@
 import type { FastifyBaseLogger } from 'fastify';
 import type { Assistant } from './assistant.ts';
 import type { Config } from './config.ts';
-import { remedy } from './openai-error.ts';
-import { Session, type SessionFailure } from './session.ts';
+import { type Failure, remedy } from './openai-error.ts';
+import { Session } from './session.ts';
 
-/** How long to wait before the next attempt, in ms: doubled with each failure, up to the most. */
+/** How long to wait after a failure, in ms: doubled with each, up to the most. */
 const BACKOFF_MS = 1_000;
 const MOST_BACKOFF_MS = 60_000;
-/** A session is kept for this long at least, in ms, however soon it expires: one is as good as the next. */
-const LEAST_KEPT_MS = 60_000;
+/** A session that has been ready for this long, in ms, did well; it is kept so long even if it expires soon. */
+const DID_WELL_MS = 60_000;
 
 /** Keeps sessions dialled and configured ahead of the next calls, so that those begin with a sound. */
 export class Standby {
   readonly #config: Config;
   readonly #assistant: Assistant;
   readonly #log: FastifyBaseLogger;
-  /** Those that are being dialled, and those that are ready with the timer by which they are replaced. */
+  /** Those that are ready have a timer, by which they are replaced; those that are being dialled don't. */
   readonly #sessions = new Map<Session, NodeJS.Timeout | undefined>();
+  #isOpen = false;
+  /** How many failures in a row there were, and the wait after the last. */
   #failures = 0;
   #backoff: NodeJS.Timeout | undefined;
-  #isOpen = false;
 
   constructor(config: Config, assistant: Assistant, log: FastifyBaseLogger) {
     this.#config = config;
@@ -39,65 +40,68 @@ export class Standby {
     for (const session of this.#sessions.keys()) this.#drop(session);
   }
 
-  /** A session for a call: one that is ready, else one that is dialled now; to be told of by `use` at once. */
+  /** A session for a call, of which `use` must tell at once: one that is ready, else one that is dialled now. */
   take(): Session {
-    for (const [session, timer] of this.#sessions) {
-      if (timer === undefined) continue;
-      clearTimeout(timer);
-      this.#sessions.delete(session);
-      this.#failures = 0;
-      this.#fill();
-      return session;
-    }
-    return new Session(this.#config, this.#assistant);
+    const ready = [...this.#sessions.keys()].find((session) => session.isReady);
+    if (ready === undefined) return new Session(this.#config, this.#assistant);
+    clearTimeout(this.#sessions.get(ready));
+    this.#sessions.delete(ready);
+    this.#startAnew();
+    return ready;
+  }
+
+  /** Dials what is missing, whatever failed before. */
+  #startAnew(): void {
+    this.#failures = 0;
+    clearTimeout(this.#backoff);
+    this.#backoff = undefined;
+    this.#fill();
   }
 
   #fill(): void {
-    while (
-      this.#isOpen &&
-      this.#backoff === undefined &&
-      this.#sessions.size < this.#config.standbySessions
-    ) {
-      this.#dial();
-    }
+    while (this.#isOpen && this.#sessions.size < this.#config.standbySessions) this.#dial();
   }
 
   #dial(): void {
     const session = new Session(this.#config, this.#assistant);
+    let readyAt = Infinity;
     this.#sessions.set(session, undefined);
     session.use({
-      ready: () =>
+      ready: () => {
+        readyAt = performance.now();
         this.#sessions.set(
           session,
           setTimeout(() => this.#replace(session), this.#keepFor(session)),
-        ),
+        );
+      },
       event: (event) => {
-        if (event.type === 'error') this.#fail(session, { reason: 'openai error', error: event.error });
+        if (event.type === 'error')
+          this.#fail(session, readyAt, { reason: 'openai error', error: event.error });
       },
       redialled: (failure) => this.#log.warn(failure, 'dialling OpenAI once more'),
-      failed: (failure) => this.#fail(session, failure),
+      failed: (failure) => this.#fail(session, readyAt, failure),
     });
   }
 
   /** Until what is left of it is no longer enough for a whole call. */
-  #keepFor(session: Session): number {
-    return Math.max(session.expiresAt - Date.now() - this.#config.maxCallSeconds * 1_000, LEAST_KEPT_MS);
+  #keepFor({ expiresAt }: Session): number {
+    return Math.max(expiresAt - Date.now() - this.#config.maxCallSeconds * 1_000, DID_WELL_MS);
   }
 
   #replace(session: Session): void {
-    this.#failures = 0;
     this.#drop(session);
-    this.#fill();
+    this.#startAnew();
   }
 
-  #fail(session: Session, failure: SessionFailure): void {
+  #fail(session: Session, readyAt: number, failure: Failure): void {
     this.#log.error(failure, 'standby session failed');
     const advice = remedy(failure);
     if (advice !== undefined) this.#log.error(advice);
     this.#drop(session);
+    if (performance.now() - readyAt >= DID_WELL_MS) return this.#startAnew();
+    if (this.#backoff !== undefined) return;
     const delay = Math.min(BACKOFF_MS * 2 ** this.#failures, MOST_BACKOFF_MS);
     this.#failures += 1;
-    clearTimeout(this.#backoff);
     this.#backoff = setTimeout(() => {
       this.#backoff = undefined;
       this.#fill();

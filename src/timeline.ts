@@ -2,7 +2,7 @@
 export class Timeline {
   /** What to add to the process's clock to get the stream's. */
   #offset: number;
-  /** What to add to a timestamp to get the stream's clock: more than 0 once timestamps have started anew. */
+  /** What to add to a timestamp to get the stream's clock: timestamps may start late, or anew. */
   #origin = 0;
   #last: { timestamp: number; ms: number; audioEnds: number; at: number } | undefined;
 
@@ -25,7 +25,8 @@ export class Timeline {
   frame(timestamp: number, ms: number, now: number): number {
     const last = this.#last;
     this.#last = { timestamp, ms, audioEnds: timestamp + ms, at: now };
-    const restarted = last !== undefined && timestamp < last.timestamp;
+    // The clock never goes back, or audio that has been sent would begin anew.
+    const restarted = timestamp < (last?.timestamp ?? this.clock(now));
     if (restarted) this.#origin = this.clock(now) - timestamp;
     this.#offset = this.#origin + timestamp - now;
     if (last === undefined || restarted) return 0;

@@ -103,7 +103,7 @@ describe('/call-ended', () => {
     const calls = new Calls(1);
     app = await buildApp(testConfig(), { calls });
     calls.begin('CA1');
-    calls.end('CA1', outcome, 0);
+    calls.end('CA1', outcome);
     expect((await app.inject('/call-ended?CallSid=CA1')).body).toContain(words);
   });
 });
@@ -218,7 +218,7 @@ describe('a server that is full', () => {
     expect((await app.inject('/incoming-call')).body).toContain(
       '<Response><Reject reason="busy"/></Response>',
     );
-    calls.end('CA1', 'completed', 0);
+    calls.end('CA1', 'completed');
     expect((await app.inject('/incoming-call')).body).toContain('<Connect');
   });
 });

@@ -60,6 +60,17 @@ describe('audio', () => {
     expect(readyCall().fromOpenAI(delta('r', 'a', 0), 0)).toEqual([]);
   });
 
+  it('is not passed on where a frame is empty', () => {
+    expect(readyCall().fromTwilio(frame(0, ''), 0)).toEqual([]);
+  });
+
+  it('waits again where the session has to be replaced', () => {
+    const call = readyCall('Say hello.');
+    call.waitForAnother();
+    expect(call.fromTwilio(frame(0), 0)).toEqual([]);
+    expect(call.ready(500)).toEqual([respond('Say hello.'), append(audio(20))]);
+  });
+
   it('that is missing is filled with silence', () => {
     const call = readyCall();
     call.fromTwilio(frame(0), 0);
@@ -156,6 +167,15 @@ describe('when the caller speaks over the assistant', () => {
     expect(call.fromOpenAI(speechStarted, 1000)).toEqual([clear, truncate('b', 100)]);
   });
 
+  it('drops what still arrives when the response had long been generated', () => {
+    const call = readyCall();
+    call.fromOpenAI(created('r'), 0);
+    call.fromOpenAI(delta('r', 'a', 4000), 0);
+    call.fromOpenAI(done('r'), 10);
+    call.fromOpenAI(speechStarted, 300);
+    expect(call.fromOpenAI(delta('r', 'a', 400), 310)).toEqual([]);
+  });
+
   it('drops a response that is interrupted before its first sound', () => {
     const call = readyCall();
     call.fromOpenAI(created('r'), 0);
@@ -197,7 +217,7 @@ describe('a response that failed', () => {
     call.fromOpenAI(delta('r0', 'a', 100), 0);
     call.fromOpenAI(created('r1'), 1000);
     expect(call.fromOpenAI(failed('r1'), 1000)).toEqual([respond()]);
-    expect(call.tally).toMatchObject({ retries: 1, errors: { server_error: 1 } });
+    expect(call.tally.summary()).toMatchObject({ retries: 1, errors: { server_error: 1 } });
   });
 
   it('is the greeting again where the greeting failed', () => {
@@ -209,6 +229,23 @@ describe('a response that failed', () => {
     const call = readyCall();
     call.fromOpenAI(failed('r1'), 0);
     expect(call.fromOpenAI(failed('r2'), 0)).toEqual([fails('response failed', 'server_error')]);
+  });
+
+  it('is not asked for again when the caller had cut in, and nobody is waiting then', () => {
+    const call = readyCall();
+    call.fromOpenAI(created('r1'), 0);
+    call.fromOpenAI(speechStarted, 100);
+    expect(call.fromOpenAI(failed('r1'), 200)).toEqual([]);
+    expect(call.tick(60_000)).toEqual([]);
+  });
+
+  it('is not the greeting again where the caller had asked something meanwhile', () => {
+    const call = readyCall('Say hello.');
+    call.fromOpenAI(created('r0'), 0);
+    call.fromOpenAI(speechStarted, 100);
+    call.fromOpenAI(speechStopped, 1000);
+    call.fromOpenAI(created('r1'), 1000);
+    expect(call.fromOpenAI(failed('r1'), 1100)).toEqual([respond()]);
   });
 
   it('is forgiven once another went well', () => {
@@ -232,7 +269,7 @@ describe('an error in mid-call', () => {
     const call = readyCall();
     expect(call.fromOpenAI(error('response_cancel_not_active'), 0)).toEqual([]);
     expect(call.fromOpenAI(error('response_cancel_not_active'), 0)).toEqual([]);
-    expect(call.tally.errors).toEqual({ response_cancel_not_active: 2 });
+    expect(call.tally.summary()).toMatchObject({ errors: { response_cancel_not_active: 2 } });
   });
 });
 

@@ -97,7 +97,10 @@ describe('a stream that is let in', () => {
     twilio.start(CALL, bring());
     expect((await twilio.closed).code).toBe(1008);
     expect(openai.peers).toEqual([]);
-    expect(await server.log.find('stream refused')).toMatchObject({ reason: 'bad token', callSid: CALL });
+    expect(await server.log.find('stream ended before its call began')).toMatchObject({
+      reason: 'bad token',
+      callSid: CALL,
+    });
   });
 
   it('is closed with 1008 when it has not started within 10 s', async () => {

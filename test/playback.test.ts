@@ -68,7 +68,7 @@ describe('a mark that comes back', () => {
     const first = playback.sent('a', 400, 0);
     playback.sent('a', 400, 0);
     playback.echoed(first, 300);
-    expect(playback.interrupt(310)).toEqual([{ item_id: 'a', audio_end_ms: 400 }]);
+    expect(playback.interrupt(310)).toEqual([{ item_id: 'a', audio_end_ms: 410 }]);
   });
 
   it('vouches for all that was sent before it', () => {

@@ -8,9 +8,15 @@ describe("the stream's clock", () => {
 
   it('is the last timestamp, and the time that has passed since', () => {
     const timeline = new Timeline(1000);
-    timeline.frame(2000, 20, 5000);
-    expect(timeline.clock(5000)).toBe(2000);
-    expect(timeline.clock(5750)).toBe(2750);
+    timeline.frame(2000, 20, 2500);
+    expect(timeline.clock(2500)).toBe(2000);
+    expect(timeline.clock(3250)).toBe(2750);
+  });
+
+  it('goes on when timestamps start late', () => {
+    const timeline = new Timeline(0);
+    timeline.frame(0, 20, 900);
+    expect(timeline.clock(900)).toBe(900);
   });
 
   it('goes on when timestamps start anew', () => {
