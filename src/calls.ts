@@ -8,8 +8,13 @@ const ASKED_MS = 2_000;
 
 /** A stream that is open, whether its call has started or not, or whose end is still to be logged. */
 export interface Stream {
+  /** Looks at the time. */
+  tick(): void;
   shutDown(): void;
 }
+
+/** How often every stream looks at the time, in ms: one timer for all wakes the process less than one for each. */
+const TICK_MS = 250;
 
 /** The calls of this process: which are live, how the last ones ended, and whether there is room for more. */
 export class Calls {
@@ -18,6 +23,7 @@ export class Calls {
   readonly #live = new Set<string>();
   /** By CallSid, the oldest first; `at` is a monotonic time in ms. */
   readonly #outcomes = new Map<string, { outcome: Outcome; at: number; asked: boolean }>();
+  #ticker: NodeJS.Timeout | undefined;
   #isClosing = false;
   #onChange: () => void = () => {};
 
@@ -41,11 +47,20 @@ export class Calls {
 
   opened(stream: Stream): void {
     this.#streams.add(stream);
+    this.#ticker ??= setInterval(() => this.#tick(), TICK_MS);
   }
 
   closed(stream: Stream): void {
     this.#streams.delete(stream);
+    if (this.#streams.size === 0) {
+      clearInterval(this.#ticker);
+      this.#ticker = undefined;
+    }
     this.#onChange();
+  }
+
+  #tick(): void {
+    for (const stream of this.#streams) stream.tick();
   }
 
   isLive(callSid: string): boolean {

@@ -154,7 +154,7 @@ function tokens(count: unknown): number {
  */
 export function encodeClientEvent(event: ClientEvent): Buffer {
   if (event.type !== 'input_audio_buffer.append') return Buffer.from(JSON.stringify(event));
-  return Buffer.from(`{"type":"input_audio_buffer.append","audio":"${event.audio}"}`, 'latin1');
+  return Buffer.from(`{"type":"input_audio_buffer.append","audio":"${event.audio}"}`);
 }
 
 /** How long OpenAI may take to accept a socket, in ms; 0.8 to 2.1 s is usual. */

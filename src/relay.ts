@@ -30,8 +30,6 @@ export interface Line {
 
 /** How long Twilio may take to start a stream that it has opened, in ms. */
 const START_MS = 10_000;
-/** How often a call looks at the time, in ms. */
-const TICK_MS = 250;
 
 /** A stream that has started: its call, and all that must be stopped when it ends. */
 interface Leg {
@@ -40,7 +38,6 @@ interface Leg {
   startedAt: number;
   call: Call;
   session: Session;
-  tick: NodeJS.Timeout;
   limit: NodeJS.Timeout;
 }
 
@@ -59,7 +56,10 @@ export function relay(twilio: WebSocket, tcp: Socket, line: Line, parentLog: Fas
   let ignored = 0;
 
   const startTimer = setTimeout(() => end('no start'), START_MS);
-  const stream: Stream = { shutDown: () => end('shutdown') };
+  const stream: Stream = {
+    tick: () => leg && send(leg.call.tick(performance.now())),
+    shutDown: () => end('shutdown'),
+  };
   calls.opened(stream);
   watch(twilio, tcp, () => end('twilio silent'));
   twilio.on('close', (code) => end([1000, 1001, 1005].includes(code) ? 'twilio closed' : 'twilio lost'));
@@ -106,9 +106,8 @@ export function relay(twilio: WebSocket, tcp: Socket, line: Line, parentLog: Fas
     const startedAt = performance.now();
     const call = new Call(streamSid, assistant.greeting, startedAt);
     const session = standby.take();
-    const tick = setInterval(() => send(call.tick(performance.now())), TICK_MS);
     const limit = setTimeout(() => end('time limit'), config.maxCallSeconds * 1_000);
-    leg = { streamSid, callSid, startedAt, call, session, tick, limit };
+    leg = { streamSid, callSid, startedAt, call, session, limit };
     listen(leg, session.isReady);
   }
 
@@ -143,8 +142,10 @@ export function relay(twilio: WebSocket, tcp: Socket, line: Line, parentLog: Fas
   }
 
   function send(outgoing: Outgoing[]): void {
+    // Audio and its mark then leave in one write.
+    if (outgoing.length > 1) tcp.cork();
     for (const { to, message } of outgoing) {
-      if (ended) return;
+      if (ended) break;
       if (to === 'openai') leg?.session.send(message);
       else if (to === 'relay') end(message.reason, message);
       else {
@@ -152,6 +153,7 @@ export function relay(twilio: WebSocket, tcp: Socket, line: Line, parentLog: Fas
         if (isStalled(twilio)) end('twilio stalled');
       }
     }
+    if (outgoing.length > 1) tcp.uncork();
   }
 
   /** The only way out, for whatever reason, and only once. */
@@ -162,7 +164,6 @@ export function relay(twilio: WebSocket, tcp: Socket, line: Line, parentLog: Fas
     const { outcome, code } = ENDINGS[reason];
     twilio.close(code);
     if (leg !== undefined) {
-      clearInterval(leg.tick);
       clearTimeout(leg.limit);
       leg.session.close();
       calls.end(leg.callSid, outcome);

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { WebSocket } from 'ws';
@@ -180,6 +181,59 @@ describe('the process', { timeout: 20_000 }, () => {
       expect(await exited).toBe(0);
     },
   );
+
+  it.each(['', 'GET / HTTP/1.1\r\nHost: a'])(
+    'exits with 0 at once while a client has said no more than %j',
+    async (text) => {
+      const { child, listening, exited } = await run({ TWILIO_AUTH_TOKEN: 'token' });
+      const { port } = new URL(await listening);
+      const client = connect(Number(port), '127.0.0.1');
+      client.on('error', () => {});
+      await once(client, 'connect');
+      client.write(text);
+      child.kill('SIGTERM');
+      expect(await exited).toBe(0);
+    },
+  );
+
+  it('says in a line that its port is taken', async () => {
+    const { listening } = await run({ TWILIO_AUTH_TOKEN: 'token' });
+    const { port } = new URL(await listening);
+    const second = await run({ TWILIO_AUTH_TOKEN: 'token', PORT: port });
+    expect(await stderr(second.child)).toMatch(
+      /^The server can't listen on 127.0.0.1:\d+: .*EADDRINUSE.*\n$/,
+    );
+    expect(await second.exited).toBe(1);
+  });
+
+  it('logs how the last call ended, though that was what it waited for', async () => {
+    const openai = await listen();
+    const { child, listening, exited, lines } = await run({
+      ALLOW_UNSIGNED_REQUESTS: 'true',
+      OPENAI_REALTIME_URL: openai.url,
+    });
+    const { twilio } = await readyCall(openai, await listening);
+    child.kill('SIGTERM');
+    twilio.stop();
+    expect(await exited).toBe(0);
+    expect(lines).toContainEqual(expect.objectContaining({ msg: 'call ended', reason: 'twilio stopped' }));
+  });
+
+  it('apologizes for a call that fails in the grace', async () => {
+    const openai = await listen();
+    const { child, listening, exited } = await run({
+      ALLOW_UNSIGNED_REQUESTS: 'true',
+      OPENAI_REALTIME_URL: openai.url,
+    });
+    const origin = await listening;
+    const { twilio, session } = await readyCall(openai, origin);
+    child.kill('SIGTERM');
+    await expect.poll(async () => (await fetch(origin)).status).toBe(503);
+    session.socket.close(1011);
+    await twilio.closed;
+    expect(await (await fetch(`${origin}/call-ended?CallSid=${CALL}`)).text()).toContain('<Say>I am sorry');
+    expect(await exited).toBe(0);
+  });
 
   it('lets live calls go on, takes no more, and exits with 0 when the last has ended', async () => {
     const openai = await listen();

@@ -94,6 +94,37 @@ describe('a standby session', () => {
   });
 });
 
+describe('a standby session that dies as it is taken', () => {
+  it('costs the caller nothing but the time to dial another', async () => {
+    const standby = await withStandby();
+    await settle(standby);
+    const twilio = await call();
+    await standby.next('response.create');
+    const next = await openai.dialled();
+    standby.socket.terminate();
+    const own = await openai.dialled();
+    twilio.media(0);
+    await own.configure();
+    await own.next('response.create');
+    await own.next('input_audio_buffer.append');
+    await next.configure();
+    twilio.stop();
+    expect(await server.log.find('call ended')).toMatchObject({ reason: 'twilio stopped', retries: 1 });
+  });
+
+  it('is not made up for once it has served', async () => {
+    const standby = await withStandby();
+    await settle(standby);
+    const twilio = await call();
+    await standby.next('response.create');
+    standby.say(100);
+    await twilio.next('mark');
+    standby.socket.terminate();
+    await twilio.closed;
+    expect(await server.log.find('call failed')).toMatchObject({ reason: 'openai closed' });
+  });
+});
+
 describe('a standby session is replaced', () => {
   it.each([
     ['closes', (standby: OpenAIPeer) => standby.socket.close(1001)],
@@ -119,6 +150,17 @@ describe('a standby session is replaced', () => {
       await next.configure();
       await settle(next);
     }
+  });
+
+  it.each([0, 4_102_444_800, 1e300])('in its time, when it says that it expires at %d', async (expiresAt) => {
+    server = await TestServer.start({ OPENAI_REALTIME_URL: openai.url, STANDBY_SESSIONS: '1' });
+    const standby = await openai.dialled();
+    standby.sessionExpiresAt = expiresAt;
+    await standby.configure();
+    await settle(standby);
+    vi.advanceTimersByTime(59_000);
+    await settle(standby);
+    expect(openai.peers).toHaveLength(1);
   });
 
   it('when what is left of it would not do for a whole call', async () => {

@@ -1,6 +1,8 @@
 import { once } from 'node:events';
+import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
 import { createServer, type Server } from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { WebSocket } from 'ws';
 import { type Failure, type Parrot, startParrot } from '../src/simulator/parrot.ts';
 import { CALL, dialStream, FakeOpenAI, type OpenAIPeer, type TwilioPeer } from './support/peers.ts';
 import { TestServer } from './support/server.ts';
@@ -45,6 +47,18 @@ async function readyCall(
 async function expectApology(twilio: TwilioPeer): Promise<void> {
   await twilio.closed;
   expect(await server.lastWords(CALL)).toMatch(/<Say>I am sorry, something has gone wrong.*<Hangup\/>/);
+}
+
+/** Waits until all that was sent to the server on this session has been read. */
+async function settle(session: OpenAIPeer): Promise<void> {
+  const answered = once(session.socket, 'pong');
+  session.socket.ping();
+  await answered;
+}
+
+function portOf(listening: Server | HttpServer): number {
+  const address = listening.address();
+  return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
 const close = (code: number, reason: string, errorCode: string): Failure => ({
@@ -130,6 +144,57 @@ describe('when OpenAI fails before the session is ready, the caller gets an apol
   );
 });
 
+describe('when OpenAI leaves it at half, the caller gets an apology within a second', () => {
+  it('for an error that no close follows', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const fake = await FakeOpenAI.listen();
+    openai = fake;
+    server = await TestServer.start({ OPENAI_REALTIME_URL: fake.url });
+    const twilio = await dialStream(server.origin);
+    twilio.start();
+    const session = await fake.dialled();
+    session.send({ type: 'error', error: { code: 'invalid_api_key', message: 'no' } });
+    await settle(session);
+    vi.advanceTimersByTime(500);
+    await expectApology(twilio);
+    expect(await server.log.find('call failed')).toMatchObject({ reason: 'openai error' });
+  });
+
+  it('for a close after which the connection stays open', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const { session, twilio } = await readyCall();
+    session.socket.pause();
+    session.socket.close(1011, 'half gone');
+    twilio.media(0);
+    await vi.waitFor(() => {
+      vi.advanceTimersByTime(100);
+      expect(twilio.socket.readyState).not.toBe(WebSocket.OPEN);
+    });
+    await expectApology(twilio);
+    expect(await server.log.find('call failed')).toMatchObject({
+      closed: { code: 1011, reason: 'half gone' },
+    });
+    session.socket.terminate();
+  });
+
+  it('for a refusal whose text never ends', async () => {
+    const trickling = createHttpServer();
+    trickling.on('upgrade', (_request, socket) => {
+      socket.on('error', () => {});
+      socket.write('HTTP/1.1 401 Unauthorized\r\nContent-Length: 999\r\n\r\n{');
+      const drip = setInterval(() => socket.write(' '), 100);
+      socket.on('close', () => clearInterval(drip));
+    });
+    await once(trickling.listen(0, '127.0.0.1'), 'listening');
+    openai = { close: async () => void trickling.close() };
+    server = await TestServer.start({ OPENAI_REALTIME_URL: `ws://127.0.0.1:${portOf(trickling)}/` });
+    const twilio = await dialStream(server.origin);
+    twilio.start();
+    await expectApology(twilio);
+    expect(await server.log.find('call failed')).toMatchObject({ httpStatus: 401 });
+  });
+});
+
 describe('a failure that may pass is dialled once more, and the caller notices nothing', () => {
   it.each<[string, Failure]>([
     ['a 500', { type: 'http', status: 500 }],
@@ -154,14 +219,26 @@ describe('a failure that may pass is dialled once more, and the caller notices n
       socket.resetAndDestroy();
     });
     await once(resetting.listen(0, '127.0.0.1'), 'listening');
-    const address = resetting.address();
-    const port = typeof address === 'object' ? address?.port : undefined;
     openai = { close: async () => void resetting.close() };
-    server = await TestServer.start({ OPENAI_REALTIME_URL: `ws://127.0.0.1:${port}/` });
+    server = await TestServer.start({ OPENAI_REALTIME_URL: `ws://127.0.0.1:${portOf(resetting)}/` });
     const twilio = await dialStream(server.origin);
     twilio.start();
     await expectApology(twilio);
     expect(connections).toBe(2);
+  });
+
+  it('a connection that is reset after its 101, and then no longer if the caller hangs up', async () => {
+    const fake = await FakeOpenAI.listen();
+    openai = fake;
+    server = await TestServer.start({ OPENAI_REALTIME_URL: fake.url });
+    const twilio = await dialStream(server.origin);
+    twilio.start();
+    (await fake.dialled()).socket.terminate();
+    const second = await fake.dialled();
+    twilio.stop();
+    await second.closed;
+    expect(await server.log.find('call ended')).toMatchObject({ reason: 'twilio stopped', retries: 1 });
+    expect(fake.peers).toHaveLength(2);
   });
 
   it('a connection that is refused', async () => {
@@ -250,6 +327,32 @@ describe('when OpenAI fails in mid-call, the caller gets an apology', () => {
     vi.advanceTimersByTime(15_250);
     await expectApology(twilio);
     expect(await server.log.find('call failed')).toMatchObject({ reason: 'no reply' });
+  });
+});
+
+describe("when Twilio's stream is lost, the caller gets an apology, if still there", () => {
+  it.each([
+    ['reset', (twilio: TwilioPeer) => twilio.socket.terminate()],
+    [
+      'closed by us over a message of more than 64 KiB',
+      (twilio: TwilioPeer) => twilio.media(0, audio(8_000)),
+    ],
+  ])('when it is %s', async (_, lose) => {
+    const { twilio } = await readyCall();
+    lose(twilio);
+    await expectApology(twilio);
+    expect(await server.log.find('call failed')).toMatchObject({ reason: 'twilio lost' });
+  });
+});
+
+describe('the key', () => {
+  it('is in no line of the log, whatever it looks like and wherever OpenAI puts it', async () => {
+    const { session, twilio } = await readyCall({ OPENAI_API_KEY: 'my-own-key' });
+    session.send({ type: 'error', error: { code: 'x', message: 'The key my-own-key is odd.' } });
+    session.socket.close(4000, 'Incorrect API key provided: my-own-key');
+    await expectApology(twilio);
+    await server.log.find('call ended');
+    expect(server.log.text).not.toContain('my-own-key');
   });
 });
 

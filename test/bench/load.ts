@@ -1,0 +1,164 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Server } from './server.ts';
+import type { Transit } from './transit.ts';
+import { TwilioEnd } from './twilio-end.ts';
+import { FRAME_MS } from './wire.ts';
+
+/** How long calls may take to see their sockets open, to be heard at OpenAI's ends, to have their last frames arrive, and to close, in ms. */
+const OPEN_MS = 50;
+const HEARD_MS = 15_000;
+const ARRIVE_MS = 2_000;
+const CLOSE_MS = 4_000;
+
+/** How much load, and for how long: `everyMs` is the time between two frames of a call. */
+export interface Load {
+  calls: number;
+  warmUpMs: number;
+  measuredMs: number;
+  everyMs?: number;
+}
+
+/** One run: CPU time of the server in µs for each frame relayed, and latencies in ms. */
+export interface Run {
+  server: string;
+  calls: number;
+  frames: number;
+  cpuPerFrameUs: number;
+  up: { median: number; p99: number };
+  down: { median: number; p99: number };
+  /** How much of one core the peers themselves took, and by how much they were late at worst, in ms. */
+  peersCpu: number;
+  peersLateMs: number;
+}
+
+/** The calls of one run, connected and talking until `stop` or `close`. */
+export class Calls {
+  /** By how much frames were late at worst, in ms. */
+  lateMs = 0;
+  readonly #server: Server;
+  readonly #ends: TwilioEnd[];
+  readonly #everyMs: number;
+  readonly #began = performance.now();
+  #frames = 0;
+  #isTalking = true;
+
+  private constructor(server: Server, ends: TwilioEnd[], everyMs: number) {
+    this.#server = server;
+    this.#ends = ends;
+    this.#everyMs = everyMs;
+    this.#talk();
+  }
+
+  /** Dials `count` calls, and waits until each is heard at OpenAI's end. */
+  static async dial(
+    server: Server,
+    count: number,
+    up: Transit,
+    down: Transit,
+    everyMs = FRAME_MS,
+  ): Promise<Calls> {
+    server.openai.reset();
+    const ends = Array.from({ length: count }, (_, index) => new TwilioEnd(server, index, up, down));
+    await until(() => server.openai.sessions.size === count, HEARD_MS, `${count} dialled by ${server.name}`);
+    // The yardsticks drop what comes before they see their own sockets open.
+    await pause(OPEN_MS);
+    const calls = new Calls(server, ends, everyMs);
+    await until(() => server.openai.live === count, HEARD_MS, `${count} calls heard through ${server.name}`);
+    calls.lateMs = 0;
+    return calls;
+  }
+
+  get marks(): number {
+    return this.#ends.reduce((sum, { marks }) => sum + marks, 0);
+  }
+
+  /** Sends no more frames. */
+  stop(): void {
+    this.#isTalking = false;
+  }
+
+  /** Hangs up, and waits until the server has left too. */
+  async close(): Promise<void> {
+    this.stop();
+    for (const end of this.#ends) end.close();
+    const late = setTimeout(() => {
+      for (const end of this.#ends) end.terminate();
+    }, CLOSE_MS);
+    await Promise.all(this.#ends.map(({ closed }) => closed));
+    clearTimeout(late);
+    await until(() => this.#server.openai.sessions.size === 0, CLOSE_MS, `${this.#server.name} hung up`);
+  }
+
+  /**
+   * Sends what is due, over and over. The calls take turns: with 200 of them a frame is due every 0.1 ms.
+   *
+   * Timers would send ten at once every ms, and a server that wakes up for ten is another server.
+   */
+  #talk(): void {
+    if (!this.#isTalking) return;
+    const now = performance.now();
+    const count = this.#ends.length;
+    const due = ((now - this.#began) / this.#everyMs) * count;
+    this.lateMs = Math.max(this.lateMs, ((due - this.#frames) / count) * this.#everyMs);
+    for (; this.#frames < due; this.#frames += 1) this.#ends[this.#frames % count]?.sendFrame();
+    for (const session of this.#server.openai.sessions) session.sayIfDue(now, count);
+    setImmediate(() => this.#talk());
+  }
+}
+
+/** Puts `load` on `server` and measures it. */
+export async function run(server: Server, load: Load, up: Transit, down: Transit): Promise<Run> {
+  up.reset();
+  down.reset();
+  const calls = await Calls.dial(server, load.calls, up, down, load.everyMs);
+  try {
+    await pause(load.warmUpMs);
+    calls.lateMs = 0;
+    const before = await server.read();
+    const [upBefore, downBefore] = [up.received, down.received];
+    const peersBefore = process.cpuUsage();
+    const began = performance.now();
+    up.recording = true;
+    down.recording = true;
+    await pause(load.measuredMs);
+    const after = await server.read();
+    up.recording = false;
+    down.recording = false;
+    const frames = up.received - upBefore + down.received - downBefore;
+    const peers = process.cpuUsage(peersBefore);
+    const tookUs = (performance.now() - began) * 1_000;
+    const peersLateMs = calls.lateMs;
+    calls.stop();
+    await until(
+      () => up.received === up.sent && down.received === down.sent,
+      ARRIVE_MS,
+      `every frame through ${server.name}`,
+    );
+    if (server.sendsMarks) {
+      await until(() => calls.marks === down.sent, ARRIVE_MS, `a mark a delta from ${server.name}`);
+    }
+    return {
+      server: server.name,
+      calls: load.calls,
+      frames,
+      cpuPerFrameUs: (after.cpuUs - before.cpuUs) / frames,
+      up: up.latency(),
+      down: down.latency(),
+      peersCpu: (peers.user + peers.system) / tookUs,
+      peersLateMs,
+    };
+  } finally {
+    up.recording = false;
+    down.recording = false;
+    await calls.close();
+  }
+}
+
+/** Waits until `isSo`, and throws after `ms`. */
+export async function until(isSo: () => boolean, ms: number, what: string): Promise<void> {
+  const deadline = performance.now() + ms;
+  while (!isSo()) {
+    if (performance.now() > deadline) throw new Error(`not within ${ms} ms: ${what}`);
+    await pause(5);
+  }
+}

@@ -1,0 +1,172 @@
+import { DELAYS, type FirstSound } from './first-sound.ts';
+import type { Run } from './load.ts';
+import type { Minute } from './long-call.ts';
+import type { Memory } from './memory.ts';
+import { median, type setting, table } from './report.ts';
+
+/** What one session of the bench measured; each list of runs holds one for each program and round. */
+export interface Results {
+  setting: ReturnType<typeof setting>;
+  rounds: Run[][];
+  growth: Run[][];
+  memory: Memory[][];
+  /** Calls for their CPU time, and one for its memory. */
+  longCalls: Minute[][];
+  collected: Minute[];
+  firstSounds: FirstSound[];
+}
+
+const NAMES = ['relay', 'bare pipe', 'plain relay'];
+
+/** Everything as Markdown, with what was measured and how. */
+export function report(results: Results): string {
+  const { setting } = results;
+  return [
+    `${setting.machine}, Node ${setting.node}, ws ${setting.ws}, Fastify ${setting.fastify}, ${setting.date.slice(0, 10)}.`,
+    `${about(results)}`,
+    mainTable(results),
+    growthTable(results),
+    tsxTable(results),
+    longCallTable(results),
+    firstSoundTable(results),
+  ].join('\n\n');
+}
+
+function about({ rounds, memory }: Results): string {
+  const share = median(rounds.flat().map(({ peersCpu }) => peersCpu));
+  return `A frame is one media message up (20 ms, 160 B) or one delta down (400 ms, 3200 B). Every call sends 50 frames up a second
+and gets 5 deltas every 4 s; a mark comes back for each delta. CPU is the process's own user and system time, all its
+threads, over the frames relayed. Latency is from one peer's send to the other peer's receipt, on one clock. Memory is
+what 200 calls add to a fresh process, after a collection; the heap includes buffers. Medians of ${rounds.length} alternating rounds
+(memory: ${memory.length}); a ratio is the median of the rounds' own ratios. The peers never sleep; of one core,
+they had ${Math.round(share * 100)} % (about 100 on a quiet machine: with much less, the figures are another process's too).`;
+}
+
+function mainTable({ rounds, memory }: Results): string {
+  const row = (name: string, digits: number, figures: Figures<Run> | Figures<Memory>, goals = '') => [
+    name,
+    ...NAMES.map((server) => figures.median(server).toFixed(digits)),
+    ...figures.ratios(),
+    goals,
+  ];
+  const runs = (figure: (run: Run) => number) => new Figures(rounds, figure);
+  const calls = rounds[0]?.[0]?.calls ?? 0;
+  return table(
+    [`${calls} calls`, ...NAMES, 'relay / pipe', 'relay / plain', 'goals'],
+    [
+      row(
+        'CPU a frame, µs',
+        1,
+        runs((run) => run.cpuPerFrameUs),
+        '1.05, 0.85',
+      ),
+      row(
+        'latency up, median, ms',
+        2,
+        runs((run) => run.up.median),
+      ),
+      row(
+        'latency up, p99, ms',
+        2,
+        runs((run) => run.up.p99),
+        '1.10',
+      ),
+      row(
+        'latency down, median, ms',
+        2,
+        runs((run) => run.down.median),
+      ),
+      row(
+        'latency down, p99, ms',
+        2,
+        runs((run) => run.down.p99),
+        '1.10',
+      ),
+      row('memory a call, resident, kB', 0, new Figures(memory, ({ rssKb }) => rssKb), '1.10'),
+      row('memory a call, heap, kB', 1, new Figures(memory, ({ heapKb }) => heapKb)),
+    ],
+  );
+}
+
+/** One figure of every program in every round. */
+class Figures<Measured extends { server: string }> {
+  readonly #rounds: Measured[][];
+  readonly #figure: (measured: Measured) => number;
+
+  constructor(rounds: Measured[][], figure: (measured: Measured) => number) {
+    this.#rounds = rounds;
+    this.#figure = figure;
+  }
+
+  median(server: string): number {
+    return median(this.#rounds.map((round) => this.#of(round, server)));
+  }
+
+  ratio(server: string, other: string): number {
+    return median(this.#rounds.map((round) => this.#of(round, server) / this.#of(round, other)));
+  }
+
+  /** The relay's ratios to the yardsticks. */
+  ratios(): string[] {
+    return NAMES.slice(1).map((yardstick) => this.ratio('relay', yardstick).toFixed(2));
+  }
+
+  #of(round: Measured[], server: string): number {
+    const measured = round.find((one) => one.server === server);
+    return measured === undefined ? Number.NaN : this.#figure(measured);
+  }
+}
+
+function growthTable({ rounds, growth }: Results): string {
+  const all = [...growth, ...rounds];
+  const sizes = [...new Set(all.flat().map(({ calls }) => calls))].sort((a, b) => a - b);
+  return table(
+    ['CPU a frame, µs', 'relay', 'bare pipe', 'relay / pipe'],
+    sizes.map((calls) => {
+      const figures = new Figures(
+        all.map((round) => round.filter((run) => run.calls === calls)).filter((round) => round.length > 0),
+        (run) => run.cpuPerFrameUs,
+      );
+      const each = ['relay', 'bare pipe'].map((server) => figures.median(server).toFixed(1));
+      return [`${calls} calls`, ...each, figures.ratio('relay', 'bare pipe').toFixed(2)];
+    }),
+  );
+}
+
+function tsxTable({ rounds }: Results): string {
+  const figures = new Figures(rounds, (run) => run.cpuPerFrameUs);
+  const each = ['relay', 'relay under tsx'].map((server) => figures.median(server).toFixed(1));
+  const ratio = figures.ratio('relay under tsx', 'relay').toFixed(2);
+  return table(['CPU a frame, µs', 'compiled', 'under tsx', 'tsx / compiled'], [['relay', ...each, ratio]]);
+}
+
+function longCallTable({ longCalls, collected }: Results): string {
+  const minutes = longCalls[0]?.length ?? 0;
+  const row = (name: string, digits: number, calls: Minute[][], figure: (minute: Minute) => number) => {
+    const pairs = calls.map((call) => [call[0], call.at(-1)].map((minute) => minute && figure(minute)));
+    const side = (n: number) => pairs.map((pair) => pair[n] ?? Number.NaN);
+    const ratio = median(side(1).map((last, n) => last / (side(0)[n] ?? Number.NaN)));
+    return [name, ...[0, 1].map((n) => median(side(n)).toFixed(digits)), ratio.toFixed(3)];
+  };
+  return table(
+    [`a call of ${minutes} simulated minutes`, 'minute 1', `minute ${minutes}`, 'last / first'],
+    [
+      row('relay: CPU a frame, µs', 1, longCalls, ({ cpuPerFrameUs }) => cpuPerFrameUs),
+      row('relay: heap of the process, kB', 0, [collected], ({ heapKb }) => heapKb),
+      row('relay: resident, kB', 0, [collected], ({ rssKb }) => rssKb),
+    ],
+  );
+}
+
+function firstSoundTable({ firstSounds }: Results): string {
+  const { accept, acknowledge, reply } = DELAYS;
+  return table(
+    ['start to first sound, ms', 'OpenAI alone', 'median', 'worst', 'over', 'goal'],
+    firstSounds.map(({ standbySessions, hadStandby, ms }) => {
+      const least = standbySessions > 0 ? reply : accept + acknowledge + reply;
+      const name = `STANDBY_SESSIONS=${standbySessions}${standbySessions > 0 && !hadStandby ? ' (none came)' : ''}`;
+      const figures = [least, median(ms), Math.max(...ms), median(ms) - least];
+      return [name, ...figures.map((figure) => figure.toFixed(0)), '30'];
+    }),
+  );
+}
