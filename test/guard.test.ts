@@ -1,13 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { issueToken, sign } from '../src/auth.ts';
+import { AUTH_TOKEN, GUARDED, HOST, SIGNATURE } from './support/config.ts';
 import { CALL, dialStream, FakeOpenAI, type TwilioPeer } from './support/peers.ts';
 import { TestServer } from './support/server.ts';
 import { audio, STREAM } from './support/wire.ts';
-
-const AUTH_TOKEN = 'a-secret';
-const HOST = 'relay.example.com';
-const SIGNATURE = { 'x-twilio-signature': sign(AUTH_TOKEN, `wss://${HOST}/media-stream`) };
 
 let openai: FakeOpenAI;
 let server: TestServer;
@@ -16,9 +13,7 @@ beforeEach(async () => {
   openai = await FakeOpenAI.listen();
   server = await TestServer.start({
     OPENAI_REALTIME_URL: openai.url,
-    TWILIO_AUTH_TOKEN: AUTH_TOKEN,
-    ALLOW_UNSIGNED_REQUESTS: 'false',
-    PUBLIC_URL: `https://${HOST}`,
+    ...GUARDED,
     MAX_CONCURRENT_CALLS: '2',
   });
 });

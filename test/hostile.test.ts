@@ -3,16 +3,13 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import { issueToken, sign } from '../src/auth.ts';
+import { issueToken } from '../src/auth.ts';
+import { AUTH_TOKEN, GUARDED, SIGNATURE } from './support/config.ts';
 import { heapMiB } from './support/memory.ts';
 import { dialStream, FakeOpenAI, type OpenAIPeer, type TwilioPeer } from './support/peers.ts';
 import { seeded } from './support/random.ts';
 import { TestServer } from './support/server.ts';
 import { audio, STREAM } from './support/wire.ts';
-
-const AUTH_TOKEN = 'a-secret';
-const HOST = 'relay.example.com';
-const SIGNATURE = { 'x-twilio-signature': sign(AUTH_TOKEN, `wss://${HOST}/media-stream`) };
 
 const random = seeded(64);
 const upTo = (most: number): number => Math.floor(random() * (most + 1));
@@ -104,9 +101,7 @@ beforeEach(async () => {
   openai = await FakeOpenAI.listen();
   server = await TestServer.start({
     OPENAI_REALTIME_URL: openai.url,
-    TWILIO_AUTH_TOKEN: AUTH_TOKEN,
-    ALLOW_UNSIGNED_REQUESTS: 'false',
-    PUBLIC_URL: `https://${HOST}`,
+    ...GUARDED,
   });
 });
 

@@ -1,12 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { connect } from 'node:net';
-import { createInterface } from 'node:readline';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { WebSocket } from 'ws';
-import { CALL, dialStream, FakeOpenAI, type OpenAIPeer, type TwilioPeer } from './support/peers.ts';
+import { FakeOpenAI, readyCall } from './support/peers.ts';
 import { TestServer } from './support/server.ts';
-import { audio, STREAM } from './support/wire.ts';
+import { audio } from './support/wire.ts';
 
 const cleanups: (() => unknown)[] = [];
 
@@ -19,18 +16,6 @@ async function listen(): Promise<FakeOpenAI> {
   const openai = await FakeOpenAI.listen();
   cleanups.push(() => openai.close());
   return openai;
-}
-
-async function readyCall(
-  openai: FakeOpenAI,
-  origin: string,
-): Promise<{ twilio: TwilioPeer; session: OpenAIPeer }> {
-  const twilio = await dialStream(origin);
-  twilio.start();
-  const session = await openai.dialled();
-  await session.configure();
-  await session.next('response.create');
-  return { twilio, session };
 }
 
 describe('a peer that is gone without a word', () => {
@@ -114,173 +99,5 @@ describe('a peer that stops reading', () => {
     expect((await twilio.closed).code).toBe(1013);
     expect(await server.log.find('call failed')).toMatchObject({ reason: 'openai stalled' });
     session.socket.terminate();
-  });
-});
-
-describe('the process', { timeout: 20_000 }, () => {
-  /** The server as `npm start` runs it, once it listens. */
-  async function run(env: Record<string, string>) {
-    const child = spawn(process.execPath, ['--import', 'tsx', 'src/main.ts'], {
-      env: {
-        PATH: process.env.PATH,
-        HOST: '127.0.0.1',
-        PORT: '0',
-        OPENAI_API_KEY: 'sk-test',
-        STANDBY_SESSIONS: '0',
-        ...env,
-      },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    cleanups.push(() => child.kill('SIGKILL'));
-    const exited = once(child, 'exit').then(([code]) => code);
-    const lines: Record<string, unknown>[] = [];
-    const listening = new Promise<string>((resolve) => {
-      createInterface({ input: child.stdout }).on('line', (line) => {
-        lines.push(JSON.parse(line));
-        const [, origin] = String(lines.at(-1)?.msg).match(/listening at (.*)/) ?? [];
-        if (origin !== undefined) resolve(origin);
-      });
-    });
-    return { child, exited, lines, listening };
-  }
-
-  async function stderr(child: ChildProcess): Promise<string> {
-    let text = '';
-    child.stderr?.on('data', (chunk) => {
-      text += chunk;
-    });
-    await once(child, 'close');
-    return text;
-  }
-
-  it('does not start without what it needs, and says in a line each what that is', async () => {
-    const { child, exited } = await run({ OPENAI_API_KEY: '', PORT: 'x' });
-    const lines = (await stderr(child)).trim().split('\n');
-    expect(lines.map((line) => line.split(' ')[0])).toEqual(['OPENAI_API_KEY', 'TWILIO_AUTH_TOKEN', 'PORT']);
-    expect(await exited).toBe(1);
-  });
-
-  it('warns at every start that it lets anyone in', async () => {
-    const { child, listening, lines, exited } = await run({ ALLOW_UNSIGNED_REQUESTS: 'true' });
-    await listening;
-    expect(lines).toContainEqual(
-      expect.objectContaining({ level: 40, msg: expect.stringContaining('ALLOW_UNSIGNED') }),
-    );
-    child.kill('SIGTERM');
-    expect(await exited).toBe(0);
-  });
-
-  it.each(['SIGTERM', 'SIGINT'] as const)(
-    'exits with 0 at once on %s when there is no call',
-    async (signal) => {
-      const { child, listening, exited } = await run({ TWILIO_AUTH_TOKEN: 'token' });
-      const origin = await listening;
-      const keptAlive = await fetch(origin);
-      await keptAlive.text();
-      child.kill(signal);
-      expect(await exited).toBe(0);
-    },
-  );
-
-  it.each(['', 'GET / HTTP/1.1\r\nHost: a'])(
-    'exits with 0 at once while a client has said no more than %j',
-    async (text) => {
-      const { child, listening, exited } = await run({ TWILIO_AUTH_TOKEN: 'token' });
-      const { port } = new URL(await listening);
-      const client = connect(Number(port), '127.0.0.1');
-      client.on('error', () => {});
-      await once(client, 'connect');
-      client.write(text);
-      child.kill('SIGTERM');
-      expect(await exited).toBe(0);
-    },
-  );
-
-  it('says in a line that its port is taken', async () => {
-    const { listening } = await run({ TWILIO_AUTH_TOKEN: 'token' });
-    const { port } = new URL(await listening);
-    const second = await run({ TWILIO_AUTH_TOKEN: 'token', PORT: port });
-    expect(await stderr(second.child)).toMatch(
-      /^The server can't listen on 127.0.0.1:\d+: .*EADDRINUSE.*\n$/,
-    );
-    expect(await second.exited).toBe(1);
-  });
-
-  it('logs how the last call ended, though that was what it waited for', async () => {
-    const openai = await listen();
-    const { child, listening, exited, lines } = await run({
-      ALLOW_UNSIGNED_REQUESTS: 'true',
-      OPENAI_REALTIME_URL: openai.url,
-    });
-    const { twilio } = await readyCall(openai, await listening);
-    child.kill('SIGTERM');
-    twilio.stop();
-    expect(await exited).toBe(0);
-    expect(lines).toContainEqual(expect.objectContaining({ msg: 'call ended', reason: 'twilio stopped' }));
-  });
-
-  it('apologizes for a call that fails in the grace', async () => {
-    const openai = await listen();
-    const { child, listening, exited } = await run({
-      ALLOW_UNSIGNED_REQUESTS: 'true',
-      OPENAI_REALTIME_URL: openai.url,
-    });
-    const origin = await listening;
-    const { twilio, session } = await readyCall(openai, origin);
-    child.kill('SIGTERM');
-    await expect.poll(async () => (await fetch(origin)).status).toBe(503);
-    session.socket.close(1011);
-    await twilio.closed;
-    expect(await (await fetch(`${origin}/call-ended?CallSid=${CALL}`)).text()).toContain('<Say>I am sorry');
-    expect(await exited).toBe(0);
-  });
-
-  it('lets live calls go on, takes no more, and exits with 0 when the last has ended', async () => {
-    const openai = await listen();
-    const { child, listening, exited } = await run({
-      ALLOW_UNSIGNED_REQUESTS: 'true',
-      OPENAI_REALTIME_URL: openai.url,
-    });
-    const origin = await listening;
-    const { twilio, session } = await readyCall(openai, origin);
-    child.kill('SIGTERM');
-    await expect.poll(async () => (await fetch(origin)).status).toBe(503);
-    expect(await (await fetch(`${origin}/incoming-call`)).text()).toContain('<Reject reason="busy"/>');
-    twilio.media(0, audio(20));
-    await session.next('input_audio_buffer.append');
-    twilio.stop();
-    expect(await exited).toBe(0);
-  });
-
-  it('closes live calls with 1001 after the grace, and still has the last word for their callers', async () => {
-    const openai = await listen();
-    const { child, listening, exited, lines } = await run({
-      ALLOW_UNSIGNED_REQUESTS: 'true',
-      OPENAI_REALTIME_URL: openai.url,
-      SHUTDOWN_GRACE_SECONDS: '1',
-    });
-    const origin = await listening;
-    const { twilio } = await readyCall(openai, origin);
-    child.kill('SIGTERM');
-    expect((await twilio.closed).code).toBe(1001);
-    expect(await (await fetch(`${origin}/call-ended?CallSid=${CALL}`)).text()).toContain('<Say>I am sorry');
-    expect(await exited).toBe(0);
-    expect(lines).toContainEqual(
-      expect.objectContaining({ msg: 'call ended', reason: 'shutdown', streamSid: STREAM }),
-    );
-  });
-
-  it('exits at once on a second signal', async () => {
-    const openai = await listen();
-    const { child, listening, exited } = await run({
-      ALLOW_UNSIGNED_REQUESTS: 'true',
-      OPENAI_REALTIME_URL: openai.url,
-    });
-    const origin = await listening;
-    await readyCall(openai, origin);
-    child.kill('SIGINT');
-    await expect.poll(async () => (await fetch(origin)).status).toBe(503);
-    child.kill('SIGINT');
-    expect(await exited).toBe(1);
   });
 });

@@ -1,5 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { dialStream, FakeOpenAI, type OpenAIPeer, type TwilioPeer } from './support/peers.ts';
+import {
+  dialStream,
+  FakeOpenAI,
+  type OpenAIPeer,
+  readyCall as readyCallTo,
+  type TwilioPeer,
+} from './support/peers.ts';
 import { TestServer } from './support/server.ts';
 import { audio, STREAM } from './support/wire.ts';
 
@@ -22,12 +28,7 @@ async function startedCall(): Promise<{ twilio: TwilioPeer; session: OpenAIPeer 
   return { twilio, session: await openai.dialled() };
 }
 
-async function readyCall(): Promise<{ twilio: TwilioPeer; session: OpenAIPeer }> {
-  const { twilio, session } = await startedCall();
-  await session.configure();
-  await session.next('response.create');
-  return { twilio, session };
-}
+const readyCall = () => readyCallTo(openai, server.origin);
 
 async function liveCalls(): Promise<number> {
   return (await server.app.inject('/')).json().calls;

@@ -4,7 +4,14 @@ import { createServer, type Server } from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { type Failure, type Parrot, startParrot } from '../src/simulator/parrot.ts';
-import { CALL, dialStream, FakeOpenAI, type OpenAIPeer, type TwilioPeer } from './support/peers.ts';
+import {
+  CALL,
+  dialStream,
+  FakeOpenAI,
+  type OpenAIPeer,
+  readyCall as readyCallTo,
+  type TwilioPeer,
+} from './support/peers.ts';
 import { TestServer } from './support/server.ts';
 import { audio } from './support/wire.ts';
 
@@ -36,12 +43,7 @@ async function readyCall(
   const fake = await FakeOpenAI.listen();
   openai = fake;
   server = await TestServer.start({ OPENAI_REALTIME_URL: fake.url, ...env });
-  const twilio = await dialStream(server.origin);
-  twilio.start();
-  const session = await fake.dialled();
-  await session.configure();
-  await session.next('response.create');
-  return { session, twilio };
+  return readyCallTo(fake, server.origin);
 }
 
 async function expectApology(twilio: TwilioPeer): Promise<void> {

@@ -1,3 +1,4 @@
+import { sign } from '../../src/auth.ts';
 import { type Config, readConfig } from '../../src/config.ts';
 
 /** A configuration that a server can start with, quiet, open to all and without standby, with `env` on top. */
@@ -10,3 +11,16 @@ export function testConfig(env: Record<string, string> = {}): Config {
     ...env,
   });
 }
+
+export const AUTH_TOKEN = 'a-secret';
+export const HOST = 'relay.example.com';
+
+/** The environment of a server that is open to the world. */
+export const GUARDED = {
+  TWILIO_AUTH_TOKEN: AUTH_TOKEN,
+  ALLOW_UNSIGNED_REQUESTS: 'false',
+  PUBLIC_URL: `https://${HOST}`,
+};
+
+/** What Twilio adds to the upgrade of that server's stream. */
+export const SIGNATURE = { 'x-twilio-signature': sign(AUTH_TOKEN, `wss://${HOST}/media-stream`) };

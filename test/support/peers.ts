@@ -178,3 +178,16 @@ export class FakeOpenAI {
     await once(this.server, 'close');
   }
 }
+
+/** A call to the server at `origin` whose session is ready and has been asked for the greeting. */
+export async function readyCall(
+  openai: FakeOpenAI,
+  origin: string,
+): Promise<{ twilio: TwilioPeer; session: OpenAIPeer }> {
+  const twilio = await dialStream(origin);
+  twilio.start();
+  const session = await openai.dialled();
+  await session.configure();
+  await session.next('response.create');
+  return { twilio, session };
+}
