@@ -13,9 +13,9 @@ export type Outgoing =
   | { to: 'relay'; message: Failure };
 
 /** How much of what the caller says before the session is ready is kept, in ms. */
-const EARLY_MS = 10_000;
+const MOST_EARLY_MS = 10_000;
 /** How much of a gap in the caller's audio is filled, in ms. */
-const GAP_MS = 10_000;
+const MOST_GAP_MS = 10_000;
 /** A caller from whom nothing comes in mid-sentence is muted after this long, in ms... */
 const MUTED_AFTER_MS = 750;
 /** ...and this much silence ends the turn. */
@@ -38,7 +38,7 @@ export class Call {
   readonly #timeline: Timeline;
   readonly #playback = new Playback();
   readonly #interrupted = new Set<string>();
-  /** What the caller said before the session was ready; undefined from then on. */
+  /** What the caller said before the session was ready; undefined once it is, as nothing waits then. */
   #early: { audio: string; ms: number }[] | undefined = [];
   #earlyMs = 0;
   #readyAt = 0;
@@ -46,8 +46,8 @@ export class Call {
   #callerHasSpoken = false;
   /** Since when the caller has been waiting to hear something: a reply, or the greeting. */
   #waiting: { since: number; forReply: boolean } | undefined;
-  /** The last response: one that is generated may still be playing. */
-  #response: string | undefined;
+  /** The last response, whether it is still being generated, playing, or over. */
+  #lastResponse: string | undefined;
   #lastFailed = false;
 
   /** `greeting` tells the assistant how to open the call; if it is empty, the caller speaks first. */
@@ -58,7 +58,11 @@ export class Call {
     this.#timeline = new Timeline(now);
   }
 
-  /** The session takes audio from now on: greets, then passes on what the caller has said meanwhile. */
+  /**
+   * The session takes audio from now on: greets, then passes on what the caller has said meanwhile.
+   *
+   * In this order the greeting isn't asked for in the middle of the caller's turn, and is heard sooner.
+   */
   ready(now: number): Outgoing[] {
     this.#readyAt = now;
     this.tally.readyMs = Math.round(now - this.#began);
@@ -89,7 +93,7 @@ export class Call {
   fromOpenAI(event: ServerEvent, now: number): Outgoing[] {
     switch (event.type) {
       case 'response.created':
-        this.#response = event.response.id;
+        this.#lastResponse = event.response.id;
         return [];
       case 'response.output_audio.delta':
         return this.#delta(event.response_id, event.item_id, event.delta, now);
@@ -127,7 +131,7 @@ export class Call {
     const missing = this.#timeline.frame(timestamp, ms, now);
     this.tally.framesUp += 1;
     const frame = this.#append(payload, ms);
-    return missing === 0 ? frame : [...this.#silence(Math.min(missing, GAP_MS)), ...frame];
+    return missing === 0 ? frame : [...this.#silence(Math.min(missing, MOST_GAP_MS)), ...frame];
   }
 
   #silence(ms: number): Outgoing[] {
@@ -139,7 +143,7 @@ export class Call {
     if (this.#early === undefined) return [toOpenAI({ type: 'input_audio_buffer.append', audio })];
     this.#early.push({ audio, ms });
     this.#earlyMs += ms;
-    for (let oldest = this.#early[0]; oldest && this.#earlyMs > EARLY_MS; oldest = this.#early[0]) {
+    for (let oldest = this.#early[0]; oldest && this.#earlyMs > MOST_EARLY_MS; oldest = this.#early[0]) {
       this.#early.shift();
       this.#earlyMs -= oldest.ms;
       this.tally.earlyFramesDropped += 1;
@@ -150,7 +154,7 @@ export class Call {
   #delta(responseId: string, itemId: string, delta: string, now: number): Outgoing[] {
     const ms = audioMs(delta);
     if (ms === 0 || this.#interrupted.has(responseId)) return [];
-    this.#response = responseId;
+    this.#lastResponse = responseId;
     this.tally.framesDown += 1;
     this.tally.firstSoundMs ??= Math.round(now - this.#readyAt);
     if (this.#waiting?.forReply) this.tally.replyMs.push(Math.round(now - this.#waiting.since));
@@ -164,7 +168,7 @@ export class Call {
   }
 
   #bargeIn(now: number): Outgoing[] {
-    if (this.#response !== undefined) this.#interrupt(this.#response);
+    if (this.#lastResponse !== undefined) this.#interrupt(this.#lastResponse);
     const cuts = this.#playback.interrupt(this.#timeline.clock(now));
     if (cuts.length === 0) return [];
     this.tally.bargeIns += 1;

@@ -36,6 +36,7 @@ const KEY =
 const ACCOUNT = 'OpenAI has deactivated the account: see https://platform.openai.com/account';
 const RIGHTS =
   'The OpenAI key may not use the Realtime API: give it the right, or set another OPENAI_API_KEY';
+const NETWORK = 'OpenAI cannot be reached: check the network and OPENAI_REALTIME_URL';
 const QUOTA = 'The OpenAI quota is used up: see https://platform.openai.com/settings/organization/billing';
 const MODEL = 'OpenAI does not know this model: set OPENAI_REALTIME_MODEL to one that the key may use';
 
@@ -50,7 +51,7 @@ const REMEDIES = new Map<string | undefined, string>([
   ['missing_model', MODEL],
 ]);
 
-/** By WebSocket close code and by HTTP status, for where no error says more. */
+/** By WebSocket close code and by HTTP status, for where no words say more. */
 const REMEDIES_BY_NUMBER = new Map<number | undefined, string>([
   [3000, KEY],
   [1013, QUOTA],
@@ -60,11 +61,13 @@ const REMEDIES_BY_NUMBER = new Map<number | undefined, string>([
   [429, QUOTA],
 ]);
 
-/** What the owner must do about a key, quota or model problem; undefined for whatever may pass by itself. */
-export function remedy({ error, closed, httpStatus }: Omit<Failure, 'reason'>): string | undefined {
+/** What the owner must do about it; undefined for whatever may pass by itself. */
+export function remedy({ reason, error, closed, httpStatus }: Failure): string | undefined {
   // A close reason reads `invalid_request_error.invalid_api_key`.
-  const name = error?.code ?? closed?.reason.split('.').at(-1);
-  return REMEDIES.get(name) ?? REMEDIES_BY_NUMBER.get(httpStatus ?? closed?.code);
+  const name = error?.code ?? (closed?.reason || undefined)?.split('.').at(-1);
+  if (name !== undefined) return REMEDIES.get(name);
+  if (reason === 'dialling failed' && httpStatus === undefined) return NETWORK;
+  return REMEDIES_BY_NUMBER.get(httpStatus ?? closed?.code);
 }
 
 /** Whether nothing can go well on this key, so that trying again is in vain. */

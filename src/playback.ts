@@ -22,13 +22,20 @@ const LOST_MS = 10_000;
 /**
  * What the caller has heard of what was sent, by dead reckoning corrected by marks.
  *
- * Twilio plays in order, each chunk when it arrives or when all before it has ended. Every `clock` is in ms
- * of the caller's stream; the network's delay cancels out, since the `clear` takes as long as the audio did.
+ * Twilio plays in order, each chunk when it arrives or when all before it has ended. With a network delay of 30 ms:
+ *
+ *     1000  400 ms of audio are sent     begins, as far as is reckoned     (Twilio gets and plays it at 1030)
+ *     1400                               ends
+ *     1460                               its mark is back: 60 ms after its end, one round trip, is on time
+ *     1250  the caller cuts in           250 ms were heard; a `clear` is sent   (Twilio gets it at 1280: 250 ms played)
+ *
+ * So the delay cancels out. Every `clock` is in ms of the caller's stream.
  */
 export class Playback {
   #chunks: Chunk[] = [];
-  /** When the first of the chunks begins. */
-  #begins = 0;
+  /** When the first of the chunks begins; the others begin when it, or what is before them, has ended. */
+  #headBegins = 0;
+  /** The last item, and how much of it was sent. */
   #item = { id: '', ms: 0 };
   #marks = 0;
   /** The quickest echo so far after the end that was reckoned; unknown until there was one. */
@@ -38,12 +45,12 @@ export class Playback {
   sent(itemId: string, ms: number, clock: number): string {
     for (
       let head = this.#chunks[0];
-      head && this.#begins + head.ms + LOST_MS < clock;
+      head && this.#headBegins + head.ms + LOST_MS < clock;
       head = this.#chunks[0]
     ) {
       this.#drop(head);
     }
-    if (this.#chunks.length === 0) this.#begins = clock;
+    if (this.#chunks.length === 0) this.#headBegins = clock;
     if (itemId !== this.#item.id) this.#item = { id: itemId, ms: 0 };
     this.#marks += 1;
     const mark = `audio-${this.#marks}`;
@@ -57,11 +64,11 @@ export class Playback {
     if (!this.#chunks.some((chunk) => chunk.mark === mark)) return;
     for (let head = this.#chunks[0]; head; head = this.#chunks[0]) {
       if (head.mark === mark) {
-        const late = clock - (this.#begins + head.ms);
+        const late = clock - (this.#headBegins + head.ms);
         if (late >= 0) this.#roundTrip = Math.min(late, this.#roundTrip ?? late);
-        if (this.#isOverdue(late)) this.#begins += late - (this.#roundTrip ?? 0);
+        if (this.#isOverdue(late)) this.#headBegins += late - (this.#roundTrip ?? 0);
         // Early or not, it has ended: what follows has begun, if it was there.
-        else if (late < 0) this.#begins += late;
+        else if (late < 0) this.#headBegins += late;
         this.#drop(head);
         return;
       }
@@ -72,9 +79,9 @@ export class Playback {
   /** Forgets all that is unheard; answers where the caller stopped in each item of it, in order. */
   interrupt(clock: number): Cut[] {
     const cuts: Cut[] = [];
-    const late = clock - (this.#begins + (this.#chunks[0]?.ms ?? 0));
+    const late = clock - (this.#headBegins + (this.#chunks[0]?.ms ?? 0));
     // The first mark still out is long overdue: Twilio is playing its audio, and has a ms of it left at least.
-    let begins = this.#isOverdue(late) ? this.#begins + late + 1 : this.#begins;
+    let begins = this.#isOverdue(late) ? this.#headBegins + late + 1 : this.#headBegins;
     for (const { itemId, offset, ms, sentAt } of this.#chunks) {
       begins = Math.max(begins, sentAt);
       const unheard = clock < begins + ms;
@@ -94,6 +101,6 @@ export class Playback {
 
   #drop(head: Chunk): void {
     this.#chunks.shift();
-    this.#begins = Math.max(this.#begins + head.ms, this.#chunks[0]?.sentAt ?? 0);
+    this.#headBegins = Math.max(this.#headBegins + head.ms, this.#chunks[0]?.sentAt ?? 0);
   }
 }

@@ -74,7 +74,7 @@ export function relay(twilio: WebSocket, tcp: Socket, line: Line, parentLog: Fas
     if (message.event === 'connected') return leg === undefined;
     if (message.event === 'start') {
       if (leg !== undefined) return false;
-      start(message);
+      admit(message);
       return true;
     }
     if (message.streamSid !== leg?.streamSid) return false;
@@ -83,10 +83,11 @@ export function relay(twilio: WebSocket, tcp: Socket, line: Line, parentLog: Fas
     return true;
   }
 
-  function start({ streamSid, start }: Start): void {
-    const { callSid, mediaFormat, customParameters } = start;
+  /** Lets the stream in if it is a call that this server, or another with the same token, has answered. */
+  function admit(message: Start): void {
+    const { callSid, mediaFormat, customParameters } = message.start;
     clearTimeout(startTimer);
-    log = log.child({ callSid, streamSid });
+    log = log.child({ callSid, streamSid: message.streamSid });
     const { twilioAuthToken } = config;
     if (twilioAuthToken && !isTokenGood(twilioAuthToken, callSid, customParameters.token, Date.now())) {
       return end('bad token');
@@ -97,7 +98,7 @@ export function relay(twilio: WebSocket, tcp: Socket, line: Line, parentLog: Fas
     }
     if (calls.isLive(callSid)) return end('call already live');
     if (calls.isBusy) return end('busy');
-    begin(streamSid, callSid);
+    begin(message.streamSid, callSid);
   }
 
   function begin(streamSid: string, callSid: string): void {
@@ -185,7 +186,7 @@ export function relay(twilio: WebSocket, tcp: Socket, line: Line, parentLog: Fas
     if (advice !== undefined) log.error(advice);
   }
 
-  /** Once both sides are closed, for only then is it known how. */
+  /** Waits for both sides to close, since only then is it known how they did. */
   async function logEnd(reason: Reason, endedAt: number): Promise<void> {
     const [twilio, openai] = await Promise.all([twilioClosed, leg?.session.closed]);
     if (leg === undefined) {

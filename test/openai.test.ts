@@ -134,7 +134,7 @@ describe('what to do about an error', () => {
     [closed(4000, 'invalid_request_error.missing_model'), 'OPENAI_REALTIME_MODEL'],
     [closed(4004), 'OPENAI_REALTIME_MODEL'],
   ])('is said for %j', (context, words) => {
-    expect(remedy(context)).toContain(words);
+    expect(remedy({ reason: 'openai closed', ...context })).toContain(words);
   });
 
   it.each([
@@ -144,7 +144,18 @@ describe('what to do about an error', () => {
     [closed(1001, 'Your session hit the maximum.')],
     [{ httpStatus: 503 }],
   ])('is nothing for %j, which may pass', (context) => {
-    expect(remedy(context)).toBeUndefined();
+    expect(remedy({ reason: 'openai closed', ...context })).toBeUndefined();
+  });
+
+  it('is to look at the network where OpenAI was not reached at all', () => {
+    expect(remedy({ reason: 'dialling failed', ...closed(1006) })).toContain('OPENAI_REALTIME_URL');
+    expect(remedy({ reason: 'dialling failed', httpStatus: 503, ...closed(1006) })).toBeUndefined();
+  });
+
+  it('is not guessed from a number where OpenAI gives a reason', () => {
+    expect(
+      remedy({ reason: 'dialling failed', httpStatus: 429, ...error('rate_limit_exceeded') }),
+    ).toBeUndefined();
   });
 
   it('is to hang up where another try would fail as well', () => {

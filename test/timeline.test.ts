@@ -30,25 +30,25 @@ describe("the stream's clock", () => {
 });
 
 describe('missing audio', () => {
-  function after(...frames: [timestamp: number, ms: number][]): number[] {
+  function missingIn(...frames: [timestamp: number, ms: number][]): number[] {
     const timeline = new Timeline(0);
     return frames.map(([timestamp, ms]) => timeline.frame(timestamp, ms, timestamp));
   }
 
   it('is what the timestamps skip', () => {
-    expect(after([0, 20], [20, 20], [100, 20])).toEqual([0, 0, 60]);
+    expect(missingIn([0, 20], [20, 20], [100, 20])).toEqual([0, 0, 60]);
   });
 
   it('is not looked for before the first frame', () => {
-    expect(after([3000, 20], [3020, 20])).toEqual([0, 0]);
+    expect(missingIn([3000, 20], [3020, 20])).toEqual([0, 0]);
   });
 
   it('is not seen in timestamps that are off by less than a frame', () => {
-    expect(after([0, 20], [26, 20], [41, 20], [60, 20])).toEqual([0, 0, 0, 0]);
+    expect(missingIn([0, 20], [26, 20], [41, 20], [60, 20])).toEqual([0, 0, 0, 0]);
   });
 
   it('is none where timestamps start anew or repeat', () => {
-    expect(after([5000, 20], [0, 20], [20, 20], [20, 20])).toEqual([0, 0, 0, 0]);
+    expect(missingIn([5000, 20], [0, 20], [20, 20], [20, 20])).toEqual([0, 0, 0, 0]);
   });
 
   it('is less by what was made up meanwhile', () => {

@@ -55,10 +55,13 @@ function readArguments(): Arguments {
 }
 
 async function recording(file: string): Promise<Uint8Array> {
+  const content = await readFile(file).catch((error: NodeJS.ErrnoException) => {
+    return fail(`${file} can't be read (${error.code}).\n\n${USAGE}`);
+  });
   try {
-    return readWav(await readFile(file));
+    return readWav(content);
   } catch (error) {
-    fail(`${file} ${error instanceof Error ? error.message : error}`);
+    return fail(`${file} ${error instanceof Error ? error.message : error}`);
   }
 }
 
@@ -85,23 +88,37 @@ const phone = await placeCall({
   },
 });
 if (!events.some(({ type }) => type === 'stream-started')) {
-  const { reason } = await phone.ended;
-  fail(`The call was not taken: ${reason}. Is the server running at ${url}?`);
+  const { reason, httpStatus } = await phone.ended;
+  const hint =
+    httpStatus === 403
+      ? "TWILIO_AUTH_TOKEN or PUBLIC_URL is not the server's."
+      : `Is the server running at ${url}?`;
+  fail(`The call was not taken: ${reason}. ${hint}`);
 }
-if (await heardWithin(phone, GREETING_MS)) await phone.untilSilentFor(FINISHED_MS);
-narrator.tell(`caller  says ${seconds(words.length / BYTES_PER_MS)} of speech`);
-await phone.say(words);
-const answered = await heardWithin(phone, ANSWER_MS);
-await phone.untilSilentFor(FINISHED_MS);
+const answered = await converse();
 const end = await phone.hangUp();
 
-if (save !== undefined) await writeFile(save, writeWav(phone.heard));
-console.log(`
-${table({
-  'time to first sound': seconds(timeToFirstSound(events)),
-  'heard by the caller': seconds(phone.heardMs),
-  ...(save !== undefined && { 'saved to': save }),
-})}
-`);
-if (end.by !== 'caller') fail(`The call was ended by the server${end.reason && `: ${end.reason}`}.`);
+const rows: Record<string, string> = { 'heard by the caller': seconds(phone.heardMs) };
+const firstSound = timeToFirstSound(events);
+if (!Number.isNaN(firstSound)) rows['time to first sound'] = seconds(firstSound);
+if (save !== undefined) {
+  await writeFile(save, writeWav(phone.heard)).catch((error: NodeJS.ErrnoException) => {
+    console.error(`${save} can't be written (${error.code}).`);
+    process.exitCode = 1;
+  });
+  rows['saved to'] = save;
+}
+console.log(`\n${table(rows)}\n`);
+if (end.by !== 'caller') fail(`The call was ended by the server (${end.code}): its log says why.`);
 if (!answered) fail('The assistant did not answer.');
+
+/** Hears the greeting out, says the words, and hears the answer out; answers whether there was one. */
+async function converse(): Promise<boolean> {
+  if (await heardWithin(phone, GREETING_MS)) await phone.untilSilentFor(FINISHED_MS);
+  if (events.some(({ type }) => type === 'closed')) return false;
+  narrator.tell(`caller  says ${seconds(words.length / BYTES_PER_MS)} of speech`);
+  await phone.say(words);
+  const answered = await heardWithin(phone, ANSWER_MS);
+  await phone.untilSilentFor(FINISHED_MS);
+  return answered;
+}

@@ -23,11 +23,11 @@ export function callerLine(event: CallerEvent): string {
     case 'cleared':
       return `hears the assistant stop, with ${seconds(event.unheardMs)} unheard`;
     case 'warning':
-      return `gets a warning from Twilio: ${event.code} ${event.detail}`;
+      return `would have Twilio warn: ${event.code} ${event.detail}`;
     case 'closed':
-      return event.by === 'caller' ? 'hangs up' : `loses the stream: ${event.code} ${event.reason}`;
+      return event.by === 'caller' ? 'hangs up' : `loses the stream: ${event.code} ${event.reason}`.trim();
     case 'twiml':
-      return `is put through to ${event.twiml.replace(/\s+/g, ' ')}`;
+      return `is told: ${event.twiml.match(/<Say>(.*?)<\/Say>/)?.[1] ?? 'nothing'}`;
   }
 }
 

@@ -32,6 +32,7 @@ export function readWav(file: Buffer): Uint8Array {
     const found = `${rate.toLocaleString('en')} Hz ${channelName(channels)} ${encodingName(encoding, bits)}`;
     throw new Error(`is ${found}, not 8,000 Hz mono 16-bit PCM or mu-law: ${CONVERT}`);
   }
+  if (data?.length === 0) throw new Error('has no audio in it: record it again');
   if (data === undefined) throw new Error('is truncated: it has no data chunk, make it again');
 
   if (encoding === MULAW) return Uint8Array.from(data);

@@ -1,4 +1,5 @@
 import { sign } from '../auth.ts';
+import { isObject } from '../json.ts';
 
 /** Whom Twilio asks about a call, and whose call it is. */
 export interface WebhookOptions {
@@ -57,7 +58,8 @@ export async function askWebhook(
     const reason = `${path} was answered with ${httpStatus}, ${type}`;
     return { httpStatus, warning: response.ok ? 12300 : 11200, reason };
   } catch (error) {
-    return { warning: 11200, reason: `${path} was not answered: ${String(error)}` };
+    const cause = error instanceof Error && isObject(error.cause) ? error.cause.code : undefined;
+    return { warning: 11200, reason: `${path} was not answered: ${String(cause ?? error)}` };
   }
 }
 
