@@ -20,6 +20,10 @@ import { connectStream, hangUp, rejectAsBusy } from './twiml.ts';
 /** The most that Twilio may send at once, in bytes: a form, or a message on a stream. */
 const MAX_BYTES = 65_536;
 
+/** How long a request may take to arrive, in ms. */
+const REQUEST_MS = 10_000;
+const STREAM_PATH = '/media-stream';
+
 export interface AppOptions {
   assistant?: Assistant;
   calls?: Calls;
@@ -36,7 +40,9 @@ export async function buildApp(config: Config, options: AppOptions = {}): Promis
     // Fastify's own request lines would have callers' numbers in them.
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: MAX_BYTES,
-    // A client that says nothing must not keep the process from its end.
+    // A client that says nothing must neither hold its socket for long nor keep the process from its end.
+    requestTimeout: REQUEST_MS,
+    http: { headersTimeout: REQUEST_MS, connectionsCheckingInterval: REQUEST_MS / 2 },
     forceCloseConnections: true,
     routerOptions: { ignoreTrailingSlash: true },
   });
@@ -52,6 +58,11 @@ export async function buildApp(config: Config, options: AppOptions = {}): Promis
       request.log.warn({ err: error }, 'media stream error');
       socket.close(1011);
     },
+  });
+
+  // The plugin would open a stream at any address, and log all of it.
+  app.addHook('onRequest', async (request, reply) => {
+    if (request.ws && request.routeOptions.url !== STREAM_PATH) return reply.code(404).send();
   });
 
   app.setErrorHandler((error: FastifyError, request, reply) => {
@@ -75,7 +86,7 @@ export async function buildApp(config: Config, options: AppOptions = {}): Promis
     reply.type('text/xml');
     if (calls.isBusy) return reply.send(rejectAsBusy());
     const { protocol, host } = origin(request);
-    const token = twilioAuthToken && issueToken(twilioAuthToken, CallSid ?? '', Date.now());
+    const token = twilioAuthToken && CallSid && issueToken(twilioAuthToken, CallSid, Date.now());
     return reply.send(connectStream(streamUrl(host), `${protocol}//${host}/call-ended`, token));
   });
 
@@ -85,7 +96,7 @@ export async function buildApp(config: Config, options: AppOptions = {}): Promis
     return reply.type('text/xml').send(hangUp(sentences[outcome]));
   });
 
-  app.get('/media-stream', { websocket: true, preValidation: requireSignedUpgrade }, (socket, request) =>
+  app.get(STREAM_PATH, { websocket: true, preValidation: requireSignedUpgrade }, (socket, request) =>
     relay(socket, request.raw.socket, { config, assistant, calls, standby }, request.log),
   );
 
@@ -120,7 +131,7 @@ export async function buildApp(config: Config, options: AppOptions = {}): Promis
 }
 
 function streamUrl(host: string): string {
-  return `wss://${host}/media-stream`;
+  return `wss://${host}${STREAM_PATH}`;
 }
 
 function signature(request: FastifyRequest): unknown {
@@ -144,10 +155,11 @@ function form(request: FastifyRequest): Parameters {
   return Object.fromEntries(Object.entries(request.body ?? {}));
 }
 
-/** What Twilio says about the call, posted or in the query. */
+/** What Twilio says about the call, posted or in the query; repeated parameters, which it doesn't send, are left out. */
 function fields(request: FastifyRequest): Record<string, string | undefined> {
-  const all = { ...(request.query ?? {}), ...form(request) };
-  return Object.fromEntries(Object.entries(all).map(([name, value]) => [name, String(value)]));
+  const all: Record<string, unknown> = { ...(request.query ?? {}), ...form(request) };
+  const text = (value: unknown) => (typeof value === 'string' ? value : undefined);
+  return Object.fromEntries(Object.entries(all).map(([name, value]) => [name, text(value)]));
 }
 
 /** A phone number as it may be logged: its last four digits. */

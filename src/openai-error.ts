@@ -26,9 +26,15 @@ export function parseError(error: unknown): OpenAIError | undefined {
   };
 }
 
+/** How much of OpenAI's words is logged. */
+const MOST_CHARACTERS = 500;
+
 /** `text` as it may be logged: OpenAI quotes a key that it refuses, in part or whole. */
 export function withoutKey(text: string, key: string): string {
-  return text.replaceAll(key, '…').replace(/\bsk-[^\s'",]+/g, 'sk-…');
+  return text
+    .slice(0, MOST_CHARACTERS)
+    .replaceAll(key, '…')
+    .replace(/\bsk-[^\s'",]+/g, 'sk-…');
 }
 
 const KEY =

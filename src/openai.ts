@@ -159,6 +159,8 @@ export function encodeClientEvent(event: ClientEvent): Buffer {
 
 /** How long OpenAI may take to accept a socket, in ms; 0.8 to 2.1 s is usual. */
 const HANDSHAKE_MS = 4_000;
+/** The longest message that OpenAI may send, in bytes; its deltas have a few thousand. */
+const MOST_BYTES = 4_194_304;
 
 /** Dials the Realtime API; that the key and the model are good is only known when `session.created` comes. */
 export function dial({ realtimeUrl, model, openaiApiKey }: Config): WebSocket {
@@ -167,6 +169,7 @@ export function dial({ realtimeUrl, model, openaiApiKey }: Config): WebSocket {
   return new WebSocket(url, {
     ...socketOptions,
     handshakeTimeout: HANDSHAKE_MS,
+    maxPayload: MOST_BYTES,
     headers: { Authorization: `Bearer ${openaiApiKey}` },
   });
 }

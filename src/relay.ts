@@ -9,7 +9,7 @@ import type { Config } from './config.ts';
 import { ENDINGS, type Reason } from './ending.ts';
 import type { ServerEvent } from './openai.ts';
 import { type Failure, remedy } from './openai-error.ts';
-import type { Session } from './session.ts';
+import { Session } from './session.ts';
 import { closed, isStalled, watch } from './socket.ts';
 import type { Standby } from './standby.ts';
 import {
@@ -30,6 +30,8 @@ export interface Line {
 
 /** How long Twilio may take to start a stream that it has opened, in ms. */
 const START_MS = 10_000;
+/** How many of OpenAI's errors are logged one by one; all are counted. */
+const MOST_TROUBLES = 20;
 
 /** A stream that has started: its call, and all that must be stopped when it ends. */
 interface Leg {
@@ -50,10 +52,12 @@ interface Leg {
 export function relay(twilio: WebSocket, tcp: Socket, line: Line, parentLog: FastifyBaseLogger): void {
   const { config, assistant, calls, standby } = line;
   const twilioClosed = closed(twilio);
+  let callLog = parentLog;
   let log = parentLog;
   let leg: Leg | undefined;
   let ended = false;
   let ignored = 0;
+  let troubles = 0;
 
   const startTimer = setTimeout(() => end('no start'), START_MS);
   const stream: Stream = {
@@ -87,7 +91,8 @@ export function relay(twilio: WebSocket, tcp: Socket, line: Line, parentLog: Fas
   function admit(message: Start): void {
     const { callSid, mediaFormat, customParameters } = message.start;
     clearTimeout(startTimer);
-    log = log.child({ callSid, streamSid: message.streamSid });
+    callLog = parentLog.child({ callSid, streamSid: message.streamSid });
+    log = callLog;
     const { twilioAuthToken } = config;
     if (twilioAuthToken && !isTokenGood(twilioAuthToken, callSid, customParameters.token, Date.now())) {
       return end('bad token');
@@ -106,7 +111,7 @@ export function relay(twilio: WebSocket, tcp: Socket, line: Line, parentLog: Fas
     log.info('call started');
     const startedAt = performance.now();
     const call = new Call(streamSid, assistant.greeting, startedAt);
-    const session = standby.take();
+    const session = standby.take() ?? new Session(config, assistant);
     const limit = setTimeout(() => end('time limit'), config.maxCallSeconds * 1_000);
     leg = { streamSid, callSid, startedAt, call, session, limit };
     listen(leg, session.isReady);
@@ -117,7 +122,7 @@ export function relay(twilio: WebSocket, tcp: Socket, line: Line, parentLog: Fas
     const { call, session } = leg;
     session.use({
       ready() {
-        log = log.child({ sessionId: session.id });
+        log = callLog.child({ sessionId: session.id });
         log.info('session ready');
         send(call.ready(performance.now()));
       },
@@ -131,7 +136,8 @@ export function relay(twilio: WebSocket, tcp: Socket, line: Line, parentLog: Fas
         if (!mayBeDead || remedy(failure) !== undefined) return end(failure.reason, failure);
         logRetry(leg, failure);
         call.waitForAnother();
-        leg.session = standby.take();
+        // Others on standby may have died with it.
+        leg.session = new Session(config, assistant);
         listen(leg, false);
       },
     });
@@ -174,10 +180,12 @@ export function relay(twilio: WebSocket, tcp: Socket, line: Line, parentLog: Fas
   }
 
   function logTrouble(event: ServerEvent): void {
+    if (event.type !== 'error' && (event.type !== 'response.done' || event.response.status !== 'failed'))
+      return;
+    troubles += 1;
+    if (troubles > MOST_TROUBLES) return;
     if (event.type === 'error') log.warn({ error: event.error }, 'openai error');
-    if (event.type === 'response.done' && event.response.status === 'failed') {
-      log.warn({ error: event.response.error }, 'response failed');
-    }
+    else log.warn({ error: event.response.error }, 'response failed');
   }
 
   function logFailure(failure: Failure): void {

@@ -115,7 +115,8 @@ export class Session {
     });
     // A close always follows.
     socket.on('error', ({ message }) => {
-      attempt.socketError = message;
+      // A handshake that was refused is ended by us, which is no news.
+      if (attempt.httpStatus === undefined) attempt.socketError = message;
     });
     socket.on('close', (code, reason) => {
       this.#closed({ code, reason: withoutKey(reason.toString(), this.#config.openaiApiKey) });
@@ -211,9 +212,12 @@ export class Session {
     return { reason, error, closed, httpStatus };
   }
 
-  /** The error, with its message as it may be logged. */
+  /** The error as it may be logged. */
   #redacted(error: OpenAIError | undefined): OpenAIError | undefined {
-    if (error?.message !== undefined) error.message = withoutKey(error.message, this.#config.openaiApiKey);
+    if (error === undefined) return undefined;
+    const { openaiApiKey } = this.#config;
+    error.code &&= withoutKey(error.code, openaiApiKey);
+    error.message &&= withoutKey(error.message, openaiApiKey);
     return error;
   }
 }

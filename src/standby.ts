@@ -40,10 +40,10 @@ export class Standby {
     for (const session of this.#sessions.keys()) this.#drop(session);
   }
 
-  /** A session for a call, of which `use` must tell at once: one that is ready, else one that is dialled now. */
-  take(): Session {
+  /** A session that is ready, now the caller's, who must call `use` at once; undefined if there is none. */
+  take(): Session | undefined {
     const ready = [...this.#sessions.keys()].find((session) => session.isReady);
-    if (ready === undefined) return new Session(this.#config, this.#assistant);
+    if (ready === undefined) return undefined;
     clearTimeout(this.#sessions.get(ready));
     this.#sessions.delete(ready);
     this.#startAnew();

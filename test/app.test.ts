@@ -191,6 +191,22 @@ describe('a number that is open to the world', () => {
     expect(token.length).toBeLessThan(490);
   });
 
+  it.each(['CallSid=CA1&CallSid=CA1', ''])(
+    'gives no token for a call that is not one: %j',
+    async (payload) => {
+      const headers = signed(
+        'https://relay.example.com/incoming-call',
+        payload === '' ? {} : { CallSid: 'CA1' },
+      );
+      const { statusCode, body } = await ask(
+        { method: 'POST', url: '/incoming-call', headers, payload },
+        env,
+      );
+      expect(statusCode).toBe(200);
+      expect(body).not.toContain('token');
+    },
+  );
+
   it.each(['application/json', 'text/plain', 'multipart/form-data; boundary=x', 'nonsense'])(
     'answers 415 to a body of %s',
     async (type) => {

@@ -73,6 +73,13 @@ describe('an upgrade', () => {
   });
 });
 
+it('an upgrade of anything but the stream is answered with 404, and leaves nothing in the log', async () => {
+  for (const path of ['/', '/incoming-call', '/other']) {
+    expect(await upgrade(SIGNATURE, `${path}?From=%2B14155550123`)).toBe(404);
+  }
+  expect(server.log.text).not.toContain('50123');
+});
+
 describe('a stream that is let in', () => {
   it('brings back the token that was issued for its call', async () => {
     const twilio = await dial();

@@ -112,6 +112,25 @@ describe('a standby session that dies as it is taken', () => {
     expect(await server.log.find('call ended')).toMatchObject({ reason: 'twilio stopped', retries: 1 });
   });
 
+  it('costs no more when all the others have died with it', async () => {
+    const standby = await withStandby({ STANDBY_SESSIONS: '2' });
+    const other = await openai.dialled();
+    await other.configure();
+    await settle(standby);
+    await settle(other);
+    const twilio = await call();
+    await standby.next('response.create');
+    const next = await openai.dialled();
+    standby.socket.terminate();
+    const own = await openai.dialled();
+    other.socket.terminate();
+    await own.configure();
+    await own.next('response.create');
+    next.socket.terminate();
+    twilio.stop();
+    expect(await server.log.find('call ended')).toMatchObject({ reason: 'twilio stopped', retries: 1 });
+  });
+
   it('is not made up for once it has served', async () => {
     const standby = await withStandby();
     await settle(standby);

@@ -350,7 +350,7 @@ describe("when Twilio's stream is lost, the caller gets an apology, if still the
 describe('the key', () => {
   it('is in no line of the log, whatever it looks like and wherever OpenAI puts it', async () => {
     const { session, twilio } = await readyCall({ OPENAI_API_KEY: 'my-own-key' });
-    session.send({ type: 'error', error: { code: 'x', message: 'The key my-own-key is odd.' } });
+    session.send({ type: 'error', error: { code: 'my-own-key', message: 'The key my-own-key is odd.' } });
     session.socket.close(4000, 'Incorrect API key provided: my-own-key');
     await expectApology(twilio);
     await server.log.find('call ended');
@@ -369,6 +369,19 @@ describe('a call goes on', () => {
     expect(await twilio.next()).toMatchObject({ media: { payload: audio(100) } });
     const error = { code: 'response_cancel_not_active', message: 'no active response' };
     expect(await server.log.find('openai error')).toMatchObject({ error });
+  });
+});
+
+describe('a flood of errors', () => {
+  it('is counted, and logged no more than 20 times', async () => {
+    const { session, twilio } = await readyCall();
+    for (let n = 0; n < 100; n++) session.send({ type: 'error', error: { code: `code_${n}` } });
+    session.say(20);
+    await twilio.next('mark');
+    twilio.stop();
+    const { errors } = await server.log.find('call ended');
+    expect(Object.values(errors as object).reduce((sum, count) => sum + count, 0)).toBe(100);
+    expect(server.log.lines.filter(({ msg }) => msg === 'openai error')).toHaveLength(20);
   });
 });
 
