@@ -147,11 +147,7 @@ function tokens(count: unknown): number {
   return typeof count === 'number' && count > 0 ? count : 0;
 }
 
-/**
- * The text frame for `event`, whose audio is base64, as the parsers let nothing else in.
- *
- * It is a Buffer because `ws` masks and writes one in a single go, and a string in two.
- */
+/** The text frame for `event`, whose audio is base64, as the parsers let nothing else in. */
 export function encodeClientEvent(event: ClientEvent): Buffer {
   if (event.type !== 'input_audio_buffer.append') return Buffer.from(JSON.stringify(event));
   return Buffer.from(`{"type":"input_audio_buffer.append","audio":"${event.audio}"}`);

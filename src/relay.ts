@@ -10,7 +10,7 @@ import { ENDINGS, type Reason } from './ending.ts';
 import type { ServerEvent } from './openai.ts';
 import { type Failure, remedy } from './openai-error.ts';
 import { Session } from './session.ts';
-import { closed, isStalled, watch } from './socket.ts';
+import { closed, isStalled, TEXT, watch } from './socket.ts';
 import type { Standby } from './standby.ts';
 import {
   encodeTwilioCommand,
@@ -156,7 +156,7 @@ export function relay(twilio: WebSocket, tcp: Socket, line: Line, parentLog: Fas
       if (to === 'openai') leg?.session.send(message);
       else if (to === 'relay') end(message.reason, message);
       else {
-        twilio.send(encodeTwilioCommand(message));
+        twilio.send(encodeTwilioCommand(message), TEXT);
         if (isStalled(twilio)) end('twilio stalled');
       }
     }

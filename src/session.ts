@@ -14,7 +14,7 @@ import {
   sessionUpdate,
 } from './openai.ts';
 import { type Failure, type OpenAIError, parseError, withoutKey } from './openai-error.ts';
-import { type Closed, isStalled, watch } from './socket.ts';
+import { type Closed, isStalled, TEXT, watch } from './socket.ts';
 
 /** How long a session may take from the first dialling until it is ready, in ms. */
 const READY_MS = 10_000;
@@ -24,8 +24,6 @@ const LONGEST_MS = 3_600_000;
 const LAST_WORDS_MS = 500;
 /** How much of a refused handshake's answer is read. */
 const REFUSAL_CHARACTERS = 10_000;
-/** OpenAI takes text frames alone. */
-const TEXT = { binary: false };
 
 /** Whoever uses a session hears of it here. */
 export interface SessionListener {

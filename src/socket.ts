@@ -8,6 +8,9 @@ import { WebSocket } from 'ws';
  */
 export const socketOptions = { perMessageDeflate: false, closeTimeout: 800 };
 
+/** Sends a Buffer as a text frame: neither vendor takes another, and `ws` is quicker with a Buffer than with a string. */
+export const TEXT = { binary: false };
+
 const CHECK_MS = 5_000;
 const PING_MS = 20_000;
 const DEAD_MS = 60_000;

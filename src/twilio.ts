@@ -109,8 +109,10 @@ function parseStart(streamSid: string, start: unknown): Start | undefined {
 }
 
 /** The text frame for `command`, whose payload is base64, as the parsers let nothing else in. */
-export function encodeTwilioCommand(command: TwilioCommand): string {
-  if (command.event !== 'media') return JSON.stringify(command);
+export function encodeTwilioCommand(command: TwilioCommand): Buffer {
+  if (command.event !== 'media') return Buffer.from(JSON.stringify(command));
   const { streamSid, media } = command;
-  return `{"event":"media","streamSid":${JSON.stringify(streamSid)},"media":{"payload":"${media.payload}"}}`;
+  return Buffer.from(
+    `{"event":"media","streamSid":${JSON.stringify(streamSid)},"media":{"payload":"${media.payload}"}}`,
+  );
 }

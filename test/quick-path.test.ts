@@ -107,7 +107,7 @@ describe('the quick path writes what it is given', () => {
   it.each([0, 1, 2, 3, 160, 3200])('for %i bytes of audio', (bytes) => {
     const audio = Buffer.alloc(bytes, 0x55).toString('base64');
     const media = { event: 'media', streamSid: 'MZ"\\', media: { payload: audio } } as const;
-    expect(JSON.parse(encodeTwilioCommand(media))).toEqual(media);
+    expect(JSON.parse(encodeTwilioCommand(media).toString())).toEqual(media);
     const append = { type: 'input_audio_buffer.append', audio } as const;
     expect(JSON.parse(encodeClientEvent(append).toString())).toEqual(append);
   });

@@ -83,7 +83,7 @@ describe('what Twilio is sent', () => {
     [{ event: 'mark', streamSid: 'MZ1', mark: { name: 'audio-1' } }],
     [{ event: 'clear', streamSid: 'MZ1' }],
   ] as const)('has exactly the documented keys: %j', (command) => {
-    expect(JSON.parse(encodeTwilioCommand(command))).toEqual(command);
+    expect(JSON.parse(encodeTwilioCommand(command).toString())).toEqual(command);
   });
 });
 
