@@ -59,7 +59,7 @@ export function parseServerEvent(data: Buffer): ServerEvent | undefined {
   if (head === undefined || delta === undefined || delta.length % 4 !== 0)
     return parseAnyEvent(data.toString());
   // Ids cut out of the text would keep all of it, audio included, in memory for as long as they are needed.
-  return audioDelta({ ...parseObject(`${head}}`), delta });
+  return audioDelta(parseObject(`${head}}`), delta);
 }
 
 function parseAnyEvent(text: string): ServerEvent | undefined {
@@ -86,12 +86,8 @@ function parseAnyEvent(text: string): ServerEvent | undefined {
       if (!isObject(response) || typeof response.id !== 'string') return undefined;
       return { type, response: { id: response.id } };
     }
-    case 'response.output_audio.delta': {
-      const { response_id, item_id, delta } = event;
-      if (typeof response_id !== 'string' || typeof item_id !== 'string' || !isBase64(delta))
-        return undefined;
-      return { type, response_id, item_id, delta };
-    }
+    case 'response.output_audio.delta':
+      return isBase64(event.delta) ? audioDelta(event, event.delta) : undefined;
     case 'response.done': {
       const { response } = event;
       if (!isObject(response) || typeof response.id !== 'string' || typeof response.status !== 'string') {
@@ -108,11 +104,8 @@ function parseAnyEvent(text: string): ServerEvent | undefined {
   }
 }
 
-function audioDelta({
-  response_id,
-  item_id,
-  delta,
-}: JsonObject & { delta: string }): ServerEvent | undefined {
+function audioDelta(event: JsonObject | undefined, delta: string): ServerEvent | undefined {
+  const { response_id, item_id } = event ?? {};
   if (typeof response_id !== 'string' || typeof item_id !== 'string') return undefined;
   return { type: 'response.output_audio.delta', response_id, item_id, delta };
 }
