@@ -19,7 +19,7 @@ async function listen(): Promise<FakeOpenAI> {
 }
 
 describe('the process', { timeout: 20_000 }, () => {
-  /** The server as `npm start` runs it, once it listens. */
+  /** The server in a process of its own; `listening` is its origin. */
   async function run(env: Record<string, string>) {
     const child = spawn(process.execPath, ['--import', 'tsx', 'src/main.ts'], {
       env: {

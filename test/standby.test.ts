@@ -24,14 +24,6 @@ async function withStandby(env: Record<string, string> = {}): Promise<OpenAIPeer
   return standby;
 }
 
-/** Waits until all that was sent to the server on this session has been read. */
-async function settle(session: OpenAIPeer): Promise<void> {
-  await new Promise((resolve) => {
-    session.socket.once('pong', resolve);
-    session.socket.ping();
-  });
-}
-
 async function call(callSid = 'CA1') {
   const twilio = await dialStream(server.origin);
   twilio.start(callSid);
@@ -41,13 +33,13 @@ async function call(callSid = 'CA1') {
 describe('a standby session', () => {
   it('is dialled and configured before any call, and hears nothing else', async () => {
     const standby = await withStandby();
-    await settle(standby);
+    await standby.settle();
     expect(standby.received.map(({ type }) => type)).toEqual(['session.update']);
   });
 
   it('serves the next call at once, and another is dialled in its place', async () => {
     const standby = await withStandby();
-    await settle(standby);
+    await standby.settle();
     const twilio = await call();
     twilio.media(0);
     await standby.next('response.create');
@@ -65,7 +57,7 @@ describe('a standby session', () => {
     await own.configure();
     await own.next('response.create');
     await standby.configure();
-    await settle(standby);
+    await standby.settle();
     expect(standby.received.map(({ type }) => type)).toEqual(['session.update']);
     twilio.stop();
   });
@@ -74,7 +66,7 @@ describe('a standby session', () => {
     server = await TestServer.start({ OPENAI_REALTIME_URL: openai.url, STANDBY_SESSIONS: '3' });
     for (const session of [await openai.dialled(), await openai.dialled(), await openai.dialled()]) {
       await session.configure();
-      await settle(session);
+      await session.settle();
     }
     expect(openai.peers).toHaveLength(3);
   });
@@ -97,7 +89,7 @@ describe('a standby session', () => {
 describe('a standby session that dies as it is taken', () => {
   it('costs the caller nothing but the time to dial another', async () => {
     const standby = await withStandby();
-    await settle(standby);
+    await standby.settle();
     const twilio = await call();
     await standby.next('response.create');
     const next = await openai.dialled();
@@ -116,8 +108,8 @@ describe('a standby session that dies as it is taken', () => {
     const standby = await withStandby({ STANDBY_SESSIONS: '2' });
     const other = await openai.dialled();
     await other.configure();
-    await settle(standby);
-    await settle(other);
+    await standby.settle();
+    await other.settle();
     const twilio = await call();
     await standby.next('response.create');
     const next = await openai.dialled();
@@ -133,7 +125,7 @@ describe('a standby session that dies as it is taken', () => {
 
   it('is not made up for once it has served', async () => {
     const standby = await withStandby();
-    await settle(standby);
+    await standby.settle();
     const twilio = await call();
     await standby.next('response.create');
     standby.say(100);
@@ -154,7 +146,7 @@ describe('a standby session is replaced', () => {
     ],
   ])('after a second when it %s, and after longer when the next one fails, too', async (_, fail) => {
     const standby = await withStandby();
-    await settle(standby);
+    await standby.settle();
     for (const delay of [1_000, 2_000, 4_000]) {
       const current = openai.peers.at(-1);
       if (current === undefined) throw new Error('no session');
@@ -167,13 +159,13 @@ describe('a standby session is replaced', () => {
       vi.advanceTimersByTime(1);
       const next = await openai.dialled();
       await next.configure();
-      await settle(next);
+      await next.settle();
     }
   });
 
   it('at once when it had done well for a minute', async () => {
     const standby = await withStandby();
-    await settle(standby);
+    await standby.settle();
     vi.advanceTimersByTime(60_000);
     standby.socket.close(1001);
     await openai.dialled();
@@ -184,9 +176,9 @@ describe('a standby session is replaced', () => {
     const standby = await openai.dialled();
     standby.sessionExpiresAt = expiresAt;
     await standby.configure();
-    await settle(standby);
+    await standby.settle();
     vi.advanceTimersByTime(59_000);
-    await settle(standby);
+    await standby.settle();
     expect(openai.peers).toHaveLength(1);
   });
 
@@ -199,9 +191,9 @@ describe('a standby session is replaced', () => {
     const standby = await openai.dialled();
     standby.sessionExpiresAt = Math.floor(Date.now() / 1000) + 3600;
     await standby.configure();
-    await settle(standby);
+    await standby.settle();
     vi.advanceTimersByTime(599_000);
-    await settle(standby);
+    await standby.settle();
     expect(openai.peers).toHaveLength(1);
     vi.advanceTimersByTime(2_000);
     expect((await standby.closed).code).toBe(1000);

@@ -51,13 +51,6 @@ async function expectApology(twilio: TwilioPeer): Promise<void> {
   expect(await server.lastWords(CALL)).toMatch(/<Say>I am sorry, something has gone wrong.*<Hangup\/>/);
 }
 
-/** Waits until all that was sent to the server on this session has been read. */
-async function settle(session: OpenAIPeer): Promise<void> {
-  const answered = once(session.socket, 'pong');
-  session.socket.ping();
-  await answered;
-}
-
 function portOf(listening: Server | HttpServer): number {
   const address = listening.address();
   return typeof address === 'object' && address !== null ? address.port : 0;
@@ -156,7 +149,7 @@ describe('when OpenAI leaves it at half, the caller gets an apology within a sec
     twilio.start();
     const session = await fake.dialled();
     session.send({ type: 'error', error: { code: 'invalid_api_key', message: 'no' } });
-    await settle(session);
+    await session.settle();
     vi.advanceTimersByTime(500);
     await expectApology(twilio);
     expect(await server.log.find('call failed')).toMatchObject({ reason: 'openai error' });

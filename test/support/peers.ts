@@ -129,6 +129,13 @@ export class OpenAIPeer extends Peer {
     return update;
   }
 
+  /** Waits until all that was sent on this session has been read. */
+  async settle(): Promise<void> {
+    const answered = once(this.socket, 'pong');
+    this.socket.ping();
+    await answered;
+  }
+
   /** A delta of `ms` of audio in response `r` and item `a`. */
   say(ms: number, response_id = 'r', item_id = 'a'): void {
     this.send({ type: 'response.output_audio.delta', response_id, item_id, delta: audio(ms) });
