@@ -24,6 +24,7 @@ const MAX_BYTES = 65_536;
 const REQUEST_MS = 10_000;
 const STREAM_PATH = '/media-stream';
 
+/** What a server can be given in place of its own. */
 export interface AppOptions {
   assistant?: Assistant;
   calls?: Calls;

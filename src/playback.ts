@@ -24,10 +24,10 @@ const LOST_MS = 10_000;
  *
  * Twilio plays in order, each chunk when it arrives or when all before it has ended. With a network delay of 30 ms:
  *
- *     1000  400 ms of audio are sent     begins, as far as is reckoned     (Twilio gets and plays it at 1030)
- *     1400                               ends
- *     1460                               its mark is back: 60 ms after its end, one round trip, is on time
- *     1250  the caller cuts in           250 ms were heard; a `clear` is sent   (Twilio gets it at 1280: 250 ms played)
+ *     1000  400 ms of audio are sent, and reckoned to begin       (Twilio has it at 1030, and plays it)
+ *     1250  if the caller cuts in now, 250 ms were heard           (Twilio has the `clear` at 1280: 250 ms played)
+ *     1400  else it is reckoned to end                             (it ends at 1430)
+ *     1460  its mark is back on time: one round trip after its end
  *
  * So the delay cancels out. Every `clock` is in ms of the caller's stream.
  */

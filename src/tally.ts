@@ -35,6 +35,7 @@ export class Tally {
   }
 
   addUsage(usage: Usage): void {
-    for (const name of Object.keys(usage) as (keyof Usage)[]) this.usage[name] += usage[name];
+    for (const name of ['input', 'output', 'cached', 'text', 'audio'] as const)
+      this.usage[name] += usage[name];
   }
 }

@@ -5,6 +5,7 @@ import { isBase64, isObject, parseObject } from './json.ts';
 /** Audio both ways is mu-law at 8 kHz mono: 8 bytes a millisecond. */
 export const BYTES_PER_MS = 8;
 
+/** How a stream's audio is encoded; `sampleRate` is in Hz. */
 export interface MediaFormat {
   encoding: string;
   sampleRate: number;
