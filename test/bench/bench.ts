@@ -3,10 +3,11 @@ import { writeFileSync } from 'node:fs';
 import { firstSound } from './first-sound.ts';
 import { type Load, type Run, run } from './load.ts';
 import { longCall } from './long-call.ts';
-import { measureMemory, talk } from './memory.ts';
+import { afterFirstCall, type Memory, memoryOf } from './memory.ts';
 import { setting } from './report.ts';
 import {
   BARE_PIPE,
+  BARE_PIPE_WITH_FLAGS,
   compile,
   FOLDER,
   PLAIN_RELAY,
@@ -20,17 +21,24 @@ import { Transit } from './transit.ts';
 
 /** It takes less than 3 minutes on a machine of its own; this long only if something hangs. */
 const LONGEST_MS = 300_000;
-/** How long all servers are warmed up at first, in ms. */
-const WARM_UP_MS = 2_000;
+/** What else is measured, more briefly: other ways to run the same programs. */
+const BESIDE = [RELAY_UNDER_TSX, BARE_PIPE_WITH_FLAGS];
+const PROGRAMS = [RELAY, BARE_PIPE, PLAIN_RELAY, ...BESIDE];
+/** Those on which it is seen how cost grows. */
+const GROWING = [RELAY, BARE_PIPE];
+
+/** How long a call warms up a process, in simulated minutes. */
+const WARM_UP_MINUTES = 12;
 
 const isQuick = process.argv.includes('--quick');
 const rounds = isQuick ? 2 : 5;
 const minutes = isQuick ? 3 : 10;
-const load: Load = { calls: 200, warmUpMs: isQuick ? 500 : 800, measuredMs: isQuick ? 1_000 : 3_000 };
-const tsxLoad: Load = { ...load, warmUpMs: 700, measuredMs: isQuick ? 1_000 : 1_500 };
+/** Long enough to have major collections in it. */
+const load: Load = { calls: 200, warmUpMs: 500, measuredMs: isQuick ? 1_000 : 2_500 };
+const besideLoad: Load = { ...load, measuredMs: 1_000 };
 const growthLoads: Load[] = [
-  { calls: 50, warmUpMs: 250, measuredMs: isQuick ? 500 : 1_000 },
-  { calls: 400, warmUpMs: 250, measuredMs: isQuick ? 500 : 1_000 },
+  { calls: 50, warmUpMs: 200, measuredMs: 500 },
+  { calls: 400, warmUpMs: 200, measuredMs: 500 },
 ];
 
 const began = performance.now();
@@ -40,45 +48,49 @@ function tell(line: string): void {
   console.error(`${((performance.now() - began) / 1_000).toFixed(1).padStart(6)} s  ${line}`);
 }
 
-/** Runs each load on each server in turn; every round begins with another server. */
-async function alternate(what: string, servers: Server[], loads: Load[]): Promise<Run[][]> {
-  const all: Run[][] = [];
-  for (let round = 0; round < rounds; round += 1) {
-    const turns = servers.map((_, n) => servers[(n + round) % servers.length]);
-    const runs: Run[] = [];
-    for (const each of loads) {
-      for (const server of turns) {
-        if (server !== undefined) runs.push(await run(server, loadOf(server, each), up, down));
-      }
-    }
-    all.push(runs);
-    const figures = runs.map(
-      ({ server, calls, cpuPerFrameUs }) => `${server} (${calls}) ${cpuPerFrameUs.toFixed(1)}`,
-    );
-    tell(`${what}, round ${round + 1} of ${rounds}, µs of CPU a frame: ${figures.join(', ')}`);
+interface Round {
+  runs: Run[];
+  growth: Run[];
+  memory: Memory[];
+}
+
+/**
+ * Measures every program, one after another; each round begins with the next one.
+ *
+ * A process is measured alone, and is another in each round: two of one program differ by some percent all their lives.
+ */
+async function measureRound(number: number): Promise<Round> {
+  const round: Round = { runs: [], growth: [], memory: [] };
+  for (let n = 0; n < PROGRAMS.length; n += 1) {
+    const program = PROGRAMS[(number + n) % PROGRAMS.length];
+    if (program !== undefined) await measure(program, round);
   }
-  return all;
+  const figures = round.runs.map(({ server, cpuPerFrameUs }) => `${server} ${cpuPerFrameUs.toFixed(1)}`);
+  tell(`round ${number + 1} of ${rounds}, µs of CPU a frame: ${figures.join(', ')}`);
+  return round;
 }
 
-function loadOf({ name }: Server, each: Load): Load {
-  return name === RELAY_UNDER_TSX.name ? tsxLoad : each;
-}
-
-async function start(...programs: Program[]): Promise<Server[]> {
-  return Promise.all(programs.map((program) => Server.start(program, { up, down })));
+async function measure(program: Program, { runs, growth, memory }: Round): Promise<void> {
+  const server = await Server.start(program, { up, down });
+  const before = await afterFirstCall(server, up, down);
+  // Until all of its code is optimized, with that for the few deltas.
+  await longCall(server, WARM_UP_MINUTES, false, up, down);
+  const measured = await run(server, BESIDE.includes(program) ? besideLoad : load, up, down);
+  runs.push(measured);
+  memory.push(memoryOf(measured, before));
+  if (GROWING.includes(program)) {
+    for (const each of growthLoads) growth.push(await run(server, each, up, down));
+  }
+  await server.stop();
 }
 
 async function bench(): Promise<Results> {
   compile();
-  const servers = await start(RELAY, BARE_PIPE, PLAIN_RELAY, RELAY_UNDER_TSX);
-  const [relay, pipe] = servers;
-  if (relay === undefined || pipe === undefined) throw new Error('a server is missing');
-  tell('compiled and started; warming up');
-  await Promise.all(servers.map((server) => talk(server, load.calls, WARM_UP_MS, up, down)));
+  tell('compiled');
+  const measured = [];
+  for (let round = 0; round < rounds; round += 1) measured.push(await measureRound(round));
 
-  const alternating = await alternate('200 calls', servers, [load]);
-  const growth = await alternate('growth', [relay, pipe], growthLoads);
-
+  const relay = await Server.start(RELAY, { up, down });
   // This one warms up the others, too: one call keeps other code warm than hundreds do.
   const collected = await longCall(relay, minutes, true, up, down);
   const longCalls = [];
@@ -86,19 +98,19 @@ async function bench(): Promise<Results> {
     longCalls.push(await longCall(relay, minutes, false, up, down));
     tell(`call ${call + 1} of ${rounds}, of ${minutes} simulated minutes`);
   }
-  await Promise.all(servers.map((server) => server.stop()));
-
-  const memory = [];
-  for (let round = 0; round < rounds; round += 1) {
-    const measured = await measureMemory([RELAY, BARE_PIPE, PLAIN_RELAY], 200, 1_000, up, down);
-    memory.push(measured);
-    const figures = measured.map(({ server, rssKb }) => `${server} ${rssKb.toFixed(0)}`);
-    tell(`memory, round ${round + 1} of ${rounds}, kB a call: ${figures.join(', ')}`);
-  }
+  await relay.stop();
 
   tell('first sound');
   const firstSounds = await Promise.all([firstSound(0, rounds), firstSound(1, rounds)]);
-  return { setting: setting(), rounds: alternating, growth, memory, longCalls, collected, firstSounds };
+  return {
+    setting: setting(),
+    rounds: measured.map(({ runs }) => runs),
+    growth: measured.map(({ growth }) => growth),
+    memory: measured.map(({ memory }) => memory),
+    longCalls,
+    collected,
+    firstSounds,
+  };
 }
 
 setTimeout(() => {

@@ -1,21 +1,21 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Server } from './server.ts';
+import type { Reading, Server } from './server.ts';
 import type { Transit } from './transit.ts';
 import { TwilioEnd } from './twilio-end.ts';
 import { FRAME_MS } from './wire.ts';
 
-/** How long calls may take to see their sockets open, to be heard at OpenAI's ends, to have their last frames arrive, and to close, in ms. */
-const OPEN_MS = 50;
+/** How long a server may take to see its own sockets open, in ms: the yardsticks drop what comes before. */
+export const OPEN_MS = 50;
+/** How long calls may take to be heard at OpenAI's ends, to have their last frames arrive, and to close, in ms. */
 const HEARD_MS = 15_000;
 const ARRIVE_MS = 2_000;
 const CLOSE_MS = 4_000;
 
-/** How much load, and for how long: `everyMs` is the time between two frames of a call. */
+/** How much load, and for how long. */
 export interface Load {
   calls: number;
   warmUpMs: number;
   measuredMs: number;
-  everyMs?: number;
 }
 
 /** One run: CPU time of the server in µs for each frame relayed, and latencies in ms. */
@@ -29,6 +29,8 @@ export interface Run {
   /** How much of one core the peers themselves took, and by how much they were late at worst, in ms. */
   peersCpu: number;
   peersLateMs: number;
+  /** What the server holds at the end, its calls still open and its garbage collected. */
+  held: Reading;
 }
 
 /** The calls of one run, connected and talking until `stop` or `close`. */
@@ -37,32 +39,23 @@ export class Calls {
   lateMs = 0;
   readonly #server: Server;
   readonly #ends: TwilioEnd[];
-  readonly #everyMs: number;
   readonly #began = performance.now();
   #frames = 0;
   #isTalking = true;
 
-  private constructor(server: Server, ends: TwilioEnd[], everyMs: number) {
+  private constructor(server: Server, ends: TwilioEnd[]) {
     this.#server = server;
     this.#ends = ends;
-    this.#everyMs = everyMs;
     this.#talk();
   }
 
   /** Dials `count` calls, and waits until each is heard at OpenAI's end. */
-  static async dial(
-    server: Server,
-    count: number,
-    up: Transit,
-    down: Transit,
-    everyMs = FRAME_MS,
-  ): Promise<Calls> {
+  static async dial(server: Server, count: number, up: Transit, down: Transit): Promise<Calls> {
     server.openai.reset();
     const ends = Array.from({ length: count }, (_, index) => new TwilioEnd(server, index, up, down));
     await until(() => server.openai.sessions.size === count, HEARD_MS, `${count} dialled by ${server.name}`);
-    // The yardsticks drop what comes before they see their own sockets open.
     await pause(OPEN_MS);
-    const calls = new Calls(server, ends, everyMs);
+    const calls = new Calls(server, ends);
     await until(() => server.openai.live === count, HEARD_MS, `${count} calls heard through ${server.name}`);
     calls.lateMs = 0;
     return calls;
@@ -98,8 +91,8 @@ export class Calls {
     if (!this.#isTalking) return;
     const now = performance.now();
     const count = this.#ends.length;
-    const due = ((now - this.#began) / this.#everyMs) * count;
-    this.lateMs = Math.max(this.lateMs, ((due - this.#frames) / count) * this.#everyMs);
+    const due = ((now - this.#began) / FRAME_MS) * count;
+    this.lateMs = Math.max(this.lateMs, ((due - this.#frames) / count) * FRAME_MS);
     for (; this.#frames < due; this.#frames += 1) this.#ends[this.#frames % count]?.sendFrame();
     for (const session of this.#server.openai.sessions) session.sayIfDue(now, count);
     setImmediate(() => this.#talk());
@@ -110,7 +103,7 @@ export class Calls {
 export async function run(server: Server, load: Load, up: Transit, down: Transit): Promise<Run> {
   up.reset();
   down.reset();
-  const calls = await Calls.dial(server, load.calls, up, down, load.everyMs);
+  const calls = await Calls.dial(server, load.calls, up, down);
   try {
     await pause(load.warmUpMs);
     calls.lateMs = 0;
@@ -134,7 +127,7 @@ export async function run(server: Server, load: Load, up: Transit, down: Transit
       ARRIVE_MS,
       `every frame through ${server.name}`,
     );
-    if (server.sendsMarks) {
+    if (server.readsMessages) {
       await until(() => calls.marks === down.sent, ARRIVE_MS, `a mark a delta from ${server.name}`);
     }
     return {
@@ -146,6 +139,7 @@ export async function run(server: Server, load: Load, up: Transit, down: Transit
       down: down.latency(),
       peersCpu: (peers.user + peers.system) / tookUs,
       peersLateMs,
+      held: await server.read('gc'),
     };
   } finally {
     up.recording = false;

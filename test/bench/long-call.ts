@@ -1,4 +1,5 @@
-import { until } from './load.ts';
+import { setTimeout as pause } from 'node:timers/promises';
+import { OPEN_MS, until } from './load.ts';
 import type { Server } from './server.ts';
 import type { Transit } from './transit.ts';
 import { TwilioEnd } from './twilio-end.ts';
@@ -40,6 +41,7 @@ export async function longCall(
   const end = new TwilioEnd(server, 0, up, down);
   await until(() => end.isStarted, ARRIVE_MS, `a call through ${server.name}`);
   await until(() => isReady(server), ARRIVE_MS, `a session for ${server.name}`);
+  await pause(OPEN_MS);
   const measured: Minute[] = [];
   for (let minute = 1; minute <= minutes; minute += 1) {
     const before = await server.read();
@@ -67,6 +69,6 @@ export async function longCall(
   return measured;
 }
 
-function isReady({ openai }: Server): boolean {
-  return [...openai.sessions].some(({ isConfigured }) => isConfigured);
+function isReady({ openai, readsMessages }: Server): boolean {
+  return [...openai.sessions].some(({ isConfigured }) => isConfigured || !readsMessages);
 }

@@ -1,57 +1,27 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { Calls } from './load.ts';
-import { type Program, type Reading, Server } from './server.ts';
+import { Calls, type Run } from './load.ts';
+import type { Reading, Server } from './server.ts';
 import type { Transit } from './transit.ts';
 
-/** Memory of one fresh process in kB a call: resident, and its heap with buffers; both after a collection. */
+const FIRST_CALL_MS = 250;
+
+/** What a fresh `server` holds once it has had a first call, its garbage collected. */
+export async function afterFirstCall(server: Server, up: Transit, down: Transit): Promise<Reading> {
+  const first = await Calls.dial(server, 1, up, down);
+  await pause(FIRST_CALL_MS);
+  await first.close();
+  return server.read('gc');
+}
+
+/** Memory of one process in kB a call: resident, and its heap with buffers; both after a collection. */
 export interface Memory {
   server: string;
   rssKb: number;
   heapKb: number;
 }
 
-/** The time between two frames of a call: slower than on the phone, since several servers talk at once. */
-const EVERY_MS = 80;
-
-/** What `count` calls add to a fresh process of each program that has had a first call, after `talkMs`. */
-export function measureMemory(
-  programs: Program[],
-  count: number,
-  talkMs: number,
-  up: Transit,
-  down: Transit,
-): Promise<Memory[]> {
-  return Promise.all(
-    programs.map(async (program) => {
-      const server = await Server.start(program, { up, down });
-      try {
-        await talk(server, 1, talkMs / 4, up, down);
-        const idle = await server.read('gc');
-        const busy = await talk(server, count, talkMs, up, down);
-        const perCall = (bytes: number) => bytes / count / 1_024;
-        return {
-          server: program.name,
-          rssKb: perCall(busy.rss - idle.rss),
-          heapKb: perCall(busy.heap - idle.heap),
-        };
-      } finally {
-        await server.stop();
-      }
-    }),
-  );
-}
-
-/** Has `calls` calls talk for `ms` at an easy pace; answers what the server holds at the end of that. */
-export async function talk(
-  server: Server,
-  calls: number,
-  ms: number,
-  up: Transit,
-  down: Transit,
-): Promise<Reading> {
-  const dialled = await Calls.dial(server, calls, up, down, EVERY_MS);
-  await pause(ms);
-  const reading = await server.read('gc');
-  await dialled.close();
-  return reading;
+/** What the calls of a run added to what its process held before. */
+export function memoryOf({ server, calls, held }: Run, before: Reading): Memory {
+  const perCall = (bytes: number) => bytes / calls / 1_024;
+  return { server, rssKb: perCall(held.rss - before.rss), heapKb: perCall(held.heap - before.heap) };
 }

@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
+import { hasCores } from './cores.ts';
+import { START_FLAGS } from './server.ts';
 
 export function median(values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
@@ -32,7 +34,9 @@ export function setting() {
   return {
     date: new Date().toISOString(),
     machine: `${processors[0]?.model.trim()} × ${processors.length}`,
+    hasCores,
     node: process.version,
+    flags: START_FLAGS,
     fastify: version('fastify'),
     websocket: version('@fastify/websocket'),
     ws: version('ws'),

@@ -1,9 +1,10 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { onServersCore } from './cores.ts';
 import { type Delays, OpenAIEnd } from './openai-end.ts';
 import type { Transit } from './transit.ts';
 import { AUTH_TOKEN } from './twilio-end.ts';
@@ -18,34 +19,47 @@ const BOOT_MS = 15_000;
 const READ_MS = 10_000;
 const LEAVE_MS = 3_000;
 
-/** A program that is measured: what node runs, and whether it sends a mark after each delta. */
+/** A program that is measured: what node runs, and whether it reads what it relays: then it sends marks, too. */
 export interface Program {
   name: string;
   command: string[];
-  sendsMarks: boolean;
+  readsMessages: boolean;
 }
 
-/** The relay as `npm start` runs it: compiled. */
+/** What `npm start` tells node besides which file to run. */
+export const START_FLAGS = startFlags();
+
+/** The relay as `npm start` runs it: compiled, with its flags. */
 export const RELAY: Program = {
   name: 'relay',
-  command: [`${BUILD}src/main.js`],
-  sendsMarks: true,
+  command: [...START_FLAGS, `${BUILD}src/main.js`],
+  readsMessages: true,
 };
 export const RELAY_UNDER_TSX: Program = {
   name: 'relay under tsx',
-  command: ['--import', 'tsx', `${ROOT}src/main.ts`],
-  sendsMarks: true,
+  command: [...START_FLAGS, '--import', 'tsx', `${ROOT}src/main.ts`],
+  readsMessages: true,
 };
 export const BARE_PIPE: Program = {
   name: 'bare pipe',
   command: [`${BUILD}test/bench/bare-pipe.js`],
-  sendsMarks: false,
+  readsMessages: false,
+};
+export const BARE_PIPE_WITH_FLAGS: Program = {
+  name: "bare pipe with the relay's flags",
+  command: [...START_FLAGS, ...BARE_PIPE.command],
+  readsMessages: false,
 };
 export const PLAIN_RELAY: Program = {
   name: 'plain relay',
   command: [`${BUILD}test/bench/plain-relay.js`],
-  sendsMarks: true,
+  readsMessages: true,
 };
+
+function startFlags(): string[] {
+  const { scripts } = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8'));
+  return scripts.start.split(' ').filter((word: string) => word.startsWith('--'));
+}
 
 /** Compiles every program to plain JavaScript; types are for `npm run check`. */
 export function compile(): void {
@@ -90,30 +104,35 @@ process.on('exit', () => {
 /** A running program, and OpenAI's end of its calls. */
 export class Server {
   readonly name: string;
-  readonly sendsMarks: boolean;
+  readonly readsMessages: boolean;
   /** Its address and port. */
   readonly host: string;
   readonly openai: OpenAIEnd;
   readonly #child: ChildProcess;
 
-  private constructor({ name, sendsMarks }: Program, host: string, openai: OpenAIEnd, child: ChildProcess) {
+  private constructor(
+    { name, readsMessages }: Program,
+    host: string,
+    openai: OpenAIEnd,
+    child: ChildProcess,
+  ) {
     this.name = name;
-    this.sendsMarks = sendsMarks;
+    this.readsMessages = readsMessages;
     this.host = host;
     this.openai = openai;
     this.#child = child;
   }
 
-  /** Starts `program` with `env`, and waits until it listens; `flags` are for node itself. */
+  /** Starts `program` with `env`, and waits until it listens. */
   static async start(
     program: Program,
     { up, down, delays }: Peers,
     env: Record<string, string> = {},
-    flags: string[] = [],
   ): Promise<Server> {
     const openai = await OpenAIEnd.listen(up, down, delays);
     const port = await freePort();
-    const child = spawn(process.execPath, [...flags, '--expose-gc', '--import', PROBE, ...program.command], {
+    const [command, args] = onServersCore(['--expose-gc', '--import', PROBE, ...program.command]);
+    const child = spawn(command, args, {
       cwd: FOLDER,
       // The server's log joins the progress, and stays out of the table.
       stdio: ['ignore', 2, 2, 'ipc'],

@@ -3,6 +3,7 @@ import type { Run } from './load.ts';
 import type { Minute } from './long-call.ts';
 import type { Memory } from './memory.ts';
 import { median, type setting, table } from './report.ts';
+import { BARE_PIPE, BARE_PIPE_WITH_FLAGS, PLAIN_RELAY, RELAY, RELAY_UNDER_TSX } from './server.ts';
 
 /** What one session of the bench measured; each list of runs holds one for each program and round. */
 export interface Results {
@@ -16,7 +17,7 @@ export interface Results {
   firstSounds: FirstSound[];
 }
 
-const NAMES = ['relay', 'bare pipe', 'plain relay'];
+const NAMES = [RELAY, BARE_PIPE, PLAIN_RELAY].map(({ name }) => name);
 
 /** Everything as Markdown, with what was measured and how. */
 export function report(results: Results): string {
@@ -26,20 +27,21 @@ export function report(results: Results): string {
     `${about(results)}`,
     mainTable(results),
     growthTable(results),
-    tsxTable(results),
+    besideTable(results),
     longCallTable(results),
     firstSoundTable(results),
   ].join('\n\n');
 }
 
-function about({ rounds, memory }: Results): string {
+function about({ setting, rounds }: Results): string {
   const share = median(rounds.flat().map(({ peersCpu }) => peersCpu));
-  return `A frame is one media message up (20 ms, 160 B) or one delta down (400 ms, 3200 B). Every call sends 50 frames up a second
+  return `The relay runs as \`npm start\` runs it, with ${setting.flags.join(' ')}; the yardsticks without.
+A frame is one media message up (20 ms, 160 B) or one delta down (400 ms, 3200 B). Every call sends 50 frames up a second
 and gets 5 deltas every 4 s; a mark comes back for each delta. CPU is the process's own user and system time, all its
 threads, over the frames relayed. Latency is from one peer's send to the other peer's receipt, on one clock. Memory is
-what 200 calls add to a fresh process, after a collection; the heap includes buffers. Medians of ${rounds.length} alternating rounds
-(memory: ${memory.length}); a ratio is the median of the rounds' own ratios. The peers never sleep; of one core,
-they had ${Math.round(share * 100)} % (about 100 on a quiet machine: with much less, the figures are another process's too).`;
+what 200 calls add to a process, after a collection; the heap includes buffers. Medians of ${rounds.length} alternating rounds, each with
+processes of its own; a ratio is the median of the rounds' own ratios. The peers never sleep, and had ${Math.round(share * 100)} % of one core
+(about 100 on a quiet machine), ${setting.hasCores ? 'which was theirs alone; the servers had the other' : 'but no core to themselves: latencies are then up to the scheduler, too'}.`;
 }
 
 function mainTable({ rounds, memory }: Results): string {
@@ -133,11 +135,18 @@ function growthTable({ rounds, growth }: Results): string {
   );
 }
 
-function tsxTable({ rounds }: Results): string {
+/** Other ways to run the same programs. */
+function besideTable({ rounds }: Results): string {
   const figures = new Figures(rounds, (run) => run.cpuPerFrameUs);
-  const each = ['relay', 'relay under tsx'].map((server) => figures.median(server).toFixed(1));
-  const ratio = figures.ratio('relay under tsx', 'relay').toFixed(2);
-  return table(['CPU a frame, µs', 'compiled', 'under tsx', 'tsx / compiled'], [['relay', ...each, ratio]]);
+  const row = (name: string, other: string) => [
+    name,
+    figures.median(name).toFixed(1),
+    `${figures.ratio(name, other).toFixed(2)} of the ${other}`,
+  ];
+  return table(
+    ['run otherwise', 'CPU a frame, µs', 'ratio'],
+    [row(RELAY_UNDER_TSX.name, RELAY.name), row(BARE_PIPE_WITH_FLAGS.name, BARE_PIPE.name)],
+  );
 }
 
 function longCallTable({ longCalls, collected }: Results): string {

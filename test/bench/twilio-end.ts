@@ -96,7 +96,7 @@ export class TwilioEnd {
     this.#heard += 1;
     if (this.#heard === 1) this.#resolveFirstSound(performance.now());
     // A pipe sends no marks: their echoes are made up, so that every server gets the same messages.
-    if (!this.#server.sendsMarks) this.#play(`audio-${this.#heard}`);
+    if (!this.#server.readsMessages) this.#play(`audio-${this.#heard}`);
   }
 
   #other(text: string): void {
