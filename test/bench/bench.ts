@@ -21,9 +21,7 @@ import { Transit } from './transit.ts';
 
 /** It takes less than 3 minutes on a machine of its own; this long only if something hangs. */
 const LONGEST_MS = 300_000;
-/** What else is measured, more briefly: other ways to run the same programs. */
-const BESIDE = [RELAY_UNDER_TSX, BARE_PIPE_WITH_FLAGS];
-const PROGRAMS = [RELAY, BARE_PIPE, PLAIN_RELAY, ...BESIDE];
+const PROGRAMS = [RELAY, BARE_PIPE, PLAIN_RELAY, RELAY_UNDER_TSX, BARE_PIPE_WITH_FLAGS];
 /** Those on which it is seen how cost grows. */
 const GROWING = [RELAY, BARE_PIPE];
 
@@ -40,7 +38,6 @@ const load: Load = {
   measuredMs: isQuick ? 1_000 : 2_500,
   collect: true,
 };
-const besideLoad: Load = { ...load, measuredMs: 1_000 };
 /** The most calls first: a collection makes V8 optimize some code anew, and many calls do that sooner. */
 const growthLoads: Load[] = [400, 50].map((calls) => ({
   calls,
@@ -83,7 +80,7 @@ async function measure(program: Program, { runs, growth, memory }: Round): Promi
   const before = await afterFirstCall(server, up, down);
   // Until all of its code is optimized, with that for the few deltas.
   await longCall(server, WARM_UP_MINUTES, false, up, down);
-  const measured = await run(server, BESIDE.includes(program) ? besideLoad : load, up, down);
+  const measured = await run(server, load, up, down);
   runs.push(measured);
   memory.push(memoryOf(measured, before));
   if (GROWING.includes(program)) {
@@ -99,7 +96,7 @@ async function bench(): Promise<Results> {
   for (let round = 0; round < rounds; round += 1) measured.push(await measureRound(round));
 
   const relay = await Server.start(RELAY, { up, down });
-  // This one warms up the others, too: one call keeps other code warm than hundreds do.
+  await longCall(relay, WARM_UP_MINUTES, false, up, down);
   const collected = await longCall(relay, minutes, true, up, down);
   const longCalls = [];
   for (let call = 0; call < rounds; call += 1) {

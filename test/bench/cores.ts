@@ -2,11 +2,20 @@ import { spawnSync } from 'node:child_process';
 
 const [SERVERS, PEERS] = ['0', '1'];
 
-/** Whether the peers have a core to themselves, and each server another; only Linux lets us say so. */
+/**
+ * Puts this process, the peers, on a core of its own, and says whether that worked and servers can have another.
+ *
+ * Else the scheduler now and then puts a server on the core of the peers, which never sleep. Linux only.
+ */
 export const hasCores =
-  spawnSync('taskset', ['--all-tasks', '--cpu-list', '--pid', PEERS, String(process.pid)]).status === 0;
+  taskset('--cpu-list', SERVERS, process.execPath, '--version') &&
+  taskset('--all-tasks', '--cpu-list', '--pid', PEERS, String(process.pid));
 
-/** What runs `node` on the servers' core: else the scheduler now and then puts it on that of the peers, which never sleep. */
+function taskset(...args: string[]): boolean {
+  return spawnSync('taskset', args).status === 0;
+}
+
+/** What runs node with `args` as a server. */
 export function onServersCore(args: string[]): [command: string, args: string[]] {
   return hasCores
     ? ['taskset', ['--cpu-list', SERVERS, process.execPath, ...args]]

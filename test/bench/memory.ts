@@ -20,7 +20,7 @@ export interface Memory {
   heapKb: number;
 }
 
-/** What the calls of a run added to what its process held before. */
+/** What a process holds more at the end of a run than `before`, for each of its calls; its young generation has grown, too. */
 export function memoryOf({ server, calls, held }: Run, before: Reading): Memory {
   const perCall = (bytes: number) => bytes / calls / 1_024;
   return { server, rssKb: perCall(held.rss - before.rss), heapKb: perCall(held.heap - before.heap) };

@@ -58,7 +58,8 @@ export const PLAIN_RELAY: Program = {
 
 function startFlags(): string[] {
   const { scripts } = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8'));
-  return scripts.start.split(' ').filter((word: string) => word.startsWith('--'));
+  const words: string[] = scripts.start.split(' ');
+  return words.slice(words.indexOf('node') + 1, words.indexOf('.build/main.js'));
 }
 
 /** Compiles every program to plain JavaScript; types are for `npm run check`. */

@@ -5,7 +5,7 @@ import type { Memory } from './memory.ts';
 import { median, type setting, table } from './report.ts';
 import { BARE_PIPE, BARE_PIPE_WITH_FLAGS, PLAIN_RELAY, RELAY, RELAY_UNDER_TSX } from './server.ts';
 
-/** What one session of the bench measured; each list of runs holds one for each program and round. */
+/** What the bench measured, a list a round; `growth` is of the relay and the pipe alone, and of shorter runs. */
 export interface Results {
   setting: ReturnType<typeof setting>;
   rounds: Run[][];
@@ -18,6 +18,7 @@ export interface Results {
 }
 
 const NAMES = [RELAY, BARE_PIPE, PLAIN_RELAY].map(({ name }) => name);
+const GROWING = [RELAY, BARE_PIPE].map(({ name }) => name);
 
 /** Everything as Markdown, with what was measured and how. */
 export function report(results: Results): string {
@@ -39,9 +40,9 @@ function about({ setting, rounds }: Results): string {
 A frame is one media message up (20 ms, 160 B) or one delta down (400 ms, 3200 B). Every call sends 50 frames up a second
 and gets 5 deltas every 4 s; a mark comes back for each delta. CPU is the process's own user and system time, all its
 threads, over the frames relayed. Latency is from one peer's send to the other peer's receipt, on one clock. Memory is
-what 200 calls add to a process, after a collection; the heap includes buffers. Medians of ${rounds.length} alternating rounds, each with
+what a process with 200 calls holds more than after its first, after a collection; the heap includes buffers. Medians of ${rounds.length} alternating rounds, each with
 processes of its own; a ratio is the median of the rounds' own ratios. The peers never sleep, and had ${Math.round(share * 100)} % of one core
-(about 100 on a quiet machine), ${setting.hasCores ? 'which was theirs alone; the servers had the other' : 'but no core to themselves: latencies are then up to the scheduler, too'}.`;
+(about 100 on a quiet machine), ${setting.hasCores ? 'which no server shared; the servers had another' : 'but no core to themselves: latencies are then up to the scheduler, too'}.`;
 }
 
 function mainTable({ rounds, memory }: Results): string {
@@ -110,7 +111,7 @@ class Figures<Measured extends { server: string }> {
 
   /** The relay's ratios to the yardsticks. */
   ratios(): string[] {
-    return NAMES.slice(1).map((yardstick) => this.ratio('relay', yardstick).toFixed(2));
+    return NAMES.slice(1).map((yardstick) => this.ratio(RELAY.name, yardstick).toFixed(2));
   }
 
   #of(round: Measured[], server: string): number {
@@ -123,14 +124,14 @@ function growthTable({ rounds, growth }: Results): string {
   const all = [...growth, ...rounds];
   const sizes = [...new Set(all.flat().map(({ calls }) => calls))].sort((a, b) => a - b);
   return table(
-    ['CPU a frame, µs', 'relay', 'bare pipe', 'relay / pipe'],
+    ['CPU a frame, µs', ...GROWING, 'relay / pipe'],
     sizes.map((calls) => {
       const figures = new Figures(
         all.map((round) => round.filter((run) => run.calls === calls)).filter((round) => round.length > 0),
         (run) => run.cpuPerFrameUs,
       );
-      const each = ['relay', 'bare pipe'].map((server) => figures.median(server).toFixed(1));
-      return [`${calls} calls`, ...each, figures.ratio('relay', 'bare pipe').toFixed(2)];
+      const each = GROWING.map((server) => figures.median(server).toFixed(1));
+      return [`${calls} calls`, ...each, figures.ratio(RELAY.name, BARE_PIPE.name).toFixed(2)];
     }),
   );
 }
