@@ -26,7 +26,7 @@ const PROGRAMS = [RELAY, BARE_PIPE, PLAIN_RELAY, RELAY_UNDER_TSX, BARE_PIPE_WITH
 const GROWING = [RELAY, BARE_PIPE];
 
 /** How long a call warms up a process, in simulated minutes. */
-const WARM_UP_MINUTES = 12;
+const WARM_UP_MINUTES = 10;
 
 const isQuick = process.argv.includes('--quick');
 const rounds = isQuick ? 2 : 5;
@@ -35,7 +35,7 @@ const minutes = isQuick ? 3 : 10;
 const load: Load = {
   calls: 200,
   warmUpMs: 500,
-  measuredMs: isQuick ? 1_000 : 2_500,
+  measuredMs: isQuick ? 1_000 : 2_000,
   collect: true,
 };
 /** The most calls first: a collection makes V8 optimize some code anew, and many calls do that sooner. */
