@@ -1,16 +1,9 @@
 // The sample's way to relay: every message parsed and built anew, a mark for each delta, and no timers.
 // https://github.com/twilio-samples/speech-assistant-openai-realtime-api-node, with today's names of events.
-import websocket from '@fastify/websocket';
-import Fastify from 'fastify';
 import { WebSocket } from 'ws';
+import { serve } from './yardstick.ts';
 
-const { PORT, OPENAI_REALTIME_URL = '' } = process.env;
-const options = { perMessageDeflate: false, closeTimeout: 2_000, maxPayload: 65_536 };
-
-const app = Fastify();
-await app.register(websocket, { options });
-app.get('/media-stream', { websocket: true }, (twilio) => {
-  const openai = new WebSocket(OPENAI_REALTIME_URL, options);
+await serve((twilio, openai) => {
   const marks: string[] = [];
   let streamSid = '';
   let timestamp = 0;
@@ -62,9 +55,4 @@ app.get('/media-stream', { websocket: true }, (twilio) => {
         break;
     }
   });
-
-  twilio.on('close', () => openai.close());
-  openai.on('close', () => twilio.close());
-  openai.on('error', console.error);
 });
-await app.listen({ port: Number(PORT), host: '127.0.0.1' });
