@@ -77,14 +77,14 @@ async function measureRound(number: number): Promise<Round> {
 
 async function measure(program: Program, { runs, growth, memory }: Round): Promise<void> {
   const server = await Server.start(program, { up, down });
-  const before = await afterFirstCall(server, up, down);
+  const before = await afterFirstCall(server);
   // Until all of its code is optimized, with that for the few deltas.
-  await longCall(server, WARM_UP_MINUTES, false, up, down);
-  const measured = await run(server, load, up, down);
+  await longCall(server, WARM_UP_MINUTES, false);
+  const measured = await run(server, load);
   runs.push(measured);
   memory.push(memoryOf(measured, before));
   if (GROWING.includes(program)) {
-    for (const each of growthLoads) growth.push(await run(server, each, up, down));
+    for (const each of growthLoads) growth.push(await run(server, each));
   }
   await server.stop();
 }
@@ -96,11 +96,11 @@ async function bench(): Promise<Results> {
   for (let round = 0; round < rounds; round += 1) measured.push(await measureRound(round));
 
   const relay = await Server.start(RELAY, { up, down });
-  await longCall(relay, WARM_UP_MINUTES, false, up, down);
-  const collected = await longCall(relay, minutes, true, up, down);
+  await longCall(relay, WARM_UP_MINUTES, false);
+  const collected = await longCall(relay, minutes, true);
   const longCalls = [];
   for (let call = 0; call < rounds; call += 1) {
-    longCalls.push(await longCall(relay, minutes, false, up, down));
+    longCalls.push(await longCall(relay, minutes, false));
     tell(`call ${call + 1} of ${rounds}, of ${minutes} simulated minutes`);
   }
   await relay.stop();

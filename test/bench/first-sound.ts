@@ -28,7 +28,7 @@ export async function firstSound(standbySessions: number, count: number): Promis
     let hadStandby = standbySessions > 0;
     for (let n = 0; n < count; n += 1) {
       if (hadStandby) hadStandby = await standbyReady(server, standbySessions);
-      ms.push(await firstSoundOf(new TwilioEnd(server, n, up, down)));
+      ms.push(await firstSoundOf(new TwilioEnd(server, n)));
     }
     return { standbySessions, hadStandby, ms };
   } finally {

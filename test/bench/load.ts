@@ -1,6 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Reading, Server } from './server.ts';
-import type { Transit } from './transit.ts';
 import { TwilioEnd } from './twilio-end.ts';
 import { FRAME_MS } from './wire.ts';
 
@@ -51,9 +50,9 @@ export class Calls {
   }
 
   /** Dials `count` calls, and waits until each is heard at OpenAI's end. */
-  static async dial(server: Server, count: number, up: Transit, down: Transit): Promise<Calls> {
+  static async dial(server: Server, count: number): Promise<Calls> {
     server.openai.reset();
-    const ends = Array.from({ length: count }, (_, index) => new TwilioEnd(server, index, up, down));
+    const ends = Array.from({ length: count }, (_, index) => new TwilioEnd(server, index));
     await until(() => server.openai.sessions.size === count, HEARD_MS, `${count} dialled by ${server.name}`);
     await pause(OPEN_MS);
     const calls = new Calls(server, ends);
@@ -101,10 +100,11 @@ export class Calls {
 }
 
 /** Puts `load` on `server` and measures it. */
-export async function run(server: Server, load: Load, up: Transit, down: Transit): Promise<Run> {
+export async function run(server: Server, load: Load): Promise<Run> {
+  const { up, down } = server;
   up.reset();
   down.reset();
-  const calls = await Calls.dial(server, load.calls, up, down);
+  const calls = await Calls.dial(server, load.calls);
   try {
     await pause(load.warmUpMs);
     calls.lateMs = 0;
@@ -143,8 +143,6 @@ export async function run(server: Server, load: Load, up: Transit, down: Transit
       held: await server.read(load.collect ? 'gc' : 'now'),
     };
   } finally {
-    up.recording = false;
-    down.recording = false;
     await calls.close();
   }
 }

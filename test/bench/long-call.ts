@@ -1,7 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { OPEN_MS, until } from './load.ts';
 import type { Server } from './server.ts';
-import type { Transit } from './transit.ts';
 import { TwilioEnd } from './twilio-end.ts';
 import { DELTA_MS, FRAME_MS } from './wire.ts';
 
@@ -28,17 +27,12 @@ export interface Minute {
  *
  * Answers each of its minutes. To `collect` garbage after each slows down the next.
  */
-export async function longCall(
-  server: Server,
-  minutes: number,
-  collect: boolean,
-  up: Transit,
-  down: Transit,
-): Promise<Minute[]> {
+export async function longCall(server: Server, minutes: number, collect: boolean): Promise<Minute[]> {
+  const { up, down } = server;
   up.reset();
   down.reset();
   server.openai.reset();
-  const end = new TwilioEnd(server, 0, up, down);
+  const end = new TwilioEnd(server, 0);
   await until(() => end.isStarted, ARRIVE_MS, `a call through ${server.name}`);
   await until(() => isReady(server), ARRIVE_MS, `a session for ${server.name}`);
   await pause(OPEN_MS);

@@ -1,13 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { Calls, type Run } from './load.ts';
 import type { Reading, Server } from './server.ts';
-import type { Transit } from './transit.ts';
 
 const FIRST_CALL_MS = 250;
 
 /** What a fresh `server` holds once it has had a first call, its garbage collected. */
-export async function afterFirstCall(server: Server, up: Transit, down: Transit): Promise<Reading> {
-  const first = await Calls.dial(server, 1, up, down);
+export async function afterFirstCall(server: Server): Promise<Reading> {
+  const first = await Calls.dial(server, 1);
   await pause(FIRST_CALL_MS);
   await first.close();
   return server.read('gc');

@@ -109,15 +109,21 @@ export class Server {
   /** Its address and port. */
   readonly host: string;
   readonly openai: OpenAIEnd;
+  /** What goes through it each way. */
+  readonly up: Transit;
+  readonly down: Transit;
   readonly #child: ChildProcess;
 
   private constructor(
     { name, readsMessages }: Program,
+    { up, down }: Peers,
     host: string,
     openai: OpenAIEnd,
     child: ChildProcess,
   ) {
     this.name = name;
+    this.up = up;
+    this.down = down;
     this.readsMessages = readsMessages;
     this.host = host;
     this.openai = openai;
@@ -125,12 +131,8 @@ export class Server {
   }
 
   /** Starts `program` with `env`, and waits until it listens. */
-  static async start(
-    program: Program,
-    { up, down, delays }: Peers,
-    env: Record<string, string> = {},
-  ): Promise<Server> {
-    const openai = await OpenAIEnd.listen(up, down, delays);
+  static async start(program: Program, peers: Peers, env: Record<string, string> = {}): Promise<Server> {
+    const openai = await OpenAIEnd.listen(peers.up, peers.down, peers.delays);
     const port = await freePort();
     const [command, args] = onServersCore(['--expose-gc', '--import', PROBE, ...program.command]);
     const child = spawn(command, args, {
@@ -154,7 +156,7 @@ export class Server {
     children.add(child);
     child.on('exit', () => children.delete(child));
     await listening(port, child, program.name);
-    return new Server(program, `127.0.0.1:${port}`, openai, child);
+    return new Server(program, peers, `127.0.0.1:${port}`, openai, child);
   }
 
   /** Reads the process, once its garbage is collected if so asked. */

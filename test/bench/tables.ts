@@ -18,14 +18,13 @@ export interface Results {
 }
 
 const NAMES = [RELAY, BARE_PIPE, PLAIN_RELAY].map(({ name }) => name);
-const GROWING = [RELAY, BARE_PIPE].map(({ name }) => name);
 
 /** Everything as Markdown, with what was measured and how. */
 export function report(results: Results): string {
   const { setting } = results;
   return [
     `${setting.machine}, Node ${setting.node}, ws ${setting.ws}, Fastify ${setting.fastify}, ${setting.date.slice(0, 10)}.`,
-    `${about(results)}`,
+    about(results),
     mainTable(results),
     growthTable(results),
     besideTable(results),
@@ -121,16 +120,17 @@ class Figures<Measured extends { server: string }> {
 }
 
 function growthTable({ rounds, growth }: Results): string {
+  const compared = [RELAY.name, BARE_PIPE.name];
   const all = [...growth, ...rounds];
   const sizes = [...new Set(all.flat().map(({ calls }) => calls))].sort((a, b) => a - b);
   return table(
-    ['CPU a frame, µs', ...GROWING, 'relay / pipe'],
+    ['CPU a frame, µs', ...compared, 'relay / pipe'],
     sizes.map((calls) => {
       const figures = new Figures(
         all.map((round) => round.filter((run) => run.calls === calls)).filter((round) => round.length > 0),
         (run) => run.cpuPerFrameUs,
       );
-      const each = GROWING.map((server) => figures.median(server).toFixed(1));
+      const each = compared.map((server) => figures.median(server).toFixed(1));
       return [`${calls} calls`, ...each, figures.ratio(RELAY.name, BARE_PIPE.name).toFixed(2)];
     }),
   );

@@ -41,6 +41,7 @@ export class Transit {
   reset(): void {
     this.sent = 0;
     this.received = 0;
+    this.recording = false;
     this.#count = 0;
   }
 

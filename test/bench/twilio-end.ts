@@ -1,7 +1,6 @@
 import { WebSocket } from 'ws';
 import { issueToken, sign } from '../../src/auth.ts';
 import type { Server } from './server.ts';
-import type { Transit } from './transit.ts';
 import { CONNECTED, DELTA_MS, FRAME_MS, markEcho, media, readTag, start, stop } from './wire.ts';
 
 /** What the relay is configured with; it admits only requests that are signed with it. */
@@ -19,8 +18,6 @@ export class TwilioEnd {
   readonly #socket: WebSocket;
   readonly #server: Server;
   readonly #index: number;
-  readonly #up: Transit;
-  readonly #down: Transit;
   readonly #callSid: string;
   readonly #streamSid: string;
   readonly #echoes: { at: number; name: string }[] = [];
@@ -31,12 +28,10 @@ export class TwilioEnd {
   #playedUntil = 0;
 
   /** Dials at once, and starts its stream once connected; `index` tags its frames. */
-  constructor(server: Server, index: number, up: Transit, down: Transit) {
+  constructor(server: Server, index: number) {
     calls += 1;
     this.#server = server;
     this.#index = index;
-    this.#up = up;
-    this.#down = down;
     this.#callSid = `CA${String(calls).padStart(32, '0')}`;
     this.#streamSid = `MZ${String(calls).padStart(32, '0')}`;
     const path = `${server.host}/media-stream`;
@@ -65,7 +60,7 @@ export class TwilioEnd {
     if (!this.isStarted) return;
     this.#chunk += 1;
     this.#sequence += 1;
-    this.#up.send({ sender: this.#index, number: this.#chunk });
+    this.#server.up.send({ sender: this.#index, number: this.#chunk });
     this.#socket.send(media(this.#streamSid, this.#sequence, this.#index, this.#chunk));
     const echo = this.#echoes[0];
     if (echo === undefined || echo.at > this.#chunk * FRAME_MS) return;
@@ -92,7 +87,7 @@ export class TwilioEnd {
   }
 
   #delta(tag: { sender: number; number: number }): void {
-    this.#down.receive(tag);
+    this.#server.down.receive(tag);
     this.#heard += 1;
     if (this.#heard === 1) this.#resolveFirstSound(performance.now());
     // A pipe sends no marks: their echoes are made up, so that every server gets the same messages.
