@@ -1,3 +1,4 @@
+import type { FastifyBaseLogger } from 'fastify';
 import type { Reason } from './ending.ts';
 import { isObject } from './json.ts';
 import type { Closed } from './socket.ts';
@@ -74,6 +75,13 @@ export function remedy({ reason, error, closed, httpStatus }: Failure): string |
   if (name !== undefined) return REMEDIES.get(name);
   if (reason === 'dialling failed' && httpStatus === undefined) return NETWORK;
   return REMEDIES_BY_NUMBER.get(httpStatus ?? closed?.code);
+}
+
+/** Logs a failure under `message`, and then what the owner must do about it. */
+export function logFailure(log: FastifyBaseLogger, failure: Failure, message: string): void {
+  log.error(failure, message);
+  const advice = remedy(failure);
+  if (advice !== undefined) log.error(advice);
 }
 
 /** Whether nothing can go well on this key, so that trying again is in vain. */

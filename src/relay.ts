@@ -8,7 +8,7 @@ import type { Calls, Stream } from './calls.ts';
 import type { Config } from './config.ts';
 import { ENDINGS, type Reason } from './ending.ts';
 import type { ServerEvent } from './openai.ts';
-import { type Failure, remedy } from './openai-error.ts';
+import { type Failure, logFailure, remedy } from './openai-error.ts';
 import { Session } from './session.ts';
 import { closed, isStalled, TEXT, watch } from './socket.ts';
 import type { Standby } from './standby.ts';
@@ -175,7 +175,7 @@ export function relay(twilio: WebSocket, tcp: Socket, line: Line, parentLog: Fas
       leg.session.close();
       calls.end(leg.callSid, outcome);
     }
-    if (outcome === 'failed' && leg !== undefined) logFailure({ ...failure, reason });
+    if (outcome === 'failed' && leg !== undefined) logFailure(log, { ...failure, reason }, 'call failed');
     void logEnd(reason, performance.now());
   }
 
@@ -186,12 +186,6 @@ export function relay(twilio: WebSocket, tcp: Socket, line: Line, parentLog: Fas
     if (troubles > MOST_TROUBLES) return;
     if (event.type === 'error') log.warn({ error: event.error }, 'openai error');
     else log.warn({ error: event.response.error }, 'response failed');
-  }
-
-  function logFailure(failure: Failure): void {
-    log.error(failure, 'call failed');
-    const advice = remedy(failure);
-    if (advice !== undefined) log.error(advice);
   }
 
   /** Waits for both sides to close, since only then is it known how they did. */

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify';
 import type { Assistant } from './assistant.ts';
 import type { Config } from './config.ts';
-import { type Failure, remedy } from './openai-error.ts';
+import { type Failure, logFailure } from './openai-error.ts';
 import { Session } from './session.ts';
 
 /** How long to wait after a failure, in ms: doubled with each, up to the most. */
@@ -94,9 +94,7 @@ export class Standby {
   }
 
   #fail(session: Session, readyAt: number, failure: Failure): void {
-    this.#log.error(failure, 'standby session failed');
-    const advice = remedy(failure);
-    if (advice !== undefined) this.#log.error(advice);
+    logFailure(this.#log, failure, 'standby session failed');
     this.#drop(session);
     if (performance.now() - readyAt >= DID_WELL_MS) return this.#startAnew();
     if (this.#backoff !== undefined) return;
