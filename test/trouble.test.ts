@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer, type Server } from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
@@ -12,6 +12,7 @@ import {
   readyCall as readyCallTo,
   type TwilioPeer,
 } from './support/peers.ts';
+import { portOf } from './support/port.ts';
 import { TestServer } from './support/server.ts';
 import { audio } from './support/wire.ts';
 
@@ -24,16 +25,28 @@ afterEach(async () => {
   await openai.close();
 });
 
+/** A call to a server whose OpenAI is at `url`. */
+async function callTo(url: string): Promise<TwilioPeer> {
+  server = await TestServer.start({ OPENAI_REALTIME_URL: url });
+  const twilio = await dialStream(server.origin);
+  twilio.start();
+  return twilio;
+}
+
 /** A call to a server behind which a parrot fails, once or always. */
 async function callWith(
   fail: (connection: number) => Failure | undefined,
 ): Promise<{ parrot: Parrot; twilio: TwilioPeer }> {
   const parrot = await startParrot({ fail, pace: 1_000, thinkMs: 0, updateMs: 0 });
   openai = parrot;
-  server = await TestServer.start({ OPENAI_REALTIME_URL: parrot.url });
-  const twilio = await dialStream(server.origin);
-  twilio.start();
-  return { parrot, twilio };
+  return { parrot, twilio: await callTo(parrot.url) };
+}
+
+/** A call to a server whose OpenAI is left to the test. */
+async function dialledCall(): Promise<{ fake: FakeOpenAI; twilio: TwilioPeer }> {
+  const fake = await FakeOpenAI.listen();
+  openai = fake;
+  return { fake, twilio: await callTo(fake.url) };
 }
 
 /** A call to a server whose session is ready, and left to the test. */
@@ -49,11 +62,6 @@ async function readyCall(
 async function expectApology(twilio: TwilioPeer): Promise<void> {
   await twilio.closed;
   expect(await server.lastWords(CALL)).toMatch(/<Say>I am sorry, something has gone wrong.*<Hangup\/>/);
-}
-
-function portOf(listening: Server | HttpServer): number {
-  const address = listening.address();
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
 const close = (code: number, reason: string, errorCode: string): Failure => ({
@@ -142,11 +150,7 @@ describe('when OpenAI fails before the session is ready, the caller gets an apol
 describe('when OpenAI leaves it at half, the caller gets an apology within a second', () => {
   it('for an error that no close follows', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    const fake = await FakeOpenAI.listen();
-    openai = fake;
-    server = await TestServer.start({ OPENAI_REALTIME_URL: fake.url });
-    const twilio = await dialStream(server.origin);
-    twilio.start();
+    const { fake, twilio } = await dialledCall();
     const session = await fake.dialled();
     session.send({ type: 'error', error: { code: 'invalid_api_key', message: 'no' } });
     await session.settle();
@@ -182,9 +186,7 @@ describe('when OpenAI leaves it at half, the caller gets an apology within a sec
     });
     await once(trickling.listen(0, '127.0.0.1'), 'listening');
     openai = { close: async () => void trickling.close() };
-    server = await TestServer.start({ OPENAI_REALTIME_URL: `ws://127.0.0.1:${portOf(trickling)}/` });
-    const twilio = await dialStream(server.origin);
-    twilio.start();
+    const twilio = await callTo(`ws://127.0.0.1:${portOf(trickling)}/`);
     await expectApology(twilio);
     expect(await server.log.find('call failed')).toMatchObject({ httpStatus: 401 });
   });
@@ -215,19 +217,13 @@ describe('a failure that may pass is dialled once more, and the caller notices n
     });
     await once(resetting.listen(0, '127.0.0.1'), 'listening');
     openai = { close: async () => void resetting.close() };
-    server = await TestServer.start({ OPENAI_REALTIME_URL: `ws://127.0.0.1:${portOf(resetting)}/` });
-    const twilio = await dialStream(server.origin);
-    twilio.start();
+    const twilio = await callTo(`ws://127.0.0.1:${portOf(resetting)}/`);
     await expectApology(twilio);
     expect(connections).toBe(2);
   });
 
   it('a connection that is reset after its 101, and then no longer if the caller hangs up', async () => {
-    const fake = await FakeOpenAI.listen();
-    openai = fake;
-    server = await TestServer.start({ OPENAI_REALTIME_URL: fake.url });
-    const twilio = await dialStream(server.origin);
-    twilio.start();
+    const { fake, twilio } = await dialledCall();
     (await fake.dialled()).socket.terminate();
     const second = await fake.dialled();
     twilio.stop();
@@ -241,9 +237,7 @@ describe('a failure that may pass is dialled once more, and the caller notices n
     const { url } = fake;
     await fake.close();
     openai = { close: async () => {} };
-    server = await TestServer.start({ OPENAI_REALTIME_URL: url });
-    const twilio = await dialStream(server.origin);
-    twilio.start();
+    const twilio = await callTo(url);
     await expectApology(twilio);
     expect(await server.log.find('dialling OpenAI once more')).toMatchObject({ closed: { code: 1006 } });
   });

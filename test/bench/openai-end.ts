@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { portOf } from '../support/port.ts';
 import type { Transit } from './transit.ts';
 import { delta, readTag, sessionEvent } from './wire.ts';
 
@@ -47,9 +48,7 @@ export class OpenAIEnd {
     const http = createServer();
     http.listen(0, '127.0.0.1');
     await once(http, 'listening');
-    const address = http.address();
-    const port = typeof address === 'object' ? (address?.port ?? 0) : 0;
-    return new OpenAIEnd(http, port, delays, up, down);
+    return new OpenAIEnd(http, portOf(http), delays, up, down);
   }
 
   /** How many sessions a caller is heard on. */

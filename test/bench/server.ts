@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { portOf } from '../support/port.ts';
 import { onServersCore } from './cores.ts';
 import { type Delays, OpenAIEnd } from './openai-end.ts';
 import type { Transit } from './transit.ts';
@@ -182,10 +183,10 @@ export class Server {
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const address = server.address();
+  const port = portOf(server);
   server.close();
   await once(server, 'close');
-  return typeof address === 'object' ? (address?.port ?? 0) : 0;
+  return port;
 }
 
 async function listening(port: number, child: ChildProcess, name: string): Promise<void> {

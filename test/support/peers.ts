@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { WebSocket, WebSocketServer } from 'ws';
+import { portOf } from './port.ts';
 import { audio, STREAM } from './wire.ts';
 
 export const CALL = 'CA0123456789abcdef0123456789abcdef';
@@ -166,8 +166,7 @@ export class FakeOpenAI {
   }
 
   get url(): string {
-    const { port } = this.server.address() as AddressInfo;
-    return `ws://127.0.0.1:${port}/v1/realtime`;
+    return `ws://127.0.0.1:${portOf(this.server)}/v1/realtime`;
   }
 
   /** The next session that was dialled. */
