@@ -1,10 +1,11 @@
+import { type Audio, audioMs, silence } from './audio.ts';
 import type { Reason } from './ending.ts';
 import type { ClientEvent, ResponseDone, ServerEvent } from './openai.ts';
 import { type Failure, isFatal, type OpenAIError } from './openai-error.ts';
 import { Playback } from './playback.ts';
 import { Tally } from './tally.ts';
 import { Timeline } from './timeline.ts';
-import { audioMs, BYTES_PER_MS, type TwilioCommand, type TwilioMessage } from './twilio.ts';
+import type { TwilioCommand, TwilioMessage } from './twilio.ts';
 
 /** A message to send, and the socket that it belongs on; or, to the relay itself, why the call must end. */
 export type Outgoing =
@@ -39,7 +40,7 @@ export class Call {
   readonly #playback = new Playback();
   readonly #interrupted = new Set<string>();
   /** What the caller said before the session was ready; undefined once it is, as nothing waits then. */
-  #early: { audio: string; ms: number }[] | undefined = [];
+  #early: { audio: Audio; ms: number }[] | undefined = [];
   #earlyMs = 0;
   #readyAt = 0;
   #callerSpeaks = false;
@@ -125,7 +126,7 @@ export class Call {
     return this.#silence(MUTED_FILL_MS);
   }
 
-  #media(timestamp: number, payload: string, now: number): Outgoing[] {
+  #media(timestamp: number, payload: Audio, now: number): Outgoing[] {
     const ms = audioMs(payload);
     if (ms === 0) return [];
     const missing = this.#timeline.frame(timestamp, ms, now);
@@ -136,10 +137,10 @@ export class Call {
 
   #silence(ms: number): Outgoing[] {
     this.tally.gapsFilled += 1;
-    return this.#append(Buffer.alloc(ms * BYTES_PER_MS, 0xff).toString('base64'), ms);
+    return this.#append(silence(ms), ms);
   }
 
-  #append(audio: string, ms: number): Outgoing[] {
+  #append(audio: Audio, ms: number): Outgoing[] {
     if (this.#early === undefined) return [toOpenAI({ type: 'input_audio_buffer.append', audio })];
     this.#early.push({ audio, ms });
     this.#earlyMs += ms;
@@ -151,7 +152,7 @@ export class Call {
     return [];
   }
 
-  #delta(responseId: string, itemId: string, delta: string, now: number): Outgoing[] {
+  #delta(responseId: string, itemId: string, delta: Audio, now: number): Outgoing[] {
     const ms = audioMs(delta);
     if (ms === 0 || this.#interrupted.has(responseId)) return [];
     this.#lastResponse = responseId;

@@ -13,9 +13,3 @@ export function parseObject(text: string): JsonObject | undefined {
     return undefined;
   }
 }
-
-/** Whether `value` is padded standard base64, the only form in which either vendor sends audio. */
-export function isBase64(value: unknown): value is string {
-  // Simple enough to need no stack: a pattern of groups overflows it on some MiB.
-  return typeof value === 'string' && value.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(value);
-}

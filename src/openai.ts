@@ -1,7 +1,8 @@
 import { WebSocket } from 'ws';
 import type { Assistant } from './assistant.ts';
+import { type Audio, BASE64, parseAudio, wrap } from './audio.ts';
 import type { Config } from './config.ts';
-import { isBase64, isObject, type JsonObject, parseObject } from './json.ts';
+import { isObject, type JsonObject, parseObject } from './json.ts';
 import { type OpenAIError, parseError } from './openai-error.ts';
 import { socketOptions } from './socket.ts';
 
@@ -37,7 +38,7 @@ export type ServerEvent =
   | { type: 'input_audio_buffer.speech_started' }
   | { type: 'input_audio_buffer.speech_stopped' }
   | { type: 'response.created'; response: { id: string } }
-  | { type: 'response.output_audio.delta'; response_id: string; item_id: string; delta: string }
+  | { type: 'response.output_audio.delta'; response_id: string; item_id: string; delta: Audio }
   | { type: 'response.done'; response: ResponseDone }
   | { type: 'error'; error: OpenAIError }
   | { type: 'other' };
@@ -45,13 +46,17 @@ export type ServerEvent =
 /** What OpenAI is sent. */
 export type ClientEvent =
   | { type: 'session.update'; session: object }
-  | { type: 'input_audio_buffer.append'; audio: string }
+  | { type: 'input_audio_buffer.append'; audio: Audio }
   | { type: 'conversation.item.truncate'; item_id: string; content_index: 0; audio_end_ms: number }
   | { type: 'response.create'; response?: { instructions: string } };
 
 /** The audio delta exactly as OpenAI writes it: captures all before the audio, and the audio. */
-const AUDIO_DELTA =
-  /^(\{"type":"response\.output_audio\.delta","event_id":"\w+","response_id":"\w+","item_id":"\w+","output_index":\d+,"content_index":\d+),"delta":"([A-Za-z0-9+/]*={0,2})"\}$/;
+const AUDIO_DELTA = new RegExp(
+  String.raw`^(\{"type":"response\.output_audio\.delta","event_id":"\w+","response_id":"\w+","item_id":"\w+","output_index":\d+,"content_index":\d+),"delta":"(${BASE64})"\}$`,
+);
+
+/** What follows the audio, in a delta and in an append. */
+const AUDIO_END = Buffer.from('"}');
 
 /** Reads one text frame of OpenAI's; undefined for what isn't an event or lacks a field that is read. Never throws. */
 export function parseServerEvent(data: Buffer): ServerEvent | undefined {
@@ -59,7 +64,8 @@ export function parseServerEvent(data: Buffer): ServerEvent | undefined {
   if (head === undefined || delta === undefined || delta.length % 4 !== 0)
     return parseAnyEvent(data.toString());
   // Ids cut out of the text would keep all of it, audio included, in memory for as long as they are needed.
-  return audioDelta(parseObject(`${head}}`), delta);
+  const end = data.length - AUDIO_END.length;
+  return audioDelta(parseObject(`${head}}`), { data, start: end - delta.length, end });
 }
 
 function parseAnyEvent(text: string): ServerEvent | undefined {
@@ -87,7 +93,7 @@ function parseAnyEvent(text: string): ServerEvent | undefined {
       return { type, response: { id: response.id } };
     }
     case 'response.output_audio.delta':
-      return isBase64(event.delta) ? audioDelta(event, event.delta) : undefined;
+      return audioDelta(event, parseAudio(event.delta));
     case 'response.done': {
       const { response } = event;
       if (!isObject(response) || typeof response.id !== 'string' || typeof response.status !== 'string') {
@@ -104,9 +110,9 @@ function parseAnyEvent(text: string): ServerEvent | undefined {
   }
 }
 
-function audioDelta(event: JsonObject | undefined, delta: string): ServerEvent | undefined {
+function audioDelta(event: JsonObject | undefined, delta: Audio | undefined): ServerEvent | undefined {
   const { response_id, item_id } = event ?? {};
-  if (typeof response_id !== 'string' || typeof item_id !== 'string') return undefined;
+  if (typeof response_id !== 'string' || typeof item_id !== 'string' || delta === undefined) return undefined;
   return { type: 'response.output_audio.delta', response_id, item_id, delta };
 }
 
@@ -140,10 +146,12 @@ function tokens(count: unknown): number {
   return typeof count === 'number' && count > 0 ? count : 0;
 }
 
-/** The text frame for `event`, whose audio is base64, as the parsers let nothing else in. */
+const APPEND_HEAD = Buffer.from('{"type":"input_audio_buffer.append","audio":"');
+
+/** The text frame for `event`; one with audio may be put around it where it lies. */
 export function encodeClientEvent(event: ClientEvent): Buffer {
   if (event.type !== 'input_audio_buffer.append') return Buffer.from(JSON.stringify(event));
-  return Buffer.from(`{"type":"input_audio_buffer.append","audio":"${event.audio}"}`);
+  return wrap(APPEND_HEAD, event.audio, AUDIO_END);
 }
 
 /** How long OpenAI may take to accept a socket, in ms; 0.8 to 2.1 s is usual. */

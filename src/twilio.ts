@@ -1,9 +1,7 @@
-import { isBase64, isObject, parseObject } from './json.ts';
+import { type Audio, BASE64, parseAudio, wrap } from './audio.ts';
+import { isObject, parseObject } from './json.ts';
 
 // Media Streams on the wire: https://www.twilio.com/docs/voice/media-streams/websocket-messages
-
-/** Audio both ways is mu-law at 8 kHz mono: 8 bytes a millisecond. */
-export const BYTES_PER_MS = 8;
 
 /** How a stream's audio is encoded; `sampleRate` is in Hz. */
 export interface MediaFormat {
@@ -23,14 +21,14 @@ export interface Start {
 export type TwilioMessage =
   | { event: 'connected' }
   | Start
-  | { event: 'media'; streamSid: string; media: { timestamp: number; payload: string } }
+  | { event: 'media'; streamSid: string; media: { timestamp: number; payload: Audio } }
   | { event: 'dtmf'; streamSid: string; dtmf: { digit: string } }
   | { event: 'mark'; streamSid: string; mark: { name: string } }
   | { event: 'stop'; streamSid: string };
 
 /** What Twilio takes, with exactly the documented keys: any other key makes it drop the message (31951). */
 export type TwilioCommand =
-  | { event: 'media'; streamSid: string; media: { payload: string } }
+  | { event: 'media'; streamSid: string; media: { payload: Audio } }
   | { event: 'mark'; streamSid: string; mark: { name: string } }
   | { event: 'clear'; streamSid: string };
 
@@ -39,22 +37,19 @@ export function isPhoneAudio({ encoding, sampleRate, channels }: MediaFormat): b
   return encoding === 'audio/x-mulaw' && sampleRate === 8_000 && channels === 1;
 }
 
-/** How long mu-law audio in base64 lasts, in ms; a fraction where the bytes don't fill a millisecond. */
-export function audioMs(payload: string): number {
-  return Buffer.byteLength(payload, 'base64') / BYTES_PER_MS;
-}
-
-/** The media frame exactly as Twilio writes it, fifty times a second: captures timestamp, payload and streamSid. */
-const MEDIA_FRAME =
-  /^\{"event":"media","sequenceNumber":"\d+","media":\{"track":"inbound","chunk":"\d+","timestamp":"(\d{1,15})","payload":"([A-Za-z0-9+/]*={0,2})"\},"streamSid":"(\w+)"\}$/;
+/** The media frame exactly as Twilio writes it, fifty times a second: captures all before the payload, the timestamp in it, the payload and the streamSid. */
+const MEDIA_FRAME = new RegExp(
+  String.raw`^(\{"event":"media","sequenceNumber":"\d+","media":\{"track":"inbound","chunk":"\d+","timestamp":"(\d{1,15})","payload":")(${BASE64})"\},"streamSid":"(\w+)"\}$`,
+);
 
 /** Reads one text frame of Twilio's; undefined for whatever isn't a documented message. Never throws. */
 export function parseTwilioMessage(data: Buffer): TwilioMessage | undefined {
-  const [, timestamp, payload, streamSid] = MEDIA_FRAME.exec(data.toString('latin1')) ?? [];
-  if (streamSid === undefined || payload === undefined || payload.length % 4 !== 0) {
+  const [, head, timestamp, payload, streamSid] = MEDIA_FRAME.exec(data.toString('latin1')) ?? [];
+  if (head === undefined || payload === undefined || streamSid === undefined || payload.length % 4 !== 0) {
     return parseAnyMessage(data.toString());
   }
-  return { event: 'media', streamSid, media: { timestamp: Number(timestamp), payload } };
+  const audio = { data, start: head.length, end: head.length + payload.length };
+  return { event: 'media', streamSid, media: { timestamp: Number(timestamp), payload: audio } };
 }
 
 function parseAnyMessage(text: string): TwilioMessage | undefined {
@@ -70,9 +65,11 @@ function parseAnyMessage(text: string): TwilioMessage | undefined {
     case 'media': {
       const { media } = message;
       if (!isObject(media) || (media.track !== undefined && media.track !== 'inbound')) return undefined;
-      const { timestamp, payload } = media;
-      if (typeof timestamp !== 'string' || !/^\d{1,15}$/.test(timestamp) || !isBase64(payload))
+      const { timestamp } = media;
+      const payload = parseAudio(media.payload);
+      if (typeof timestamp !== 'string' || !/^\d{1,15}$/.test(timestamp) || payload === undefined) {
         return undefined;
+      }
       return { event, streamSid, media: { timestamp: Number(timestamp), payload } };
     }
     case 'dtmf': {
@@ -109,11 +106,12 @@ function parseStart(streamSid: string, start: unknown): Start | undefined {
   return { event: 'start', streamSid, start: { callSid, mediaFormat, customParameters } };
 }
 
-/** The text frame for `command`, whose payload is base64, as the parsers let nothing else in. */
+const MEDIA_END = Buffer.from('"}}');
+
+/** The text frame for `command`; one with audio may be put around it where it lies. */
 export function encodeTwilioCommand(command: TwilioCommand): Buffer {
   if (command.event !== 'media') return Buffer.from(JSON.stringify(command));
   const { streamSid, media } = command;
-  return Buffer.from(
-    `{"event":"media","streamSid":${JSON.stringify(streamSid)},"media":{"payload":"${media.payload}"}}`,
-  );
+  const head = Buffer.from(`{"event":"media","streamSid":${JSON.stringify(streamSid)},"media":{"payload":"`);
+  return wrap(head, media.payload, MEDIA_END);
 }

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { encodeClientEvent, parseServerEvent } from '../src/openai.ts';
 import { encodeTwilioCommand, parseTwilioMessage } from '../src/twilio.ts';
 import { seeded } from './support/random.ts';
+import { asJson, audioIn } from './support/wire.ts';
 
 const random = seeded(7);
 const upTo = (most: number): number => Math.floor(random() * (most + 1));
@@ -55,26 +56,27 @@ function variant(message: object): string {
   return random() < 0.5 ? text : damaged(text);
 }
 
+/** Twilio's, key by key in its order. */
+function mediaFrame(): object {
+  return {
+    event: 'media',
+    sequenceNumber: String(upTo(9_999)),
+    media: {
+      track: 'inbound',
+      chunk: String(upTo(9_999)),
+      timestamp: String(upTo(1e6)),
+      payload: payload(),
+    },
+    streamSid: 'MZ0123456789abcdef',
+  };
+}
+
 /** A space in front changes nothing in JSON, but takes a frame off the quick path. */
 const theLongWay = (text: string): Buffer => Buffer.from(` ${text}`);
 
 describe('the quick path reads every frame as the long one does', () => {
   it.each<[string, typeof parseTwilioMessage | typeof parseServerEvent, () => object]>([
-    [
-      "Twilio's media",
-      parseTwilioMessage,
-      () => ({
-        event: 'media',
-        sequenceNumber: String(upTo(9_999)),
-        media: {
-          track: 'inbound',
-          chunk: String(upTo(9_999)),
-          timestamp: String(upTo(1e6)),
-          payload: payload(),
-        },
-        streamSid: 'MZ0123456789abcdef',
-      }),
-    ],
+    ["Twilio's media", parseTwilioMessage, mediaFrame],
     [
       "OpenAI's deltas",
       parseServerEvent,
@@ -93,7 +95,7 @@ describe('the quick path reads every frame as the long one does', () => {
     for (let n = 0; n < 20_000; n++) {
       const text = variant(frame());
       const message = parse(Buffer.from(text));
-      if (JSON.stringify(message) !== JSON.stringify(parse(theLongWay(text)))) {
+      if (asJson(message) !== asJson(parse(theLongWay(text)))) {
         expect.fail(`not read alike: ${text}`);
       }
       if (message !== undefined) read += 1;
@@ -106,9 +108,20 @@ describe('the quick path reads every frame as the long one does', () => {
 describe('the quick path writes what it is given', () => {
   it.each([0, 1, 2, 3, 160, 3200])('for %i bytes of audio', (bytes) => {
     const audio = Buffer.alloc(bytes, 0x55).toString('base64');
-    const media = { event: 'media', streamSid: 'MZ"\\', media: { payload: audio } } as const;
-    expect(JSON.parse(encodeTwilioCommand(media).toString())).toEqual(media);
-    const append = { type: 'input_audio_buffer.append', audio } as const;
-    expect(JSON.parse(encodeClientEvent(append).toString())).toEqual(append);
+    const media = { event: 'media', streamSid: 'MZ"\\', media: { payload: audioIn(audio) } } as const;
+    expect(encodeTwilioCommand(media).toString()).toBe(asJson(media));
+    const append = { type: 'input_audio_buffer.append', audio: audioIn(audio) } as const;
+    expect(encodeClientEvent(append).toString()).toBe(asJson(append));
+  });
+
+  it("around the audio of Twilio's frame, where it lies", () => {
+    const frame = Buffer.from(JSON.stringify(mediaFrame()));
+    const message = parseTwilioMessage(frame);
+    if (message?.event !== 'media') expect.fail('not read');
+    const append = { type: 'input_audio_buffer.append', audio: message.media.payload } as const;
+    const expected = asJson(append);
+    const written = encodeClientEvent(append);
+    expect(written.toString()).toBe(expected);
+    expect(written.buffer).toBe(frame.buffer);
   });
 });

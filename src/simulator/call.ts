@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { config as loadEnv } from 'dotenv';
-import { BYTES_PER_MS } from '../twilio.ts';
+import { BYTES_PER_MS } from '../audio.ts';
 import { type CallerEvent, type PhoneCall, placeCall } from './caller.ts';
 import { callerLine, Narrator, seconds, table, timeToFirstSound } from './narrator.ts';
 import { readWav, writeWav } from './wav.ts';

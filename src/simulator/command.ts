@@ -1,4 +1,5 @@
-import { isBase64, isObject, type JsonObject, parseObject } from '../json.ts';
+import { parseAudio } from '../audio.ts';
+import { isObject, type JsonObject, parseObject } from '../json.ts';
 import type { TwilioCommand } from '../twilio.ts';
 
 /** Reads a server's message as strictly as Twilio does: undefined for any key too many or too few (31951). */
@@ -8,8 +9,9 @@ export function readCommand(text: string, streamSid: string): TwilioCommand | un
   const { event, media, mark } = message;
   if (event === 'clear' && hasKeys(message, 'event', 'streamSid')) return { event, streamSid };
   if (!hasKeys(message, 'event', 'streamSid', String(event))) return undefined;
-  if (event === 'media' && hasKeys(media, 'payload') && isBase64(media.payload)) {
-    return { event, streamSid, media: { payload: media.payload } };
+  if (event === 'media' && hasKeys(media, 'payload')) {
+    const payload = parseAudio(media.payload);
+    return payload && { event, streamSid, media: { payload } };
   }
   if (event === 'mark' && hasKeys(mark, 'name') && typeof mark.name === 'string') {
     return { event, streamSid, mark: { name: mark.name } };

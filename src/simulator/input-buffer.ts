@@ -1,4 +1,4 @@
-import { isBase64 } from '../json.ts';
+import { decode, parseAudio } from '../audio.ts';
 import type { Conversation, Host } from './conversation.ts';
 import { Ear, type Heard } from './ear.ts';
 import { type ApiError, newId, type SessionConfig, voiceActivity } from './session-config.ts';
@@ -40,8 +40,9 @@ export class InputBuffer {
   }
 
   /** Obeys input_audio_buffer.append. */
-  append(audio: unknown): ApiError | undefined {
-    if (!isBase64(audio)) {
+  append(base64: unknown): ApiError | undefined {
+    const audio = parseAudio(base64);
+    if (audio === undefined) {
       const message = "Invalid 'audio'. Expected base64-encoded audio bytes.";
       return { code: 'invalid_value', message, param: 'audio' };
     }
@@ -49,7 +50,7 @@ export class InputBuffer {
       this.audioBeforeReady += 1;
       return undefined;
     }
-    const bytes = Buffer.from(audio, 'base64');
+    const bytes = decode(audio);
     this.#appended.push(bytes);
     for (const heard of this.#ear.hear(bytes)) this.#notice(heard);
     return undefined;

@@ -1,3 +1,4 @@
+import { type Audio, toBase64 } from '../../src/audio.ts';
 import type { ServerEvent } from '../../src/openai.ts';
 import type { TwilioMessage } from '../../src/twilio.ts';
 
@@ -8,8 +9,20 @@ export function audio(ms: number, byte = 0x55): string {
   return Buffer.alloc(ms * 8, byte).toString('base64');
 }
 
-export function frame(timestamp: number, payload = audio(20)): TwilioMessage {
-  return { event: 'media', streamSid: STREAM, media: { timestamp, payload } };
+/** `base64` as what is read from a message has it. */
+export function audioIn(base64: string): Audio {
+  return { data: Buffer.from(base64), start: 0, end: base64.length };
+}
+
+/** `message` as JSON, its audio in base64. */
+export function asJson(message: unknown): string {
+  return JSON.stringify(message ?? null, (_, value) =>
+    Buffer.isBuffer(value?.data) ? toBase64(value) : value,
+  );
+}
+
+export function frame(timestamp: number, base64 = audio(20)): TwilioMessage {
+  return { event: 'media', streamSid: STREAM, media: { timestamp, payload: audioIn(base64) } };
 }
 
 export function echo(name: string): TwilioMessage {
@@ -21,7 +34,7 @@ export function created(id: string): ServerEvent {
 }
 
 export function delta(response_id: string, item_id: string, ms: number): ServerEvent {
-  return { type: 'response.output_audio.delta', response_id, item_id, delta: audio(ms) };
+  return { type: 'response.output_audio.delta', response_id, item_id, delta: audioIn(audio(ms)) };
 }
 
 export const NO_TOKENS = { input: 0, output: 0, cached: 0, text: 0, audio: 0 };
@@ -45,15 +58,15 @@ export const speechStopped: ServerEvent = { type: 'input_audio_buffer.speech_sto
 
 /** The messages that Twilio and OpenAI are expected to get, as `Call` answers them. */
 export const expected = {
-  media: (payload: string) => ({
+  media: (base64: string) => ({
     to: 'twilio',
-    message: { event: 'media', streamSid: STREAM, media: { payload } },
+    message: { event: 'media', streamSid: STREAM, media: { payload: audioIn(base64) } },
   }),
   mark: (name: string) => ({ to: 'twilio', message: { event: 'mark', streamSid: STREAM, mark: { name } } }),
   clear: { to: 'twilio', message: { event: 'clear', streamSid: STREAM } },
-  append: (payload: string) => ({
+  append: (base64: string) => ({
     to: 'openai',
-    message: { type: 'input_audio_buffer.append', audio: payload },
+    message: { type: 'input_audio_buffer.append', audio: audioIn(base64) },
   }),
   respond: (instructions?: string) => ({
     to: 'openai',
