@@ -16,6 +16,7 @@ import {
   RELAY_UNDER_TSX,
   Server,
 } from './server.ts';
+import { watchSteal } from './steal.ts';
 import { type Results, report } from './tables.ts';
 import { Transit } from './transit.ts';
 
@@ -25,8 +26,8 @@ const PROGRAMS = [RELAY, BARE_PIPE, PLAIN_RELAY, RELAY_UNDER_TSX, BARE_PIPE_WITH
 /** Those on which it is seen how cost grows. */
 const GROWING = [RELAY, BARE_PIPE];
 
-/** How long a call warms up a process, in simulated minutes. */
-const WARM_UP_MINUTES = 10;
+/** Enough for all code to be optimized, with that for the few deltas, and for the young generation to have grown. */
+const HURRIED_FRAMES = 30_000;
 
 const isQuick = process.argv.includes('--quick');
 const rounds = isQuick ? 2 : 5;
@@ -34,14 +35,16 @@ const minutes = isQuick ? 3 : 10;
 /** Long enough to have major collections in it. */
 const load: Load = {
   calls: 200,
-  warmUpMs: 500,
+  hurriedFrames: HURRIED_FRAMES,
+  warmUpMs: 300,
   measuredMs: isQuick ? 1_000 : 2_000,
   collect: true,
 };
 /** The most calls first: a collection makes V8 optimize some code anew, and many calls do that sooner. */
 const growthLoads: Load[] = [400, 50].map((calls) => ({
   calls,
-  warmUpMs: 400,
+  hurriedFrames: HURRIED_FRAMES / 5,
+  warmUpMs: 200,
   measuredMs: 500,
   collect: false,
 }));
@@ -78,8 +81,6 @@ async function measureRound(number: number): Promise<Round> {
 async function measure(program: Program, { runs, growth, memory }: Round): Promise<void> {
   const server = await Server.start(program, { up, down });
   const before = await afterFirstCall(server);
-  // Until all of its code is optimized, with that for the few deltas.
-  await longCall(server, WARM_UP_MINUTES, false);
   const measured = await run(server, load);
   runs.push(measured);
   memory.push(memoryOf(measured, before));
@@ -90,13 +91,14 @@ async function measure(program: Program, { runs, growth, memory }: Round): Promi
 }
 
 async function bench(): Promise<Results> {
+  const stolen = watchSteal();
   compile();
   tell('compiled');
   const measured = [];
   for (let round = 0; round < rounds; round += 1) measured.push(await measureRound(round));
 
   const relay = await Server.start(RELAY, { up, down });
-  await longCall(relay, WARM_UP_MINUTES, false);
+  await afterFirstCall(relay);
   const collected = await longCall(relay, minutes, true);
   const longCalls = [];
   for (let call = 0; call < rounds; call += 1) {
@@ -109,6 +111,7 @@ async function bench(): Promise<Results> {
   const firstSounds = await Promise.all([firstSound(0, rounds), firstSound(1, rounds)]);
   return {
     setting: setting(),
+    stolen: stolen(),
     rounds: measured.map(({ runs }) => runs),
     growth: measured.map(({ growth }) => growth),
     memory: measured.map(({ memory }) => memory),

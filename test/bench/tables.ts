@@ -8,6 +8,8 @@ import { BARE_PIPE, BARE_PIPE_WITH_FLAGS, PLAIN_RELAY, RELAY, RELAY_UNDER_TSX } 
 /** What the bench measured, a list a round; `growth` is of the relay and the pipe alone, and of shorter runs. */
 export interface Results {
   setting: ReturnType<typeof setting>;
+  /** The share of the machine's time that its host gave to others, if it is known. */
+  stolen: number | undefined;
   rounds: Run[][];
   growth: Run[][];
   memory: Memory[][];
@@ -33,15 +35,17 @@ export function report(results: Results): string {
   ].join('\n\n');
 }
 
-function about({ setting, rounds }: Results): string {
+function about({ setting, stolen, rounds }: Results): string {
   const share = median(rounds.flat().map(({ peersCpu }) => peersCpu));
+  const percent = (part: number) => `${Math.round(part * 100)} %`;
   return `The relay runs as \`npm start\` runs it, with ${setting.flags.join(' ')}; the yardsticks without.
 A frame is one media message up (20 ms, 160 B) or one delta down (400 ms, 3200 B). Every call sends 50 frames up a second
 and gets 5 deltas every 4 s; a mark comes back for each delta. CPU is the process's own user and system time, all its
 threads, over the frames relayed. Latency is from one peer's send to the other peer's receipt, on one clock. Memory is
-what a process with 200 calls holds more than after its first, after a collection; the heap includes buffers. Medians of ${rounds.length} alternating rounds, each with
-processes of its own; a ratio is the median of the rounds' own ratios. The peers never sleep, and had ${Math.round(share * 100)} % of one core
-(about 100 on a quiet machine), ${setting.hasCores ? 'which no server shared; the servers had another' : 'but no core to themselves: latencies are then up to the scheduler, too'}.`;
+what a process with 200 calls holds more than after its first, after a collection; the heap includes buffers. Medians of
+${rounds.length} alternating rounds, each with processes of its own; a ratio is the median of the rounds' own ratios.
+The peers never sleep, and had ${percent(share)} of one core (about 100 on a quiet machine), ${setting.hasCores ? 'which no server shared; the servers had another' : 'but no core to themselves: latencies are then up to the scheduler, too'}.
+${stolen === undefined ? '' : `The machine's host gave ${percent(stolen)} of its time to others meanwhile (0 when it is quiet).`}`;
 }
 
 function mainTable({ rounds, memory }: Results): string {
