@@ -27,7 +27,7 @@ const PROGRAMS = [RELAY, BARE_PIPE, PLAIN_RELAY, RELAY_UNDER_TSX, BARE_PIPE_WITH
 const GROWING = [RELAY, BARE_PIPE];
 
 /** Enough for all code to be optimized, with that for the few deltas, and for the young generation to have grown. */
-const HURRIED_FRAMES = 30_000;
+const HURRIED_FRAMES = 20_000;
 
 const isQuick = process.argv.includes('--quick');
 const rounds = isQuick ? 2 : 5;
