@@ -5,7 +5,7 @@ export const BYTES_PER_MS = 8;
  * Audio in padded standard base64, the only form in which either vendor sends it: the bytes of `data` from `start`
  * to `end`.
  *
- * It stays where it lies in the message that brought it, so that a frame can be passed on without being copied.
+ * It stays in the message that brought it, which is nobody else's from then on: a caller's frame is passed on in it.
  */
 export interface Audio {
   data: Buffer;
@@ -13,7 +13,7 @@ export interface Audio {
   end: number;
 }
 
-/** What a pattern finds base64 with; whether it is padded, its length must tell. */
+/** What a pattern finds base64 with; `audioAt` then looks whether it is padded. */
 export const BASE64 = '[A-Za-z0-9+/]*={0,2}';
 // Simple enough to need no stack: a pattern of groups overflows it on some MiB.
 const ALL_BASE64 = new RegExp(`^${BASE64}$`);
@@ -21,8 +21,13 @@ const PADDING = '='.charCodeAt(0);
 
 /** The audio that is all of `value`; undefined for anything but a string of padded base64. */
 export function parseAudio(value: unknown): Audio | undefined {
-  if (typeof value !== 'string' || value.length % 4 !== 0 || !ALL_BASE64.test(value)) return undefined;
-  return { data: Buffer.from(value), start: 0, end: value.length };
+  if (typeof value !== 'string' || !ALL_BASE64.test(value)) return undefined;
+  return audioAt(Buffer.from(value), 0, value);
+}
+
+/** The audio that is `base64`, found in `data` at `start`; undefined if it isn't padded. */
+export function audioAt(data: Buffer, start: number, base64: string): Audio | undefined {
+  return base64.length % 4 === 0 ? { data, start, end: start + base64.length } : undefined;
 }
 
 export function toBase64({ data, start, end }: Audio): string {
@@ -46,7 +51,11 @@ export function silence(ms: number): Audio {
   return { data, start: 0, end: data.length };
 }
 
-/** A message of `head`, `audio` and `tail`: put around the audio where it lies if there is room, else copied. */
+/**
+ * A message of `head`, `audio` and `tail`: put around the audio where it lies if there is room, else copied.
+ *
+ * It overwrites what is around the audio, were that an earlier message of its own.
+ */
 export function wrap(head: Buffer, { data, start, end }: Audio, tail: Buffer): Buffer {
   const from = start - head.length;
   const to = end + tail.length;

@@ -1,6 +1,6 @@
 import { WebSocket } from 'ws';
 import type { Assistant } from './assistant.ts';
-import { type Audio, BASE64, parseAudio, wrap } from './audio.ts';
+import { type Audio, audioAt, BASE64, parseAudio, wrap } from './audio.ts';
 import type { Config } from './config.ts';
 import { isObject, type JsonObject, parseObject } from './json.ts';
 import { type OpenAIError, parseError } from './openai-error.ts';
@@ -50,22 +50,18 @@ export type ClientEvent =
   | { type: 'conversation.item.truncate'; item_id: string; content_index: 0; audio_end_ms: number }
   | { type: 'response.create'; response?: { instructions: string } };
 
-/** The audio delta exactly as OpenAI writes it: captures all before the audio, and the audio. */
+const DELTA = ',"delta":"';
+/** The audio delta exactly as OpenAI writes it: captures all before the audio's key, and the audio. */
 const AUDIO_DELTA = new RegExp(
-  String.raw`^(\{"type":"response\.output_audio\.delta","event_id":"\w+","response_id":"\w+","item_id":"\w+","output_index":\d+,"content_index":\d+),"delta":"(${BASE64})"\}$`,
+  String.raw`^(\{"type":"response\.output_audio\.delta","event_id":"\w+","response_id":"\w+","item_id":"\w+","output_index":\d+,"content_index":\d+)${DELTA}(${BASE64})"\}$`,
 );
-
-/** What follows the audio, in a delta and in an append. */
-const AUDIO_END = Buffer.from('"}');
 
 /** Reads one text frame of OpenAI's; undefined for what isn't an event or lacks a field that is read. Never throws. */
 export function parseServerEvent(data: Buffer): ServerEvent | undefined {
-  const [, head, delta] = AUDIO_DELTA.exec(data.toString('latin1')) ?? [];
-  if (head === undefined || delta === undefined || delta.length % 4 !== 0)
-    return parseAnyEvent(data.toString());
+  const [, head, base64 = ''] = AUDIO_DELTA.exec(data.toString('latin1')) ?? [];
+  if (head === undefined) return parseAnyEvent(data.toString());
   // Ids cut out of the text would keep all of it, audio included, in memory for as long as they are needed.
-  const end = data.length - AUDIO_END.length;
-  return audioDelta(parseObject(`${head}}`), { data, start: end - delta.length, end });
+  return audioDelta(parseObject(`${head}}`), audioAt(data, head.length + DELTA.length, base64));
 }
 
 function parseAnyEvent(text: string): ServerEvent | undefined {
@@ -147,11 +143,12 @@ function tokens(count: unknown): number {
 }
 
 const APPEND_HEAD = Buffer.from('{"type":"input_audio_buffer.append","audio":"');
+const APPEND_END = Buffer.from('"}');
 
-/** The text frame for `event`; one with audio may be put around it where it lies. */
+/** The text frame for `event`; one with audio is put around it, where there is room, and not copied. */
 export function encodeClientEvent(event: ClientEvent): Buffer {
   if (event.type !== 'input_audio_buffer.append') return Buffer.from(JSON.stringify(event));
-  return wrap(APPEND_HEAD, event.audio, AUDIO_END);
+  return wrap(APPEND_HEAD, event.audio, APPEND_END);
 }
 
 /** How long OpenAI may take to accept a socket, in ms; 0.8 to 2.1 s is usual. */

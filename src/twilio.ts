@@ -1,4 +1,4 @@
-import { type Audio, BASE64, parseAudio, wrap } from './audio.ts';
+import { type Audio, audioAt, BASE64, parseAudio, wrap } from './audio.ts';
 import { isObject, parseObject } from './json.ts';
 
 // Media Streams on the wire: https://www.twilio.com/docs/voice/media-streams/websocket-messages
@@ -39,17 +39,15 @@ export function isPhoneAudio({ encoding, sampleRate, channels }: MediaFormat): b
 
 /** The media frame exactly as Twilio writes it, fifty times a second: captures all before the payload, the timestamp in it, the payload and the streamSid. */
 const MEDIA_FRAME = new RegExp(
-  String.raw`^(\{"event":"media","sequenceNumber":"\d+","media":\{"track":"inbound","chunk":"\d+","timestamp":"(\d{1,15})","payload":")(${BASE64})"\},"streamSid":"(\w+)"\}$`,
+  String.raw`^(\{"event":"media","sequenceNumber":"\d{1,15}","media":\{"track":"inbound","chunk":"\d{1,15}","timestamp":"(\d{1,15})","payload":")(${BASE64})"\},"streamSid":"(\w+)"\}$`,
 );
 
 /** Reads one text frame of Twilio's; undefined for whatever isn't a documented message. Never throws. */
 export function parseTwilioMessage(data: Buffer): TwilioMessage | undefined {
-  const [, head, timestamp, payload, streamSid] = MEDIA_FRAME.exec(data.toString('latin1')) ?? [];
-  if (head === undefined || payload === undefined || streamSid === undefined || payload.length % 4 !== 0) {
-    return parseAnyMessage(data.toString());
-  }
-  const audio = { data, start: head.length, end: head.length + payload.length };
-  return { event: 'media', streamSid, media: { timestamp: Number(timestamp), payload: audio } };
+  const [, head = '', timestamp, base64 = '', streamSid] = MEDIA_FRAME.exec(data.toString('latin1')) ?? [];
+  const payload = audioAt(data, head.length, base64);
+  if (streamSid === undefined || payload === undefined) return parseAnyMessage(data.toString());
+  return { event: 'media', streamSid, media: { timestamp: Number(timestamp), payload } };
 }
 
 function parseAnyMessage(text: string): TwilioMessage | undefined {
@@ -108,7 +106,7 @@ function parseStart(streamSid: string, start: unknown): Start | undefined {
 
 const MEDIA_END = Buffer.from('"}}');
 
-/** The text frame for `command`; one with audio may be put around it where it lies. */
+/** The text frame for `command`. Audio is copied: OpenAI's messages end too soon after it for Twilio's to fit in. */
 export function encodeTwilioCommand(command: TwilioCommand): Buffer {
   if (command.event !== 'media') return Buffer.from(JSON.stringify(command));
   const { streamSid, media } = command;

@@ -122,6 +122,6 @@ describe('the quick path writes what it is given', () => {
     const expected = asJson(append);
     const written = encodeClientEvent(append);
     expect(written.toString()).toBe(expected);
-    expect(written.buffer).toBe(frame.buffer);
+    expect(frame.includes(written)).toBe(true);
   });
 });
