@@ -9,6 +9,8 @@ export const OPEN_MS = 50;
 const HEARD_MS = 15_000;
 const ARRIVE_MS = 2_000;
 const CLOSE_MS = 4_000;
+/** How long a hurry may take, in ms: less than a second is usual. */
+const HURRIED_MS = 20_000;
 
 /** How many frames are on their way at most in a hurry, and how many go up for each delta then. */
 const MOST_ON_THEIR_WAY = 40;
@@ -47,14 +49,14 @@ export class Calls {
   lateMs = 0;
   readonly #server: Server;
   readonly #ends: TwilioEnd[];
-  #began = performance.now();
+  #began = 0;
   #frames = 0;
-  #isTalking = true;
+  #next: NodeJS.Immediate | undefined;
 
   private constructor(server: Server, ends: TwilioEnd[]) {
     this.#server = server;
     this.#ends = ends;
-    this.#talk();
+    this.#start();
   }
 
   /** Dials `count` calls, and waits until each is heard at OpenAI's end. */
@@ -73,28 +75,35 @@ export class Calls {
     return this.#ends.reduce((sum, { marks }) => sum + marks, 0);
   }
 
-  /** Sends `frames` frames as fast as they arrive, and more deltas than else; then talks on. */
+  /** Sends `frames` frames as fast as they arrive, and more deltas than else; then talks on, as if it had begun then. */
   async hurry(frames: number): Promise<void> {
     this.stop();
-    const { up, openai } = this.#server;
+    const { name, up, openai } = this.#server;
     const sessions = [...openai.sessions];
-    for (let sent = 0; sent < frames; await new Promise(setImmediate)) {
-      for (; sent < frames && up.sent - up.received < MOST_ON_THEIR_WAY; sent += 1) {
-        this.#ends[sent % this.#ends.length]?.sendFrame();
-        if (sent % HURRIED_FRAMES_A_DELTA === 0) {
-          sessions[(sent / HURRIED_FRAMES_A_DELTA) % sessions.length]?.say();
-        }
+    const deadline = performance.now() + HURRIED_MS;
+    for (let sent = 0; sent < frames; sent += 1) {
+      while (up.sent - up.received >= MOST_ON_THEIR_WAY) {
+        if (performance.now() > deadline)
+          throw new Error(`not within ${HURRIED_MS} ms: ${frames} through ${name}`);
+        await new Promise(setImmediate);
+      }
+      this.#ends[sent % this.#ends.length]?.sendFrame();
+      if (sent % HURRIED_FRAMES_A_DELTA === 0) {
+        sessions[(sent / HURRIED_FRAMES_A_DELTA) % sessions.length]?.say();
       }
     }
-    this.#began = performance.now();
-    this.#frames = 0;
-    this.#isTalking = true;
-    this.#talk();
+    this.#start();
   }
 
   /** Sends no more frames. */
   stop(): void {
-    this.#isTalking = false;
+    clearImmediate(this.#next);
+  }
+
+  #start(): void {
+    this.#began = performance.now();
+    this.#frames = 0;
+    this.#talk();
   }
 
   /** Hangs up, and waits until the server has left too. */
@@ -115,14 +124,13 @@ export class Calls {
    * Timers would send ten at once every ms, and a server that wakes up for ten is another server.
    */
   #talk(): void {
-    if (!this.#isTalking) return;
     const now = performance.now();
     const count = this.#ends.length;
     const due = ((now - this.#began) / FRAME_MS) * count;
     this.lateMs = Math.max(this.lateMs, ((due - this.#frames) / count) * FRAME_MS);
     for (; this.#frames < due; this.#frames += 1) this.#ends[this.#frames % count]?.sendFrame();
     for (const session of this.#server.openai.sessions) session.sayIfDue(now, count);
-    setImmediate(() => this.#talk());
+    this.#next = setImmediate(() => this.#talk());
   }
 }
 

@@ -45,7 +45,7 @@ threads, over the frames relayed. Latency is from one peer's send to the other p
 what a process with 200 calls holds more than after its first, after a collection; the heap includes buffers. Medians of
 ${rounds.length} alternating rounds, each with processes of its own; a ratio is the median of the rounds' own ratios.
 The peers never sleep, and had ${percent(share)} of one core (about 100 on a quiet machine), ${setting.hasCores ? 'which no server shared; the servers had another' : 'but no core to themselves: latencies are then up to the scheduler, too'}.
-${stolen === undefined ? '' : `The machine's host gave ${percent(stolen)} of its time to others meanwhile (0 when it is quiet).`}`;
+${stolen === undefined ? '' : `The machine's host gave ${(stolen * 100).toFixed(1)} % of its time to others meanwhile (0 when it is quiet).`}`;
 }
 
 function mainTable({ rounds, memory }: Results): string {
