@@ -54,7 +54,7 @@ export function silence(ms: number): Audio {
 /**
  * A message of `head`, `audio` and `tail`: put around the audio where it lies if there is room, else copied.
  *
- * It overwrites what is around the audio, were that an earlier message of its own.
+ * What was around the audio is overwritten, be it an earlier message around the same audio.
  */
 export function wrap(head: Buffer, { data, start, end }: Audio, tail: Buffer): Buffer {
   const from = start - head.length;

@@ -37,7 +37,11 @@ export function isPhoneAudio({ encoding, sampleRate, channels }: MediaFormat): b
   return encoding === 'audio/x-mulaw' && sampleRate === 8_000 && channels === 1;
 }
 
-/** The media frame exactly as Twilio writes it, fifty times a second: captures all before the payload, the timestamp in it, the payload and the streamSid. */
+/**
+ * The media frame exactly as Twilio writes it, fifty times a second.
+ *
+ * Captures all before the payload, the timestamp in it, the payload and the streamSid.
+ */
 const MEDIA_FRAME = new RegExp(
   String.raw`^(\{"event":"media","sequenceNumber":"\d{1,15}","media":\{"track":"inbound","chunk":"\d{1,15}","timestamp":"(\d{1,15})","payload":")(${BASE64})"\},"streamSid":"(\w+)"\}$`,
 );
