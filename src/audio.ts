@@ -1,5 +1,7 @@
 /** Audio both ways is mu-law at 8 kHz mono: 8 bytes a millisecond. */
 export const BYTES_PER_MS = 8;
+/** The byte for silence. */
+export const SILENCE = 0xff;
 
 /**
  * Audio in padded standard base64, the only form in which either vendor sends it: the bytes of `data` from `start`
@@ -47,7 +49,7 @@ export function audioMs({ data, start, end }: Audio): number {
 
 /** `ms` of silence. */
 export function silence(ms: number): Audio {
-  const data = Buffer.from(Buffer.alloc(ms * BYTES_PER_MS, 0xff).toString('base64'));
+  const data = Buffer.from(Buffer.alloc(ms * BYTES_PER_MS, SILENCE).toString('base64'));
   return { data, start: 0, end: data.length };
 }
 

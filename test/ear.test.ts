@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { SILENCE } from '../src/audio.ts';
 import { Ear, type Heard } from '../src/simulator/ear.ts';
-import { encodeMulaw, SILENCE } from '../src/simulator/mulaw.ts';
+import { encodeMulaw } from '../src/simulator/mulaw.ts';
 import { readWav } from '../src/simulator/wav.ts';
 
 const vad = { threshold: 0.5, prefix_padding_ms: 300, silence_duration_ms: 500 };

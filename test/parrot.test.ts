@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
+import { SILENCE } from '../src/audio.ts';
 import type { JsonObject } from '../src/json.ts';
-import { SILENCE } from '../src/simulator/mulaw.ts';
 import {
   type Failure,
   type Parrot,

@@ -1,3 +1,4 @@
+import { BYTES_PER_MS } from '../audio.ts';
 import { isObject, type JsonObject } from '../json.ts';
 import { type Item, Reply, type ReplyStatus } from './reply.ts';
 import { type ApiError, checkResponse, newId, type SessionConfig } from './session-config.ts';
@@ -75,7 +76,7 @@ export class Conversation {
 
   /** Takes the user's turn in; truncations are confirmed only after the turn that interrupted. */
   addTurn(id: string, words: Uint8Array): void {
-    const audioMs = words.length / 8;
+    const audioMs = words.length / BYTES_PER_MS;
     const content = [{ type: 'input_audio', transcript: null }];
     this.#lastWords = words;
     this.#heardMs += audioMs;
@@ -156,7 +157,7 @@ export class Conversation {
       this.#failuresLeft -= 1;
       reply.fail(this.#failure);
     } else {
-      this.#host.report({ type: 'reply-started', itemId: reply.item.id, ms: words.length / 8 });
+      this.#host.report({ type: 'reply-started', itemId: reply.item.id, ms: words.length / BYTES_PER_MS });
       reply.start();
     }
   }

@@ -1,4 +1,4 @@
-import { decode, parseAudio } from '../audio.ts';
+import { BYTES_PER_MS, decode, parseAudio } from '../audio.ts';
 import type { Conversation, Host } from './conversation.ts';
 import { Ear, type Heard } from './ear.ts';
 import { type ApiError, newId, type SessionConfig, voiceActivity } from './session-config.ts';
@@ -59,7 +59,7 @@ export class InputBuffer {
   /** Obeys input_audio_buffer.commit. */
   commit(): ApiError | undefined {
     const words = this.#ear.take();
-    const ms = words.length / 8;
+    const ms = words.length / BYTES_PER_MS;
     if (ms < MIN_COMMIT_MS) {
       const message = `Error committing input audio buffer: buffer too small. Expected at least 100ms of audio, but buffer only has ${ms.toFixed(2)}ms of audio.`;
       return { code: 'input_audio_buffer_commit_empty', message };
@@ -88,7 +88,7 @@ export class InputBuffer {
     const { audioEndMs, words } = heard;
     const times = { audio_end_ms: audioEndMs, item_id: this.#turnId };
     this.#host.send({ type: 'input_audio_buffer.speech_stopped', ...times });
-    this.#host.report({ type: 'speech-stopped', audioEndMs, turnMs: words.length / 8 });
+    this.#host.report({ type: 'speech-stopped', audioEndMs, turnMs: words.length / BYTES_PER_MS });
     this.#conversation.addTurn(this.#turnId, words);
     if (turns?.create_response !== false && this.#answers) this.#conversation.answer(words);
   }

@@ -1,8 +1,5 @@
 // G.711 mu-law, as telephones carry it: one byte a sample, 8,000 samples a second.
 
-/** The byte for silence. */
-export const SILENCE = 0xff;
-
 const BIAS = 0x84;
 const CLIP = 32_635;
 

@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, STATUS_CODES } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { BYTES_PER_MS } from '../audio.ts';
 import type { Manner, ParrotEvent } from './conversation.ts';
 import { encodeMulaw } from './mulaw.ts';
 import { type Failure, type Line, ParrotSession } from './parrot-session.ts';
@@ -196,7 +197,7 @@ function objection(
 
 /** `ms` of a mu-law tone, for a parrot that was taught nothing else to say. */
 function tone(ms: number): Uint8Array {
-  return Uint8Array.from({ length: ms * 8 }, (_, i) =>
+  return Uint8Array.from({ length: ms * BYTES_PER_MS }, (_, i) =>
     encodeMulaw(6000 * Math.sin((i / 8000) * 2 * Math.PI * 440)),
   );
 }

@@ -1,5 +1,4 @@
-import { BYTES_PER_MS } from '../audio.ts';
-import { SILENCE } from './mulaw.ts';
+import { BYTES_PER_MS, SILENCE } from '../audio.ts';
 
 const LONGEST_BUFFER = 10 * 60_000 * BYTES_PER_MS;
 

@@ -1,3 +1,4 @@
+import { BYTES_PER_MS } from '../audio.ts';
 import type { JsonObject } from '../json.ts';
 import { newId, type SessionConfig } from './session-config.ts';
 
@@ -95,7 +96,7 @@ export class Reply {
   #speak(): void {
     const { words, deltaMs, pace, send, output } = this.#options;
     const ms = deltaMs[Math.min(this.#deltas++, deltaMs.length - 1)] ?? 250;
-    const chunk = Buffer.from(words.subarray(this.#sentBytes, this.#sentBytes + ms * 8));
+    const chunk = Buffer.from(words.subarray(this.#sentBytes, this.#sentBytes + ms * BYTES_PER_MS));
     if (chunk.length === 0) {
       this.#finish('completed', null);
       return;
@@ -104,8 +105,8 @@ export class Reply {
     const pcmu = output.format.type === 'audio/pcmu';
     const audio = pcmu ? chunk : Buffer.alloc(chunk.length * 6);
     this.#sentBytes += chunk.length;
-    this.item.audioMs = Math.floor(this.#sentBytes / 8);
-    this.#timer = setTimeout(() => this.#speak(), chunk.length / 8 / pace);
+    this.item.audioMs = Math.floor(this.#sentBytes / BYTES_PER_MS);
+    this.#timer = setTimeout(() => this.#speak(), chunk.length / BYTES_PER_MS / pace);
     send({ type: 'response.output_audio.delta', ...this.#part, delta: audio.toString('base64') });
     // The transcript runs ahead of the audio.
     if (this.#sentBytes < words.length) this.#write(' squawk');

@@ -1,7 +1,6 @@
-import { BYTES_PER_MS, decode } from '../audio.ts';
+import { BYTES_PER_MS, decode, SILENCE } from '../audio.ts';
 import type { JsonObject } from '../json.ts';
 import { readCommand } from './command.ts';
-import { SILENCE } from './mulaw.ts';
 import { Phone } from './phone.ts';
 
 const FRAME_MS = 20;
