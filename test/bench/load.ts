@@ -61,7 +61,7 @@ export class Calls {
 
   /** Dials `count` calls, and waits until each is heard at OpenAI's end. */
   static async dial(server: Server, count: number): Promise<Calls> {
-    server.openai.reset();
+    server.reset();
     const ends = Array.from({ length: count }, (_, index) => new TwilioEnd(server, index));
     await until(() => server.openai.sessions.size === count, HEARD_MS, `${count} dialled by ${server.name}`);
     await pause(OPEN_MS);
@@ -137,8 +137,6 @@ export class Calls {
 /** Puts `load` on `server` and measures it. */
 export async function run(server: Server, load: Load): Promise<Run> {
   const { up, down } = server;
-  up.reset();
-  down.reset();
   const calls = await Calls.dial(server, load.calls);
   try {
     await calls.hurry(load.hurriedFrames);

@@ -29,9 +29,7 @@ export interface Minute {
  */
 export async function longCall(server: Server, minutes: number, collect: boolean): Promise<Minute[]> {
   const { up, down } = server;
-  up.reset();
-  down.reset();
-  server.openai.reset();
+  server.reset();
   const end = new TwilioEnd(server, 0);
   await until(() => end.isStarted, ARRIVE_MS, `a call through ${server.name}`);
   await until(() => isReady(server), ARRIVE_MS, `a session for ${server.name}`);

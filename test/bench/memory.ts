@@ -6,8 +6,6 @@ const FIRST_CALL_FRAMES = 15_000;
 
 /** What a fresh `server` holds once it has had a first, long call, its garbage collected. */
 export async function afterFirstCall(server: Server): Promise<Reading> {
-  server.up.reset();
-  server.down.reset();
   const first = await Calls.dial(server, 1);
   await first.hurry(FIRST_CALL_FRAMES);
   await first.close();

@@ -160,6 +160,13 @@ export class Server {
     return new Server(program, peers, `127.0.0.1:${port}`, openai, child);
   }
 
+  /** Forgets what went through, and numbers the next sessions from 0; to be called when no call is open. */
+  reset(): void {
+    this.up.reset();
+    this.down.reset();
+    this.openai.reset();
+  }
+
   /** Reads the process, once its garbage is collected if so asked. */
   async read(request: 'now' | 'gc' = 'now'): Promise<Reading> {
     const answer = once(this.#child, 'message', { signal: AbortSignal.timeout(READ_MS) });
