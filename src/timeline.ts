@@ -4,7 +4,10 @@ export class Timeline {
   #offset: number;
   /** What to add to a timestamp to get the stream's clock: timestamps may start late, or anew. */
   #origin = 0;
-  #last: { timestamp: number; ms: number; audioEnds: number; at: number } | undefined;
+  /** The last frame's timestamp and length, and where the audio ends: there, or later where some was made up. */
+  #timestamp: number | undefined;
+  #frameMs = 0;
+  #audioEnds = 0;
 
   /** `now`, here and below, is the process's monotonic clock in ms. */
   constructor(now: number) {
@@ -18,25 +21,28 @@ export class Timeline {
 
   /** How long no frame has come, in ms; 0 before the first. */
   quietFor(now: number): number {
-    return this.#last === undefined ? 0 : now - this.#last.at;
+    return this.#timestamp === undefined ? 0 : this.clock(now) - this.#origin - this.#timestamp;
   }
 
   /** Notes a frame of `ms`; answers how many ms are missing between it and the audio before it. */
   frame(timestamp: number, ms: number, now: number): number {
-    const last = this.#last;
-    this.#last = { timestamp, ms, audioEnds: timestamp + ms, at: now };
+    const clock = this.clock(now);
+    const [last, lastMs, audioEnds] = [this.#timestamp, this.#frameMs, this.#audioEnds];
     // The clock never goes back, or audio that has been sent would begin anew.
-    const restarted = timestamp < (last?.timestamp ?? this.clock(now));
-    if (restarted) this.#origin = this.clock(now) - timestamp;
+    const restarted = timestamp < (last ?? clock);
+    if (restarted) this.#origin = clock - timestamp;
     this.#offset = this.#origin + timestamp - now;
+    this.#timestamp = timestamp;
+    this.#frameMs = ms;
+    this.#audioEnds = timestamp + ms;
     if (last === undefined || restarted) return 0;
-    const missing = timestamp - last.audioEnds;
+    const missing = timestamp - audioEnds;
     // Timestamps may be rounded: less than a frame isn't a frame that is missing.
-    return missing > 0 && missing >= last.ms ? missing : 0;
+    return missing > 0 && missing >= lastMs ? missing : 0;
   }
 
   /** Notes `ms` of audio that were made up after the last frame. */
   fill(ms: number): void {
-    if (this.#last) this.#last.audioEnds += ms;
+    this.#audioEnds += ms;
   }
 }
