@@ -32,21 +32,17 @@ const HURRIED_FRAMES = 20_000;
 const isQuick = process.argv.includes('--quick');
 const rounds = isQuick ? 2 : 5;
 const minutes = isQuick ? 3 : 10;
-/** Long enough to have major collections in it. */
 const load: Load = {
   calls: 200,
   hurriedFrames: HURRIED_FRAMES,
   warmUpMs: 300,
   measuredMs: isQuick ? 1_000 : 2_000,
-  collect: true,
 };
-/** The most calls first: a collection makes V8 optimize some code anew, and many calls do that sooner. */
 const growthLoads: Load[] = [400, 50].map((calls) => ({
   calls,
   hurriedFrames: HURRIED_FRAMES / 5,
   warmUpMs: 200,
   measuredMs: 500,
-  collect: false,
 }));
 
 const began = performance.now();
@@ -99,12 +95,12 @@ async function bench(): Promise<Results> {
 
   const relay = await Server.start(RELAY, { up, down });
   await afterFirstCall(relay);
-  const collected = await longCall(relay, minutes, true);
   const longCalls = [];
   for (let call = 0; call < rounds; call += 1) {
     longCalls.push(await longCall(relay, minutes, false));
     tell(`call ${call + 1} of ${rounds}, of ${minutes} simulated minutes`);
   }
+  const collected = await longCall(relay, minutes, true);
   await relay.stop();
 
   tell('first sound');

@@ -16,16 +16,12 @@ const HURRIED_MS = 20_000;
 const MOST_ON_THEIR_WAY = 40;
 const HURRIED_FRAMES_A_DELTA = 16;
 
-/**
- * How much load: frames in a hurry, then talk before it is measured, and while it is; and whether garbage is then
- * collected, for what the server holds without it.
- */
+/** How much load: frames in a hurry, then talk before it is measured, and while it is. */
 export interface Load {
   calls: number;
   hurriedFrames: number;
   warmUpMs: number;
   measuredMs: number;
-  collect: boolean;
 }
 
 /** One run: CPU time of the server in µs for each frame relayed, and latencies in ms. */
@@ -39,7 +35,7 @@ export interface Run {
   /** How much of one core the peers themselves took, and by how much they were late at worst, in ms. */
   peersCpu: number;
   peersLateMs: number;
-  /** What the server holds at the end, its calls still open. */
+  /** What the server holds at the end, its calls still open and its young garbage collected. */
   held: Reading;
 }
 
@@ -174,7 +170,7 @@ export async function run(server: Server, load: Load): Promise<Run> {
       down: down.latency(),
       peersCpu: (peers.user + peers.system) / tookUs,
       peersLateMs,
-      held: await server.read(load.collect ? 'gc' : 'now'),
+      held: await server.read('scavenge'),
     };
   } finally {
     await calls.close();

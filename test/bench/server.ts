@@ -167,8 +167,13 @@ export class Server {
     this.openai.reset();
   }
 
-  /** Reads the process, once its garbage is collected if so asked. */
-  async read(request: 'now' | 'gc' = 'now'): Promise<Reading> {
+  /**
+   * Reads the process; on request once its garbage is collected, all of it or the young.
+   *
+   * To collect all has V8 forget how objects look that are gone just then: what makes such ones, as `ws` does for each
+   * frame that it sends, is slower for the rest of the process's life.
+   */
+  async read(request: 'now' | 'scavenge' | 'gc' = 'now'): Promise<Reading> {
     const answer = once(this.#child, 'message', { signal: AbortSignal.timeout(READ_MS) });
     this.#child.send(request);
     const [reading] = await answer;
