@@ -27,22 +27,25 @@ export class Timeline {
   /** Notes a frame of `ms`; answers how many ms are missing between it and the audio before it. */
   frame(timestamp: number, ms: number, now: number): number {
     const clock = this.clock(now);
-    const [last, lastMs, audioEnds] = [this.#timestamp, this.#frameMs, this.#audioEnds];
     // The clock never goes back, or audio that has been sent would begin anew.
-    const restarted = timestamp < (last ?? clock);
+    const restarted = timestamp < (this.#timestamp ?? clock);
+    const missing = this.#timestamp === undefined || restarted ? 0 : this.#missingBefore(timestamp);
     if (restarted) this.#origin = clock - timestamp;
     this.#offset = this.#origin + timestamp - now;
     this.#timestamp = timestamp;
     this.#frameMs = ms;
     this.#audioEnds = timestamp + ms;
-    if (last === undefined || restarted) return 0;
-    const missing = timestamp - audioEnds;
-    // Timestamps may be rounded: less than a frame isn't a frame that is missing.
-    return missing > 0 && missing >= lastMs ? missing : 0;
+    return missing;
   }
 
   /** Notes `ms` of audio that were made up after the last frame. */
   fill(ms: number): void {
     this.#audioEnds += ms;
+  }
+
+  /** Timestamps may be rounded: less than a frame isn't a frame that is missing. */
+  #missingBefore(timestamp: number): number {
+    const missing = timestamp - this.#audioEnds;
+    return missing > 0 && missing >= this.#frameMs ? missing : 0;
   }
 }
