@@ -37,15 +37,15 @@ export function report(results: Results): string {
 
 function about({ setting, stolen, rounds }: Results): string {
   const share = median(rounds.flat().map(({ peersCpu }) => peersCpu));
-  const percent = (part: number) => `${Math.round(part * 100)} %`;
+  const percent = (part: number, digits: number) => `${(part * 100).toFixed(digits)} %`;
   return `The relay runs as \`npm start\` runs it, with ${setting.flags.join(' ')}; the yardsticks without.
 A frame is one media message up (20 ms, 160 B) or one delta down (400 ms, 3200 B). Every call sends 50 frames up a second
 and gets 5 deltas every 4 s; a mark comes back for each delta. CPU is the process's own user and system time, all its
 threads, over the frames relayed. Latency is from one peer's send to the other peer's receipt, on one clock. Memory is
 what a process with 200 calls holds more than after its first, without young garbage. Medians of ${rounds.length} alternating rounds,
 each with processes of its own; a ratio is the median of the rounds' own ratios.
-The peers never sleep, and had ${percent(share)} of one core (about 100 on a quiet machine), ${setting.hasCores ? 'which no server shared; the servers had another' : 'but no core to themselves: latencies are then up to the scheduler, too'}.
-${stolen === undefined ? '' : `The machine's host gave ${(stolen * 100).toFixed(1)} % of its time to others meanwhile (0 when it is quiet).`}`;
+The peers never sleep, and had ${percent(share, 0)} of one core (about 100 on a quiet machine), ${setting.hasCores ? 'which no server shared; the servers had another' : 'but no core to themselves: latencies are then up to the scheduler, too'}.
+${stolen === undefined ? '' : `The machine's host gave ${percent(stolen, 1)} of its time to others meanwhile (0 when it is quiet).`}`;
 }
 
 function mainTable({ rounds, memory }: Results): string {
