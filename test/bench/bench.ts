@@ -4,9 +4,8 @@
 // its garbage in some 2 % of the time, and every server's p99 is then mostly that.
 import { writeFileSync } from 'node:fs';
 import { firstSound } from './first-sound.ts';
-import { type Load, type Run, run } from './load.ts';
+import { type Comparison, compare, type Load, type Warm, warm } from './load.ts';
 import { longCall } from './long-call.ts';
-import { afterFirstCall, type Memory, memoryOf } from './memory.ts';
 import { setting } from './report.ts';
 import {
   BARE_PIPE,
@@ -14,20 +13,22 @@ import {
   compile,
   FOLDER,
   PLAIN_RELAY,
-  type Program,
   RELAY,
   RELAY_UNDER_TSX,
   Server,
 } from './server.ts';
 import { watchSteal } from './steal.ts';
-import { type Results, report } from './tables.ts';
+import { Figures, type Results, report } from './tables.ts';
 import { Transit } from './transit.ts';
 
 /** It takes less than 3 minutes on a machine of its own; this long only if something hangs. */
 const LONGEST_MS = 300_000;
-const PROGRAMS = [RELAY, BARE_PIPE, PLAIN_RELAY, RELAY_UNDER_TSX, BARE_PIPE_WITH_FLAGS];
+const PROGRAMS = [RELAY, BARE_PIPE, PLAIN_RELAY, RELAY_UNDER_TSX, BARE_PIPE_WITH_FLAGS].map((program) => ({
+  program,
+  peers: { up: new Transit(), down: new Transit() },
+}));
 /** Those on which it is seen how cost grows. */
-const GROWING = [RELAY, BARE_PIPE];
+const GROWING = [RELAY.name, BARE_PIPE.name];
 
 /** Enough for all code to be optimized, with that for the few deltas, and for the young generation to have grown. */
 const HURRIED_FRAMES = 20_000;
@@ -38,55 +39,44 @@ const minutes = isQuick ? 3 : 10;
 const load: Load = {
   calls: 200,
   hurriedFrames: HURRIED_FRAMES,
-  warmUpMs: 300,
-  measuredMs: isQuick ? 1_000 : 2_500,
+  turns: isQuick ? 2 : 5,
+  turnMs: 500,
 };
 const growthLoads: Load[] = [400, 50].map((calls) => ({
   calls,
   hurriedFrames: HURRIED_FRAMES / 5,
-  warmUpMs: 200,
-  measuredMs: 500,
+  turns: 1,
+  turnMs: 500,
 }));
 
 const began = performance.now();
-const [up, down] = [new Transit(), new Transit()];
 
 function tell(line: string): void {
   console.error(`${((performance.now() - began) / 1_000).toFixed(1).padStart(6)} s  ${line}`);
 }
 
+/** Every program under the main load, and some under others. */
 interface Round {
-  runs: Run[];
-  growth: Run[];
-  memory: Memory[];
+  main: Comparison;
+  growth: Comparison[];
 }
 
-/**
- * Measures every program, one after another; each round begins with the next one.
- *
- * A process is measured alone, and is another in each round: two of one program differ by some percent all their lives.
- */
+/** Measures every program, with processes of their own: two of one program differ by some percent all their lives. */
 async function measureRound(number: number): Promise<Round> {
-  const round: Round = { runs: [], growth: [], memory: [] };
-  for (let n = 0; n < PROGRAMS.length; n += 1) {
-    const program = PROGRAMS[(number + n) % PROGRAMS.length];
-    if (program !== undefined) await measure(program, round);
+  const first = number % PROGRAMS.length;
+  const servers: Warm[] = [];
+  for (const { program, peers } of [...PROGRAMS.slice(first), ...PROGRAMS.slice(0, first)]) {
+    servers.push(await warm(await Server.start(program, peers)));
   }
-  const figures = round.runs.map(({ server, cpuPerFrameUs }) => `${server} ${cpuPerFrameUs.toFixed(1)}`);
+  const main = await compare(servers, load);
+  const growing = servers.filter(({ server }) => GROWING.includes(server.name));
+  const growth = [];
+  for (const each of growthLoads) growth.push(await compare(growing, each));
+  for (const { server } of servers) await server.stop();
+  const cpu = new Figures(main.turns, ({ cpuPerFrameUs }) => cpuPerFrameUs);
+  const figures = servers.map(({ server: { name } }) => `${name} ${cpu.median(name).toFixed(1)}`);
   tell(`round ${number + 1} of ${rounds}, µs of CPU a frame: ${figures.join(', ')}`);
-  return round;
-}
-
-async function measure(program: Program, { runs, growth, memory }: Round): Promise<void> {
-  const server = await Server.start(program, { up, down });
-  const before = await afterFirstCall(server);
-  const measured = await run(server, load);
-  runs.push(measured);
-  memory.push(memoryOf(measured, before));
-  if (GROWING.includes(program)) {
-    for (const each of growthLoads) growth.push(await run(server, each));
-  }
-  await server.stop();
+  return { main, growth };
 }
 
 async function bench(): Promise<Results> {
@@ -96,8 +86,8 @@ async function bench(): Promise<Results> {
   const measured = [];
   for (let round = 0; round < rounds; round += 1) measured.push(await measureRound(round));
 
-  const relay = await Server.start(RELAY, { up, down });
-  await afterFirstCall(relay);
+  const relay = await Server.start(RELAY, { up: new Transit(), down: new Transit() });
+  await warm(relay);
   const longCalls = [];
   for (let call = 0; call < rounds; call += 1) {
     longCalls.push(await longCall(relay, minutes, false));
@@ -111,9 +101,9 @@ async function bench(): Promise<Results> {
   return {
     setting: setting(),
     stolen: stolen(),
-    rounds: measured.map(({ runs }) => runs),
-    growth: measured.map(({ growth }) => growth),
-    memory: measured.map(({ memory }) => memory),
+    turns: measured.flatMap(({ main }) => main.turns),
+    growth: measured.flatMap(({ growth }) => growth.flatMap(({ turns }) => turns)),
+    memory: measured.map(({ main }) => main.memory),
     longCalls,
     collected,
     firstSounds,

@@ -1,16 +1,15 @@
 import { DELAYS, type FirstSound } from './first-sound.ts';
-import type { Run } from './load.ts';
+import type { Memory, Run } from './load.ts';
 import type { Minute } from './long-call.ts';
-import type { Memory } from './memory.ts';
 import { median, type setting, table } from './report.ts';
 import { BARE_PIPE, BARE_PIPE_WITH_FLAGS, PLAIN_RELAY, RELAY, RELAY_UNDER_TSX } from './server.ts';
 
-/** What the bench measured, a list a round; `growth` is of the relay and the pipe alone, and of shorter runs. */
+/** What the bench measured: a list a turn, and for memory a list a round; `growth` is of the relay and the pipe alone. */
 export interface Results {
   setting: ReturnType<typeof setting>;
   /** The share of the machine's time that its host gave to others, if it is known. */
   stolen: number | undefined;
-  rounds: Run[][];
+  turns: Run[][];
   growth: Run[][];
   memory: Memory[][];
   /** Calls for their CPU time, and one for its memory. */
@@ -35,28 +34,28 @@ export function report(results: Results): string {
   ].join('\n\n');
 }
 
-function about({ setting, stolen, rounds }: Results): string {
-  const share = median(rounds.flat().map(({ peersCpu }) => peersCpu));
+function about({ setting, stolen, turns, memory }: Results): string {
+  const share = median(turns.flat().map(({ peersCpu }) => peersCpu));
   const percent = (part: number, digits: number) => `${(part * 100).toFixed(digits)} %`;
   return `The relay runs as \`npm start\` runs it, with ${setting.flags.join(' ')}; the yardsticks without.
 A frame is one media message up (20 ms, 160 B) or one delta down (400 ms, 3200 B). Every call sends 50 frames up a second
 and gets 5 deltas every 4 s; a mark comes back for each delta. CPU is the process's own user and system time, all its
 threads, over the frames relayed. Latency is from one peer's send to the other peer's receipt, on one clock. Memory is
-what a process with 200 calls holds more than after its first, without young garbage. Medians of ${rounds.length} alternating rounds,
-each with processes of its own; a ratio is the median of the rounds' own ratios.
+what a process with 200 calls holds more than after its first, without young garbage. Medians of ${turns.length} turns, in
+which each program is put to work for half a second, of ${memory.length} processes each; a ratio is the median of the turns' own ratios.
 The peers never sleep, and had ${percent(share, 0)} of one core (about 100 on a quiet machine), ${setting.hasCores ? 'which no server shared; the servers had another' : 'but no core to themselves: latencies are then up to the scheduler, too'}.
 ${stolen === undefined ? '' : `The machine's host gave ${percent(stolen, 1)} of its time to others meanwhile (0 when it is quiet).`}`;
 }
 
-function mainTable({ rounds, memory }: Results): string {
+function mainTable({ turns, memory }: Results): string {
   const row = (name: string, digits: number, figures: Figures<Run> | Figures<Memory>, goals = '') => [
     name,
     ...NAMES.map((server) => figures.median(server).toFixed(digits)),
     ...figures.ratios(),
     goals,
   ];
-  const runs = (figure: (run: Run) => number) => new Figures(rounds, figure);
-  const calls = rounds[0]?.[0]?.calls ?? 0;
+  const runs = (figure: (run: Run) => number) => new Figures(turns, figure);
+  const calls = turns[0]?.[0]?.calls ?? 0;
   return table(
     [`${calls} calls`, ...NAMES, 'relay / pipe', 'relay / plain', 'goals'],
     [
@@ -93,8 +92,8 @@ function mainTable({ rounds, memory }: Results): string {
   );
 }
 
-/** One figure of every program in every round. */
-class Figures<Measured extends { server: string }> {
+/** One figure of every program in every turn, or round. */
+export class Figures<Measured extends { server: string }> {
   readonly #rounds: Measured[][];
   readonly #figure: (measured: Measured) => number;
 
@@ -122,9 +121,9 @@ class Figures<Measured extends { server: string }> {
   }
 }
 
-function growthTable({ rounds, growth }: Results): string {
+function growthTable({ turns, growth }: Results): string {
   const compared = [RELAY.name, BARE_PIPE.name];
-  const all = [...growth, ...rounds];
+  const all = [...growth, ...turns];
   const sizes = [...new Set(all.flat().map(({ calls }) => calls))].sort((a, b) => a - b);
   return table(
     ['CPU a frame, µs', ...compared, 'relay / pipe'],
@@ -140,8 +139,8 @@ function growthTable({ rounds, growth }: Results): string {
 }
 
 /** Other ways to run the same programs. */
-function besideTable({ rounds }: Results): string {
-  const figures = new Figures(rounds, (run) => run.cpuPerFrameUs);
+function besideTable({ turns }: Results): string {
+  const figures = new Figures(turns, (run) => run.cpuPerFrameUs);
   const row = (name: string, other: string) => [
     name,
     figures.median(name).toFixed(1),

@@ -5,14 +5,20 @@ const KEPT = 1_024;
 const MOST_SENDERS = 1_000;
 const MOST_SAMPLES = 500_000;
 
-/** What goes one way: counted, and timed from send to receipt on one clock while `recording`. */
+/** Ms from one peer's send to the other's receipt. */
+export interface Latency {
+  median: number;
+  p99: number;
+}
+
+/** What goes one way: counted, and from `record` to `latency` timed on one clock. */
 export class Transit {
   sent = 0;
   received = 0;
-  recording = false;
   readonly #sentAt = new Float64Array(KEPT * MOST_SENDERS);
   readonly #samples = new Float64Array(MOST_SAMPLES);
   #count = 0;
+  #isRecording = false;
   #whenAllReceived: (() => void) | undefined;
 
   send({ sender, number }: Tag): void {
@@ -23,7 +29,7 @@ export class Transit {
   receive({ sender, number }: Tag): void {
     this.received += 1;
     if (this.#whenAllReceived !== undefined && this.received === this.sent) this.#whenAllReceived();
-    if (!this.recording || this.#count === MOST_SAMPLES) return;
+    if (!this.#isRecording || this.#count === MOST_SAMPLES) return;
     const sentAt = this.#sentAt[sender * KEPT + (number % KEPT)] ?? Number.NaN;
     this.#samples[this.#count] = performance.now() - sentAt;
     this.#count += 1;
@@ -41,12 +47,17 @@ export class Transit {
   reset(): void {
     this.sent = 0;
     this.received = 0;
-    this.recording = false;
+    this.#isRecording = false;
+  }
+
+  record(): void {
+    this.#isRecording = true;
     this.#count = 0;
   }
 
-  /** Ms from send to receipt, of what was received while recording. */
-  latency(): { median: number; p99: number } {
+  /** Of what was received since `record`, which ends with this. */
+  latency(): Latency {
+    this.#isRecording = false;
     const sorted = this.#samples.subarray(0, this.#count).sort();
     const at = (share: number) => sorted[Math.floor(sorted.length * share)] ?? Number.NaN;
     return { median: at(0.5), p99: at(0.99) };
