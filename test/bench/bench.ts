@@ -12,6 +12,7 @@ import {
   BARE_PIPE_WITH_FLAGS,
   compile,
   FOLDER,
+  newPeers,
   PLAIN_RELAY,
   RELAY,
   RELAY_UNDER_TSX,
@@ -19,13 +20,12 @@ import {
 } from './server.ts';
 import { watchSteal } from './steal.ts';
 import { Figures, type Results, report } from './tables.ts';
-import { Transit } from './transit.ts';
 
 /** It takes less than 3 minutes on a machine of its own; this long only if something hangs. */
 const LONGEST_MS = 300_000;
 const PROGRAMS = [RELAY, BARE_PIPE, PLAIN_RELAY, RELAY_UNDER_TSX, BARE_PIPE_WITH_FLAGS].map((program) => ({
   program,
-  peers: { up: new Transit(), down: new Transit() },
+  peers: newPeers(),
 }));
 /** Those on which it is seen how cost grows. */
 const GROWING = [RELAY.name, BARE_PIPE.name];
@@ -40,13 +40,11 @@ const load: Load = {
   calls: 200,
   hurriedFrames: HURRIED_FRAMES,
   turns: isQuick ? 2 : 5,
-  turnMs: 500,
 };
 const growthLoads: Load[] = [400, 50].map((calls) => ({
   calls,
   hurriedFrames: HURRIED_FRAMES / 5,
   turns: 1,
-  turnMs: 500,
 }));
 
 const began = performance.now();
@@ -86,7 +84,7 @@ async function bench(): Promise<Results> {
   const measured = [];
   for (let round = 0; round < rounds; round += 1) measured.push(await measureRound(round));
 
-  const relay = await Server.start(RELAY, { up: new Transit(), down: new Transit() });
+  const relay = await Server.start(RELAY, newPeers());
   await warm(relay);
   const longCalls = [];
   for (let call = 0; call < rounds; call += 1) {

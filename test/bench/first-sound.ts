@@ -1,8 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { until } from './load.ts';
 import type { Delays } from './openai-end.ts';
-import { RELAY, Server } from './server.ts';
-import { Transit } from './transit.ts';
+import { newPeers, RELAY, Server } from './server.ts';
 import { TwilioEnd } from './twilio-end.ts';
 import { FRAME_MS } from './wire.ts';
 
@@ -20,9 +19,8 @@ export interface FirstSound {
 
 /** Makes `count` calls, one after another, to a relay that keeps `standbySessions` ahead. */
 export async function firstSound(standbySessions: number, count: number): Promise<FirstSound> {
-  const [up, down] = [new Transit(), new Transit()];
   const env = { STANDBY_SESSIONS: String(standbySessions) };
-  const server = await Server.start(RELAY, { up, down, delays: DELAYS }, env);
+  const server = await Server.start(RELAY, { ...newPeers(), delays: DELAYS }, env);
   try {
     const ms: number[] = [];
     let hadStandby = standbySessions > 0;

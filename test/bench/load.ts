@@ -19,7 +19,9 @@ const HURRIED_FRAMES_A_DELTA = 16;
 
 /** Enough for what a process itself holds, its optimized code above all, to be there before the calls are. */
 const FIRST_CALL_FRAMES = 15_000;
-/** How long a server is talked to in its turn before it is measured, in ms. */
+
+/** How long a turn is, in ms, and how long a server is talked to in it before it is measured. */
+export const TURN_MS = 500;
 const SETTLE_MS = 30;
 
 /** How much load: frames in a hurry, then turns of talk. */
@@ -27,7 +29,6 @@ export interface Load {
   calls: number;
   hurriedFrames: number;
   turns: number;
-  turnMs: number;
 }
 
 /** One turn of a server: CPU time in µs for each frame relayed, and latencies in ms. */
@@ -63,7 +64,7 @@ export interface Warm {
 
 /** Calls that are connected, and say something between `talk` and `stop`. */
 export class Calls {
-  /** By how much frames were late at worst, in ms. */
+  /** By how much frames were late at worst since `talk`, in ms. */
   lateMs = 0;
   readonly #server: Server;
   readonly #ends: TwilioEnd[];
@@ -129,9 +130,8 @@ export class Calls {
     await this.#arrived();
   }
 
-  /** Hangs up, and waits until the server has left too. */
+  /** Hangs up, after `stop`, and waits until the server has left too. */
   async close(): Promise<void> {
-    clearImmediate(this.#next);
     for (const end of this.#ends) end.close();
     const late = setTimeout(() => {
       for (const end of this.#ends) end.terminate();
@@ -188,7 +188,7 @@ export async function compare(servers: Warm[], load: Load): Promise<Comparison> 
   const turns: Run[][] = [];
   for (let n = 0; n < load.turns; n += 1) {
     const turn: Run[] = [];
-    for (const { server, calls } of all) turn.push(await takeTurn(server, calls, load.turnMs));
+    for (const { server, calls } of all) turn.push(await takeTurn(server, calls));
     turns.push(turn);
   }
   const memory: Memory[] = [];
@@ -202,7 +202,7 @@ export async function compare(servers: Warm[], load: Load): Promise<Comparison> 
   return { turns, memory };
 }
 
-async function takeTurn(server: Server, calls: Calls, ms: number): Promise<Run> {
+async function takeTurn(server: Server, calls: Calls): Promise<Run> {
   const { name, up, down } = server;
   calls.talk();
   await pause(SETTLE_MS);
@@ -212,7 +212,7 @@ async function takeTurn(server: Server, calls: Calls, ms: number): Promise<Run> 
   const began = performance.now();
   up.record();
   down.record();
-  await pause(ms);
+  await pause(TURN_MS);
   const after = await server.read();
   const [upLatency, downLatency] = [up.latency(), down.latency()];
   const frames = up.received + down.received - receivedBefore;

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { portOf } from '../support/port.ts';
 import { onServersCore } from './cores.ts';
 import { type Delays, OpenAIEnd } from './openai-end.ts';
-import type { Transit } from './transit.ts';
+import { Transit } from './transit.ts';
 import { AUTH_TOKEN } from './twilio-end.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -95,6 +95,11 @@ export interface Peers {
   up: Transit;
   down: Transit;
   delays?: Delays;
+}
+
+/** Peers that have sent nothing yet, without delays. */
+export function newPeers(): Peers {
+  return { up: new Transit(), down: new Transit() };
 }
 
 /** The processes that still run; whatever happens, they end with this one. */

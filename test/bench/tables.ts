@@ -1,5 +1,5 @@
 import { DELAYS, type FirstSound } from './first-sound.ts';
-import type { Memory, Run } from './load.ts';
+import { type Memory, type Run, TURN_MS } from './load.ts';
 import type { Minute } from './long-call.ts';
 import { median, type setting, table } from './report.ts';
 import { BARE_PIPE, BARE_PIPE_WITH_FLAGS, PLAIN_RELAY, RELAY, RELAY_UNDER_TSX } from './server.ts';
@@ -42,7 +42,7 @@ A frame is one media message up (20 ms, 160 B) or one delta down (400 ms, 3200 B
 and gets 5 deltas every 4 s; a mark comes back for each delta. CPU is the process's own user and system time, all its
 threads, over the frames relayed. Latency is from one peer's send to the other peer's receipt, on one clock. Memory is
 what a process with 200 calls holds more than after its first, without young garbage. Medians of ${turns.length} turns, in
-which each program is put to work for half a second, of ${memory.length} processes each; a ratio is the median of the turns' own ratios.
+which each program is put to work for ${TURN_MS} ms, of ${memory.length} processes each; a ratio is the median of the turns' own ratios.
 The peers never sleep, and had ${percent(share, 0)} of one core (about 100 on a quiet machine), ${setting.hasCores ? 'which no server shared; the servers had another' : 'but no core to themselves: latencies are then up to the scheduler, too'}.
 ${stolen === undefined ? '' : `The machine's host gave ${percent(stolen, 1)} of its time to others meanwhile (0 when it is quiet).`}`;
 }
@@ -94,20 +94,20 @@ function mainTable({ turns, memory }: Results): string {
 
 /** One figure of every program in every turn, or round. */
 export class Figures<Measured extends { server: string }> {
-  readonly #rounds: Measured[][];
+  readonly #measured: Measured[][];
   readonly #figure: (measured: Measured) => number;
 
-  constructor(rounds: Measured[][], figure: (measured: Measured) => number) {
-    this.#rounds = rounds;
+  constructor(measured: Measured[][], figure: (measured: Measured) => number) {
+    this.#measured = measured;
     this.#figure = figure;
   }
 
   median(server: string): number {
-    return median(this.#rounds.map((round) => this.#of(round, server)));
+    return median(this.#measured.map((turn) => this.#of(turn, server)));
   }
 
   ratio(server: string, other: string): number {
-    return median(this.#rounds.map((round) => this.#of(round, server) / this.#of(round, other)));
+    return median(this.#measured.map((turn) => this.#of(turn, server) / this.#of(turn, other)));
   }
 
   /** The relay's ratios to the yardsticks. */
@@ -115,9 +115,9 @@ export class Figures<Measured extends { server: string }> {
     return NAMES.slice(1).map((yardstick) => this.ratio(RELAY.name, yardstick).toFixed(2));
   }
 
-  #of(round: Measured[], server: string): number {
-    const measured = round.find((one) => one.server === server);
-    return measured === undefined ? Number.NaN : this.#figure(measured);
+  #of(turn: Measured[], server: string): number {
+    const found = turn.find((one) => one.server === server);
+    return found === undefined ? Number.NaN : this.#figure(found);
   }
 }
 
@@ -129,7 +129,7 @@ function growthTable({ turns, growth }: Results): string {
     ['CPU a frame, µs', ...compared, 'relay / pipe'],
     sizes.map((calls) => {
       const figures = new Figures(
-        all.map((round) => round.filter((run) => run.calls === calls)).filter((round) => round.length > 0),
+        all.map((turn) => turn.filter((run) => run.calls === calls)).filter((turn) => turn.length > 0),
         (run) => run.cpuPerFrameUs,
       );
       const each = compared.map((server) => figures.median(server).toFixed(1));

@@ -47,7 +47,6 @@ export class Transit {
   reset(): void {
     this.sent = 0;
     this.received = 0;
-    this.#isRecording = false;
   }
 
   record(): void {
