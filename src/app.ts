@@ -9,13 +9,13 @@ import Fastify, {
   LogController,
 } from 'fastify';
 import { type Assistant, assistant as defaultAssistant } from './assistant.ts';
-import { isSigned, isStreamSigned, issueToken, type Parameters } from './auth.ts';
 import { Calls } from './calls.ts';
 import type { Config } from './config.ts';
 import { relay } from './relay.ts';
-import { socketOptions } from './socket.ts';
 import { Standby } from './standby.ts';
-import { connectStream, hangUp, rejectAsBusy } from './twiml.ts';
+import { isSigned, isStreamSigned, issueToken, type Parameters } from './wire/auth.ts';
+import { socketOptions } from './wire/socket.ts';
+import { connectStream, hangUp, rejectAsBusy } from './wire/twiml.ts';
 
 /** The most that Twilio may send at once, in bytes: a form, or a message on a stream. */
 const MAX_BYTES = 65_536;

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify';
 import type { Reason } from './ending.ts';
-import { isObject } from './json.ts';
-import type { Closed } from './socket.ts';
+import { isObject } from './wire/json.ts';
+import type { Closed } from './wire/socket.ts';
 
 /** What went wrong, in OpenAI's own words; either may be missing on the wire. */
 export interface OpenAIError {

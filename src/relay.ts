@@ -2,23 +2,23 @@ import type { Socket } from 'node:net';
 import type { FastifyBaseLogger } from 'fastify';
 import type { WebSocket } from 'ws';
 import type { Assistant } from './assistant.ts';
-import { isTokenGood } from './auth.ts';
-import { Call, type Outgoing } from './call.ts';
+import { Call, type Outgoing } from './call/call.ts';
 import type { Calls, Stream } from './calls.ts';
 import type { Config } from './config.ts';
 import { ENDINGS, type Reason } from './ending.ts';
-import type { ServerEvent } from './openai.ts';
 import { type Failure, logFailure, remedy } from './openai-error.ts';
 import { Session } from './session.ts';
-import { closed, isStalled, TEXT, watch } from './socket.ts';
 import type { Standby } from './standby.ts';
+import { isTokenGood } from './wire/auth.ts';
+import type { ServerEvent } from './wire/openai.ts';
+import { closed, isStalled, TEXT, watch } from './wire/socket.ts';
 import {
   encodeTwilioCommand,
   isPhoneAudio,
   parseTwilioMessage,
   type Start,
   type TwilioMessage,
-} from './twilio.ts';
+} from './wire/twilio.ts';
 
 /** What every call shares. */
 export interface Line {

@@ -3,7 +3,8 @@ import { WebSocket } from 'ws';
 import type { Assistant } from './assistant.ts';
 import type { Config } from './config.ts';
 import type { Reason } from './ending.ts';
-import { parseObject } from './json.ts';
+import { type Failure, type OpenAIError, parseError, withoutKey } from './openai-error.ts';
+import { parseObject } from './wire/json.ts';
 import {
   type ClientEvent,
   dial,
@@ -12,9 +13,8 @@ import {
   type ServerEvent,
   type SessionInfo,
   sessionUpdate,
-} from './openai.ts';
-import { type Failure, type OpenAIError, parseError, withoutKey } from './openai-error.ts';
-import { type Closed, isStalled, TEXT, watch } from './socket.ts';
+} from './wire/openai.ts';
+import { type Closed, isStalled, TEXT, watch } from './wire/socket.ts';
 
 /** How long a session may take from the first dialling until it is ready, in ms. */
 const READY_MS = 10_000;

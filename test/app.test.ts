@@ -1,8 +1,8 @@
 import type { FastifyInstance, InjectOptions } from 'fastify';
 import { afterEach, describe, expect, it } from 'vitest';
 import { buildApp } from '../src/app.ts';
-import { isTokenGood, type Parameters, sign } from '../src/auth.ts';
 import { Calls } from '../src/calls.ts';
+import { isTokenGood, type Parameters, sign } from '../src/wire/auth.ts';
 import { testConfig } from './support/config.ts';
 
 let app: FastifyInstance | undefined;

@@ -1,19 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { BYTES_PER_MS, decode } from '../src/audio.ts';
-import { Call, type Outgoing } from '../src/call.ts';
-import { Phone } from '../src/simulator/phone.ts';
+import { Call, type Outgoing } from '../src/call/call.ts';
+import { BYTES_PER_MS } from '../src/wire/audio.ts';
+import { Phone } from './simulator/phone.ts';
 import { seeded } from './support/random.ts';
-import {
-  audio,
-  audioIn,
-  created,
-  done,
-  echo,
-  frame,
-  STREAM,
-  speechStarted,
-  speechStopped,
-} from './support/wire.ts';
+import { audio, created, done, echo, frame, STREAM, speechStarted, speechStopped } from './support/wire.ts';
 
 const DELAY_MS = 30;
 
@@ -74,7 +64,7 @@ class Simulation {
           response_id: id,
           item_id: String(item),
         } as const;
-        this.#send(this.#call.fromOpenAI({ ...event, delta: audioIn(audio(ms, item)) }, this.now));
+        this.#send(this.#call.fromOpenAI({ ...event, delta: audio(ms, item) }, this.now));
       }
     }
     this.#send(this.#call.fromOpenAI(done(id), this.now));
@@ -98,7 +88,7 @@ class Simulation {
   }
 
   #play(message: Extract<Outgoing, { to: 'twilio' }>['message']): void {
-    if (message.event === 'media') this.#phone.media(decode(message.media.payload), this.now);
+    if (message.event === 'media') this.#phone.media(Buffer.from(message.media.payload, 'base64'), this.now);
     if (message.event === 'mark') this.#phone.mark(message.mark.name, this.now);
     if (message.event !== 'clear') return;
     for (const { name } of this.#phone.clear(this.now)) this.#echo(name);

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { Call, type Outgoing } from '../src/call.ts';
+import { Call, type Outgoing } from '../src/call/call.ts';
 import { seeded } from './support/random.ts';
 import {
   created,

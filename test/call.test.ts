@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Call } from '../src/call.ts';
+import { Call } from '../src/call/call.ts';
 import {
   audio,
   created,

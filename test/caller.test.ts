@@ -5,9 +5,9 @@ import websocket from '@fastify/websocket';
 import fastify, { type FastifyReply, type FastifyRequest } from 'fastify';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { WebSocket } from 'ws';
-import { sign } from '../src/auth.ts';
-import { type CallerEvent, type CallOptions, type PhoneCall, placeCall } from '../src/simulator/caller.ts';
-import { readCommand } from '../src/simulator/command.ts';
+import { sign } from '../src/wire/auth.ts';
+import { type CallerEvent, type CallOptions, type PhoneCall, placeCall } from './simulator/caller.ts';
+import { readCommand } from './simulator/command.ts';
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {

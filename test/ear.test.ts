@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { SILENCE } from '../src/audio.ts';
-import { Ear, type Heard } from '../src/simulator/ear.ts';
-import { encodeMulaw } from '../src/simulator/mulaw.ts';
-import { readWav } from '../src/simulator/wav.ts';
+import { SILENCE } from '../src/wire/audio.ts';
+import { Ear, type Heard } from './simulator/ear.ts';
+import { encodeMulaw } from './simulator/mulaw.ts';
+import { readWav } from './simulator/wav.ts';
 
 const vad = { threshold: 0.5, prefix_padding_ms: 300, silence_duration_ms: 500 };
 const pause = (ms: number) => new Uint8Array(ms * 8).fill(SILENCE);

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
-import { issueToken, sign } from '../src/auth.ts';
+import { issueToken, sign } from '../src/wire/auth.ts';
 import { AUTH_TOKEN, GUARDED, HOST, SIGNATURE } from './support/config.ts';
 import { CALL, dialStream, FakeOpenAI, type TwilioPeer } from './support/peers.ts';
 import { TestServer } from './support/server.ts';

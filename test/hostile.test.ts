@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import { issueToken } from '../src/auth.ts';
+import { issueToken } from '../src/wire/auth.ts';
 import { AUTH_TOKEN, GUARDED, SIGNATURE } from './support/config.ts';
 import { heapMiB } from './support/memory.ts';
 import { dialStream, FakeOpenAI, type OpenAIPeer, type TwilioPeer } from './support/peers.ts';

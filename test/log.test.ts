@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { issueToken, sign } from '../src/auth.ts';
+import { issueToken, sign } from '../src/wire/auth.ts';
 import { CALL, dialStream, FakeOpenAI } from './support/peers.ts';
 import { TestServer } from './support/server.ts';
 import { audio, STREAM } from './support/wire.ts';

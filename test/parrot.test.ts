@@ -2,16 +2,16 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import { SILENCE } from '../src/audio.ts';
-import type { JsonObject } from '../src/json.ts';
+import { SILENCE } from '../src/wire/audio.ts';
+import type { JsonObject } from '../src/wire/json.ts';
 import {
   type Failure,
   type Parrot,
   type ParrotEvent,
   type ParrotOptions,
   startParrot,
-} from '../src/simulator/parrot.ts';
-import { readWav } from '../src/simulator/wav.ts';
+} from './simulator/parrot.ts';
+import { readWav } from './simulator/wav.ts';
 
 const speech = (name: string) => readWav(readFileSync(new URL(`fixtures/${name}.wav`, import.meta.url)));
 const question = speech('question');

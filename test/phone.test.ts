@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Phone } from '../src/simulator/phone.ts';
+import { Phone } from './simulator/phone.ts';
 
 const SILENCE = 0xff;
 

@@ -1,8 +1,8 @@
+import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { encodeClientEvent, parseServerEvent } from '../src/openai.ts';
-import { encodeTwilioCommand, parseTwilioMessage } from '../src/twilio.ts';
+import { encodeClientEvent, parseServerEvent } from '../src/wire/openai.ts';
+import { encodeTwilioCommand, parseTwilioMessage } from '../src/wire/twilio.ts';
 import { seeded } from './support/random.ts';
-import { asJson, audioIn } from './support/wire.ts';
 
 const random = seeded(7);
 const upTo = (most: number): number => Math.floor(random() * (most + 1));
@@ -95,7 +95,7 @@ describe('the quick path reads every frame as the long one does', () => {
     for (let n = 0; n < 20_000; n++) {
       const text = variant(frame());
       const message = parse(Buffer.from(text));
-      if (asJson(message) !== asJson(parse(theLongWay(text)))) {
+      if (!isDeepStrictEqual(message, parse(theLongWay(text)))) {
         expect.fail(`not read alike: ${text}`);
       }
       if (message !== undefined) read += 1;
@@ -108,20 +108,18 @@ describe('the quick path reads every frame as the long one does', () => {
 describe('the quick path writes what it is given', () => {
   it.each([0, 1, 2, 3, 160, 3200])('for %i bytes of audio', (bytes) => {
     const audio = Buffer.alloc(bytes, 0x55).toString('base64');
-    const media = { event: 'media', streamSid: 'MZ"\\', media: { payload: audioIn(audio) } } as const;
-    expect(encodeTwilioCommand(media).toString()).toBe(asJson(media));
-    const append = { type: 'input_audio_buffer.append', audio: audioIn(audio) } as const;
-    expect(encodeClientEvent(append).toString()).toBe(asJson(append));
+    const media = { event: 'media', streamSid: 'MZ"\\', media: { payload: audio } } as const;
+    expect(encodeTwilioCommand(media).toString()).toBe(JSON.stringify(media));
+    const append = { type: 'input_audio_buffer.append', audio } as const;
+    expect(encodeClientEvent(append).toString()).toBe(JSON.stringify(append));
   });
 
-  it("around the audio of Twilio's frame, where it lies", () => {
+  it('and leaves the frame that the audio came in as it was', () => {
     const frame = Buffer.from(JSON.stringify(mediaFrame()));
+    const before = frame.toString();
     const message = parseTwilioMessage(frame);
     if (message?.event !== 'media') expect.fail('not read');
-    const append = { type: 'input_audio_buffer.append', audio: message.media.payload } as const;
-    const expected = asJson(append);
-    const written = encodeClientEvent(append);
-    expect(written.toString()).toBe(expected);
-    expect(frame.includes(written)).toBe(true);
+    encodeClientEvent({ type: 'input_audio_buffer.append', audio: message.media.payload });
+    expect(frame.toString()).toBe(before);
   });
 });

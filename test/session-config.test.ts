@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { assistant } from '../src/assistant.ts';
-import { sessionUpdate } from '../src/openai.ts';
-import { checkResponse, defaultSession, newId, updateSession } from '../src/simulator/session-config.ts';
+import { sessionUpdate } from '../src/wire/openai.ts';
+import { checkResponse, defaultSession, newId, updateSession } from './simulator/session-config.ts';
 
 const current = defaultSession('gpt-realtime-2.1');
 const pcmu = { type: 'audio/pcmu' };

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Timeline } from '../src/timeline.ts';
+import { Timeline } from '../src/call/timeline.ts';
 
 describe("the stream's clock", () => {
   it('starts with the stream', () => {

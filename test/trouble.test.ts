@@ -3,7 +3,7 @@ import { createServer as createHttpServer } from 'node:http';
 import { createServer, type Server } from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
-import { type Failure, type Parrot, startParrot } from '../src/simulator/parrot.ts';
+import { type Failure, type Parrot, startParrot } from './simulator/parrot.ts';
 import {
   CALL,
   dialStream,

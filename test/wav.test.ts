@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { loudness } from '../src/simulator/mulaw.ts';
-import { readWav, writeWav } from '../src/simulator/wav.ts';
+import { loudness } from './simulator/mulaw.ts';
+import { readWav, writeWav } from './simulator/wav.ts';
 
 interface Format {
   tag?: number;

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { type PhoneCall, placeCall } from '../src/simulator/caller.ts';
-import { type Parrot, type ParrotEvent, startParrot } from '../src/simulator/parrot.ts';
-import { readWav } from '../src/simulator/wav.ts';
+import { type PhoneCall, placeCall } from './simulator/caller.ts';
+import { type Parrot, type ParrotEvent, startParrot } from './simulator/parrot.ts';
+import { readWav } from './simulator/wav.ts';
 import { TestServer } from './support/server.ts';
 
 const words = readWav(await readFile(new URL('fixtures/interruption.wav', import.meta.url)));

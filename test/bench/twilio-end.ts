@@ -1,5 +1,5 @@
 import { WebSocket } from 'ws';
-import { issueToken, sign } from '../../src/auth.ts';
+import { issueToken, sign } from '../../src/wire/auth.ts';
 import type { Server } from './server.ts';
 import { CONNECTED, DELTA_MS, FRAME_MS, markEcho, media, readTag, start, stop } from './wire.ts';
 

@@ -1,5 +1,5 @@
-import { sign } from '../../src/auth.ts';
 import { type Config, readConfig } from '../../src/config.ts';
+import { sign } from '../../src/wire/auth.ts';
 
 /** A configuration that a server can start with, quiet, open to all and without standby, with `env` on top. */
 export function testConfig(env: Record<string, string> = {}): Config {

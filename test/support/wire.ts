@@ -1,6 +1,5 @@
-import { type Audio, toBase64 } from '../../src/audio.ts';
-import type { ServerEvent } from '../../src/openai.ts';
-import type { TwilioMessage } from '../../src/twilio.ts';
+import type { ServerEvent } from '../../src/wire/openai.ts';
+import type { TwilioMessage } from '../../src/wire/twilio.ts';
 
 export const STREAM = 'MZ0123456789abcdef0123456789abcdef';
 
@@ -9,20 +8,8 @@ export function audio(ms: number, byte = 0x55): string {
   return Buffer.alloc(ms * 8, byte).toString('base64');
 }
 
-/** `base64` as what is read from a message has it. */
-export function audioIn(base64: string): Audio {
-  return { data: Buffer.from(base64), start: 0, end: base64.length };
-}
-
-/** `message` as JSON, its audio in base64. */
-export function asJson(message: unknown): string {
-  return JSON.stringify(message ?? null, (_, value) =>
-    Buffer.isBuffer(value?.data) ? toBase64(value) : value,
-  );
-}
-
 export function frame(timestamp: number, base64 = audio(20)): TwilioMessage {
-  return { event: 'media', streamSid: STREAM, media: { timestamp, payload: audioIn(base64) } };
+  return { event: 'media', streamSid: STREAM, media: { timestamp, payload: base64 } };
 }
 
 export function echo(name: string): TwilioMessage {
@@ -34,7 +21,7 @@ export function created(id: string): ServerEvent {
 }
 
 export function delta(response_id: string, item_id: string, ms: number): ServerEvent {
-  return { type: 'response.output_audio.delta', response_id, item_id, delta: audioIn(audio(ms)) };
+  return { type: 'response.output_audio.delta', response_id, item_id, delta: audio(ms) };
 }
 
 export const NO_TOKENS = { input: 0, output: 0, cached: 0, text: 0, audio: 0 };
@@ -60,13 +47,13 @@ export const speechStopped: ServerEvent = { type: 'input_audio_buffer.speech_sto
 export const expected = {
   media: (base64: string) => ({
     to: 'twilio',
-    message: { event: 'media', streamSid: STREAM, media: { payload: audioIn(base64) } },
+    message: { event: 'media', streamSid: STREAM, media: { payload: base64 } },
   }),
   mark: (name: string) => ({ to: 'twilio', message: { event: 'mark', streamSid: STREAM, mark: { name } } }),
   clear: { to: 'twilio', message: { event: 'clear', streamSid: STREAM } },
   append: (base64: string) => ({
     to: 'openai',
-    message: { type: 'input_audio_buffer.append', audio: audioIn(base64) },
+    message: { type: 'input_audio_buffer.append', audio: base64 },
   }),
   respond: (instructions?: string) => ({
     to: 'openai',

@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, STATUS_CODES } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { BYTES_PER_MS } from '../audio.ts';
+import { BYTES_PER_MS } from '../../src/wire/audio.ts';
 import type { Manner, ParrotEvent } from './conversation.ts';
 import { encodeMulaw } from './mulaw.ts';
 import { type Failure, type Line, ParrotSession } from './parrot-session.ts';

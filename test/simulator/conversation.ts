@@ -1,5 +1,5 @@
-import { BYTES_PER_MS } from '../audio.ts';
-import { isObject, type JsonObject } from '../json.ts';
+import { BYTES_PER_MS } from '../../src/wire/audio.ts';
+import { isObject, type JsonObject } from '../../src/wire/json.ts';
 import { type Item, Reply, type ReplyStatus } from './reply.ts';
 import { type ApiError, checkResponse, newId, type SessionConfig } from './session-config.ts';
 

@@ -1,5 +1,5 @@
-import { BYTES_PER_MS } from '../audio.ts';
-import type { JsonObject } from '../json.ts';
+import { BYTES_PER_MS } from '../../src/wire/audio.ts';
+import type { JsonObject } from '../../src/wire/json.ts';
 import { newId, type SessionConfig } from './session-config.ts';
 
 /** One item of the conversation; `audioMs` is how much of its audio there is so far. */

@@ -5,8 +5,8 @@ import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { buildApp } from '../app.ts';
-import { readConfig } from '../config.ts';
+import { buildApp } from '../../src/app.ts';
+import { readConfig } from '../../src/config.ts';
 import { type CallerEvent, type PhoneCall, placeCall } from './caller.ts';
 import { callerLine, Narrator, seconds, table, timeToFirstSound } from './narrator.ts';
 import { type ParrotEvent, startParrot } from './parrot.ts';
@@ -18,7 +18,7 @@ const CUT_TOLERANCE_MS = 50;
 const LONGEST_MS = 30_000;
 
 function recording(name: string): Promise<Uint8Array> {
-  return readFile(new URL(`../../test/fixtures/${name}.wav`, import.meta.url)).then(readWav);
+  return readFile(new URL(`../fixtures/${name}.wav`, import.meta.url)).then(readWav);
 }
 
 /** Asks something, talks over the answer, hears the next one out, and hangs up. */

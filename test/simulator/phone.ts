@@ -1,4 +1,4 @@
-import { BYTES_PER_MS, SILENCE } from '../audio.ts';
+import { BYTES_PER_MS, SILENCE } from '../../src/wire/audio.ts';
 
 const LONGEST_BUFFER = 10 * 60_000 * BYTES_PER_MS;
 

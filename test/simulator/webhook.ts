@@ -1,5 +1,5 @@
-import { sign } from '../auth.ts';
-import { isObject } from '../json.ts';
+import { sign } from '../../src/wire/auth.ts';
+import { isObject } from '../../src/wire/json.ts';
 
 /** Whom Twilio asks about a call, and whose call it is. */
 export interface WebhookOptions {

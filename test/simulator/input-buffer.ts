@@ -1,4 +1,4 @@
-import { BYTES_PER_MS, decode, parseAudio } from '../audio.ts';
+import { BYTES_PER_MS, isAudio } from '../../src/wire/audio.ts';
 import type { Conversation, Host } from './conversation.ts';
 import { Ear, type Heard } from './ear.ts';
 import { type ApiError, newId, type SessionConfig, voiceActivity } from './session-config.ts';
@@ -40,9 +40,8 @@ export class InputBuffer {
   }
 
   /** Obeys input_audio_buffer.append. */
-  append(base64: unknown): ApiError | undefined {
-    const audio = parseAudio(base64);
-    if (audio === undefined) {
+  append(audio: unknown): ApiError | undefined {
+    if (!isAudio(audio)) {
       const message = "Invalid 'audio'. Expected base64-encoded audio bytes.";
       return { code: 'invalid_value', message, param: 'audio' };
     }
@@ -50,7 +49,7 @@ export class InputBuffer {
       this.audioBeforeReady += 1;
       return undefined;
     }
-    const bytes = decode(audio);
+    const bytes = Buffer.from(audio, 'base64');
     this.#appended.push(bytes);
     for (const heard of this.#ear.hear(bytes)) this.#notice(heard);
     return undefined;

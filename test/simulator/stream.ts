@@ -1,5 +1,5 @@
-import { BYTES_PER_MS, decode, SILENCE } from '../audio.ts';
-import type { JsonObject } from '../json.ts';
+import { BYTES_PER_MS, SILENCE } from '../../src/wire/audio.ts';
+import type { JsonObject } from '../../src/wire/json.ts';
 import { readCommand } from './command.ts';
 import { Phone } from './phone.ts';
 
@@ -89,7 +89,7 @@ export class Stream {
       for (const { name } of this.#phone.clear(now)) this.#send('mark', { mark: { name } });
       this.#sounding = false;
       this.#options.onEvent({ type: 'cleared', unheardMs });
-    } else if (!this.#phone.media(decode(command.media.payload), now)) {
+    } else if (!this.#phone.media(Buffer.from(command.media.payload, 'base64'), now)) {
       this.#warn(31931, 'more than 10 minutes of audio buffered');
     } else if (!this.#sounding && this.#phone.playing(now)) {
       this.#sounding = true;

@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { config as loadEnv } from 'dotenv';
-import { BYTES_PER_MS } from '../audio.ts';
+import { BYTES_PER_MS } from '../../src/wire/audio.ts';
 import { type CallerEvent, type PhoneCall, placeCall } from './caller.ts';
 import { callerLine, Narrator, seconds, table, timeToFirstSound } from './narrator.ts';
 import { readWav, writeWav } from './wav.ts';
@@ -47,7 +47,7 @@ function readArguments(): Arguments {
     if (positionals.length > 1) fail(USAGE);
     if (!/^https?:\/\/[^/]+\/?$/.test(values.url))
       fail(`--url takes an address such as http://localhost:3000.`);
-    const fallback = fileURLToPath(new URL('../../test/fixtures/question.wav', import.meta.url));
+    const fallback = fileURLToPath(new URL('../fixtures/question.wav', import.meta.url));
     return { url: values.url, save: values.save, speech: positionals[0] ?? fallback };
   } catch (error) {
     fail(`${error instanceof Error ? error.message : error}\n\n${USAGE}`);

@@ -1,4 +1,4 @@
-import type { Usage } from './openai.ts';
+import type { Usage } from '../wire/openai.ts';
 
 /** How many codes are counted apart. */
 const MOST_CODES = 20;

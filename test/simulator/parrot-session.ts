@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { type JsonObject, parseObject } from '../json.ts';
+import { type JsonObject, parseObject } from '../../src/wire/json.ts';
 import { Conversation, type Host, type Manner, type ParrotEvent } from './conversation.ts';
 import { InputBuffer } from './input-buffer.ts';
 import type { Item } from './reply.ts';

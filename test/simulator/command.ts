@@ -1,6 +1,6 @@
-import { parseAudio } from '../audio.ts';
-import { isObject, type JsonObject, parseObject } from '../json.ts';
-import type { TwilioCommand } from '../twilio.ts';
+import { isAudio } from '../../src/wire/audio.ts';
+import { isObject, type JsonObject, parseObject } from '../../src/wire/json.ts';
+import type { TwilioCommand } from '../../src/wire/twilio.ts';
 
 /** Reads a server's message as strictly as Twilio does: undefined for any key too many or too few (31951). */
 export function readCommand(text: string, streamSid: string): TwilioCommand | undefined {
@@ -10,8 +10,8 @@ export function readCommand(text: string, streamSid: string): TwilioCommand | un
   if (event === 'clear' && hasKeys(message, 'event', 'streamSid')) return { event, streamSid };
   if (!hasKeys(message, 'event', 'streamSid', String(event))) return undefined;
   if (event === 'media' && hasKeys(media, 'payload')) {
-    const payload = parseAudio(media.payload);
-    return payload && { event, streamSid, media: { payload } };
+    const { payload } = media;
+    return isAudio(payload) ? { event, streamSid, media: { payload } } : undefined;
   }
   if (event === 'mark' && hasKeys(mark, 'name') && typeof mark.name === 'string') {
     return { event, streamSid, mark: { name: mark.name } };

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
-import { socketOptions } from '../socket.ts';
+import { socketOptions } from '../../src/wire/socket.ts';
 import { Stream, type StreamEvent, type Warning } from './stream.ts';
 import {
   type Answer,

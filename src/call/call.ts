@@ -1,11 +1,11 @@
-import { type Audio, audioMs, silence } from './audio.ts';
-import type { Reason } from './ending.ts';
-import type { ClientEvent, ResponseDone, ServerEvent } from './openai.ts';
-import { type Failure, isFatal, type OpenAIError } from './openai-error.ts';
+import type { Reason } from '../ending.ts';
+import { type Failure, isFatal, type OpenAIError } from '../openai-error.ts';
+import { audioMs, silence } from '../wire/audio.ts';
+import type { ClientEvent, ResponseDone, ServerEvent } from '../wire/openai.ts';
+import type { TwilioCommand, TwilioMessage } from '../wire/twilio.ts';
 import { Playback } from './playback.ts';
 import { Tally } from './tally.ts';
 import { Timeline } from './timeline.ts';
-import type { TwilioCommand, TwilioMessage } from './twilio.ts';
 
 /** A message to send, and the socket that it belongs on; or, to the relay itself, why the call must end. */
 export type Outgoing =
@@ -40,7 +40,7 @@ export class Call {
   readonly #playback = new Playback();
   readonly #interrupted = new Set<string>();
   /** What the caller said before the session was ready; undefined once it is, as nothing waits then. */
-  #early: { audio: Audio; ms: number }[] | undefined = [];
+  #early: { audio: string; ms: number }[] | undefined = [];
   #earlyMs = 0;
   #readyAt = 0;
   #callerSpeaks = false;
@@ -126,7 +126,7 @@ export class Call {
     return this.#silence(MUTED_FILL_MS);
   }
 
-  #media(timestamp: number, payload: Audio, now: number): Outgoing[] {
+  #media(timestamp: number, payload: string, now: number): Outgoing[] {
     const ms = audioMs(payload);
     if (ms === 0) return [];
     const missing = this.#timeline.frame(timestamp, ms, now);
@@ -140,7 +140,7 @@ export class Call {
     return this.#append(silence(ms), ms);
   }
 
-  #append(audio: Audio, ms: number): Outgoing[] {
+  #append(audio: string, ms: number): Outgoing[] {
     if (this.#early === undefined) return [toOpenAI({ type: 'input_audio_buffer.append', audio })];
     this.#early.push({ audio, ms });
     this.#earlyMs += ms;
@@ -152,7 +152,7 @@ export class Call {
     return [];
   }
 
-  #delta(responseId: string, itemId: string, delta: Audio, now: number): Outgoing[] {
+  #delta(responseId: string, itemId: string, delta: string, now: number): Outgoing[] {
     const ms = audioMs(delta);
     if (ms === 0 || this.#interrupted.has(responseId)) return [];
     this.#lastResponse = responseId;

@@ -1,9 +1,9 @@
 import { WebSocket } from 'ws';
-import type { Assistant } from './assistant.ts';
-import { type Audio, audioAt, BASE64, parseAudio, wrap } from './audio.ts';
-import type { Config } from './config.ts';
+import type { Assistant } from '../assistant.ts';
+import type { Config } from '../config.ts';
+import { type OpenAIError, parseError } from '../openai-error.ts';
+import { BASE64, isAudio, isPadded } from './audio.ts';
 import { isObject, type JsonObject, parseObject } from './json.ts';
-import { type OpenAIError, parseError } from './openai-error.ts';
 import { socketOptions } from './socket.ts';
 
 // The Realtime API (GA) on the wire: https://platform.openai.com/docs/api-reference/realtime
@@ -38,7 +38,7 @@ export type ServerEvent =
   | { type: 'input_audio_buffer.speech_started' }
   | { type: 'input_audio_buffer.speech_stopped' }
   | { type: 'response.created'; response: { id: string } }
-  | { type: 'response.output_audio.delta'; response_id: string; item_id: string; delta: Audio }
+  | { type: 'response.output_audio.delta'; response_id: string; item_id: string; delta: string }
   | { type: 'response.done'; response: ResponseDone }
   | { type: 'error'; error: OpenAIError }
   | { type: 'other' };
@@ -46,22 +46,21 @@ export type ServerEvent =
 /** What OpenAI is sent. */
 export type ClientEvent =
   | { type: 'session.update'; session: object }
-  | { type: 'input_audio_buffer.append'; audio: Audio }
+  | { type: 'input_audio_buffer.append'; audio: string }
   | { type: 'conversation.item.truncate'; item_id: string; content_index: 0; audio_end_ms: number }
   | { type: 'response.create'; response?: { instructions: string } };
 
-const DELTA = ',"delta":"';
-/** The audio delta exactly as OpenAI writes it: captures all before the audio's key, and the audio. */
+/** The audio delta exactly as OpenAI writes it. */
 const AUDIO_DELTA = new RegExp(
-  String.raw`^(\{"type":"response\.output_audio\.delta","event_id":"\w+","response_id":"\w+","item_id":"\w+","output_index":\d+,"content_index":\d+)${DELTA}(${BASE64})"\}$`,
+  String.raw`^(?<head>\{"type":"response\.output_audio\.delta","event_id":"\w+","response_id":"\w+","item_id":"\w+","output_index":\d+,"content_index":\d+),"delta":"(?<delta>${BASE64})"\}$`,
 );
 
 /** Reads one text frame of OpenAI's; undefined for what isn't an event or lacks a field that is read. Never throws. */
 export function parseServerEvent(data: Buffer): ServerEvent | undefined {
-  const [, head, base64 = ''] = AUDIO_DELTA.exec(data.toString('latin1')) ?? [];
-  if (head === undefined) return parseAnyEvent(data.toString());
+  const { head, delta } = AUDIO_DELTA.exec(data.toString('latin1'))?.groups ?? {};
+  if (head === undefined || delta === undefined || !isPadded(delta)) return parseAnyEvent(data.toString());
   // Ids cut out of the text would keep all of it, audio included, in memory for as long as they are needed.
-  return audioDelta(parseObject(`${head}}`), audioAt(data, head.length + DELTA.length, base64));
+  return audioDelta(parseObject(`${head}}`), delta);
 }
 
 function parseAnyEvent(text: string): ServerEvent | undefined {
@@ -89,7 +88,7 @@ function parseAnyEvent(text: string): ServerEvent | undefined {
       return { type, response: { id: response.id } };
     }
     case 'response.output_audio.delta':
-      return audioDelta(event, parseAudio(event.delta));
+      return audioDelta(event, isAudio(event.delta) ? event.delta : undefined);
     case 'response.done': {
       const { response } = event;
       if (!isObject(response) || typeof response.id !== 'string' || typeof response.status !== 'string') {
@@ -106,7 +105,7 @@ function parseAnyEvent(text: string): ServerEvent | undefined {
   }
 }
 
-function audioDelta(event: JsonObject | undefined, delta: Audio | undefined): ServerEvent | undefined {
+function audioDelta(event: JsonObject | undefined, delta: string | undefined): ServerEvent | undefined {
   const { response_id, item_id } = event ?? {};
   if (typeof response_id !== 'string' || typeof item_id !== 'string' || delta === undefined) return undefined;
   return { type: 'response.output_audio.delta', response_id, item_id, delta };
@@ -142,13 +141,10 @@ function tokens(count: unknown): number {
   return typeof count === 'number' && count > 0 ? count : 0;
 }
 
-const APPEND_HEAD = Buffer.from('{"type":"input_audio_buffer.append","audio":"');
-const APPEND_END = Buffer.from('"}');
-
-/** The text frame for `event`; one with audio is put around it, where there is room, and not copied. */
+/** The text frame for `event`. */
 export function encodeClientEvent(event: ClientEvent): Buffer {
   if (event.type !== 'input_audio_buffer.append') return Buffer.from(JSON.stringify(event));
-  return wrap(APPEND_HEAD, event.audio, APPEND_END);
+  return Buffer.from(`{"type":"input_audio_buffer.append","audio":"${event.audio}"}`);
 }
 
 /** How long OpenAI may take to accept a socket, in ms; 0.8 to 2.1 s is usual. */

@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import { isObject, type JsonObject } from '../json.ts';
+import { isObject, type JsonObject } from '../../src/wire/json.ts';
 
 /** What is wrong with a message, as the Realtime API words it; `param` is a dotted path. */
 export interface ApiError {

@@ -1,4 +1,4 @@
-import { type Audio, audioAt, BASE64, parseAudio, wrap } from './audio.ts';
+import { BASE64, isAudio, isPadded } from './audio.ts';
 import { isObject, parseObject } from './json.ts';
 
 // Media Streams on the wire: https://www.twilio.com/docs/voice/media-streams/websocket-messages
@@ -21,14 +21,14 @@ export interface Start {
 export type TwilioMessage =
   | { event: 'connected' }
   | Start
-  | { event: 'media'; streamSid: string; media: { timestamp: number; payload: Audio } }
+  | { event: 'media'; streamSid: string; media: { timestamp: number; payload: string } }
   | { event: 'dtmf'; streamSid: string; dtmf: { digit: string } }
   | { event: 'mark'; streamSid: string; mark: { name: string } }
   | { event: 'stop'; streamSid: string };
 
 /** What Twilio takes, with exactly the documented keys: any other key makes it drop the message (31951). */
 export type TwilioCommand =
-  | { event: 'media'; streamSid: string; media: { payload: Audio } }
+  | { event: 'media'; streamSid: string; media: { payload: string } }
   | { event: 'mark'; streamSid: string; mark: { name: string } }
   | { event: 'clear'; streamSid: string };
 
@@ -37,20 +37,17 @@ export function isPhoneAudio({ encoding, sampleRate, channels }: MediaFormat): b
   return encoding === 'audio/x-mulaw' && sampleRate === 8_000 && channels === 1;
 }
 
-/**
- * The media frame exactly as Twilio writes it, fifty times a second.
- *
- * Captures all before the payload, the timestamp in it, the payload and the streamSid.
- */
+/** The media frame exactly as Twilio writes it, fifty times a second. */
 const MEDIA_FRAME = new RegExp(
-  String.raw`^(\{"event":"media","sequenceNumber":"\d{1,15}","media":\{"track":"inbound","chunk":"\d{1,15}","timestamp":"(\d{1,15})","payload":")(${BASE64})"\},"streamSid":"(\w+)"\}$`,
+  String.raw`^\{"event":"media","sequenceNumber":"\d{1,15}","media":\{"track":"inbound","chunk":"\d{1,15}","timestamp":"(?<timestamp>\d{1,15})","payload":"(?<payload>${BASE64})"\},"streamSid":"(?<streamSid>\w+)"\}$`,
 );
 
 /** Reads one text frame of Twilio's; undefined for whatever isn't a documented message. Never throws. */
 export function parseTwilioMessage(data: Buffer): TwilioMessage | undefined {
-  const [, head = '', timestamp, base64 = '', streamSid] = MEDIA_FRAME.exec(data.toString('latin1')) ?? [];
-  const payload = audioAt(data, head.length, base64);
-  if (streamSid === undefined || payload === undefined) return parseAnyMessage(data.toString());
+  const { timestamp, payload, streamSid } = MEDIA_FRAME.exec(data.toString('latin1'))?.groups ?? {};
+  if (streamSid === undefined || payload === undefined || !isPadded(payload)) {
+    return parseAnyMessage(data.toString());
+  }
   return { event: 'media', streamSid, media: { timestamp: Number(timestamp), payload } };
 }
 
@@ -67,11 +64,9 @@ function parseAnyMessage(text: string): TwilioMessage | undefined {
     case 'media': {
       const { media } = message;
       if (!isObject(media) || (media.track !== undefined && media.track !== 'inbound')) return undefined;
-      const { timestamp } = media;
-      const payload = parseAudio(media.payload);
-      if (typeof timestamp !== 'string' || !/^\d{1,15}$/.test(timestamp) || payload === undefined) {
+      const { timestamp, payload } = media;
+      if (typeof timestamp !== 'string' || !/^\d{1,15}$/.test(timestamp) || !isAudio(payload))
         return undefined;
-      }
       return { event, streamSid, media: { timestamp: Number(timestamp), payload } };
     }
     case 'dtmf': {
@@ -108,12 +103,10 @@ function parseStart(streamSid: string, start: unknown): Start | undefined {
   return { event: 'start', streamSid, start: { callSid, mediaFormat, customParameters } };
 }
 
-const MEDIA_END = Buffer.from('"}}');
-
-/** The text frame for `command`. Audio is copied: OpenAI's messages end too soon after it for Twilio's to fit in. */
+/** The text frame for `command`. */
 export function encodeTwilioCommand(command: TwilioCommand): Buffer {
   if (command.event !== 'media') return Buffer.from(JSON.stringify(command));
   const { streamSid, media } = command;
-  const head = Buffer.from(`{"event":"media","streamSid":${JSON.stringify(streamSid)},"media":{"payload":"`);
-  return wrap(head, media.payload, MEDIA_END);
+  const head = `{"event":"media","streamSid":${JSON.stringify(streamSid)},"media":{"payload":"`;
+  return Buffer.from(`${head}${media.payload}"}}`);
 }
