@@ -13,6 +13,7 @@ import { Calls } from './calls.ts';
 import type { Config } from './config.ts';
 import { relay } from './relay.ts';
 import { Standby } from './standby.ts';
+import { Streams } from './streams.ts';
 import { isSigned, isStreamSigned, issueToken, type Parameters } from './wire/auth.ts';
 import { socketOptions } from './wire/socket.ts';
 import { connectStream, hangUp, rejectAsBusy } from './wire/twiml.ts';
@@ -28,13 +29,18 @@ const STREAM_PATH = '/media-stream';
 export interface AppOptions {
   assistant?: Assistant;
   calls?: Calls;
+  streams?: Streams;
   logger?: FastifyServerOptions['logger'];
 }
 
 /** The server, ready to listen: Twilio's webhooks and its stream. */
 export async function buildApp(config: Config, options: AppOptions = {}): Promise<FastifyInstance> {
-  const { assistant = defaultAssistant, calls = new Calls(config.maxConcurrentCalls) } = options;
-  const { logger = { level: config.logLevel } } = options;
+  const {
+    assistant = defaultAssistant,
+    calls = new Calls(config.maxConcurrentCalls),
+    streams = new Streams(),
+    logger = { level: config.logLevel },
+  } = options;
   const { twilioAuthToken } = config;
   const app = Fastify({
     logger,
@@ -98,7 +104,7 @@ export async function buildApp(config: Config, options: AppOptions = {}): Promis
   });
 
   app.get(STREAM_PATH, { websocket: true, preValidation: requireSignedUpgrade }, (socket, request) =>
-    relay(socket, request.raw.socket, { config, assistant, calls, standby }, request.log),
+    relay(socket, request.raw.socket, { config, assistant, calls, streams, standby }, request.log),
   );
 
   async function requireSignedForm(request: FastifyRequest, reply: FastifyReply): Promise<void> {
@@ -117,7 +123,7 @@ export async function buildApp(config: Config, options: AppOptions = {}): Promis
   }
 
   /**
-   * Where Twilio reached this server: PUBLIC_URL, else what the proxy in front was asked for, else the Host.
+   * Where Twilio reached this server: PUBLIC_URL, otherwise what the proxy in front was asked for, otherwise the Host.
    *
    * Whoever sends the headers chooses the address, but can't sign it: with a wrong one, no signature is valid.
    */

@@ -2,6 +2,8 @@ import { config as loadEnv } from 'dotenv';
 import { buildApp } from './app.ts';
 import { Calls } from './calls.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
+import { shutDown } from './shutdown.ts';
+import { Streams } from './streams.ts';
 
 function configOrExit(): Config {
   try {
@@ -16,7 +18,8 @@ function configOrExit(): Config {
 loadEnv({ quiet: true });
 const config = configOrExit();
 const calls = new Calls(config.maxConcurrentCalls);
-const app = await buildApp(config, { calls });
+const streams = new Streams();
+const app = await buildApp(config, { calls, streams });
 if (config.twilioAuthToken === undefined) {
   app.log.warn('ALLOW_UNSIGNED_REQUESTS is true: anyone who finds this server can talk on your OpenAI bill');
 }
@@ -26,9 +29,9 @@ app.listen({ port: config.port, host: config.host }, (error) => {
   process.exit(1);
 });
 
-async function shutDown(signal: string): Promise<void> {
+async function stop(signal: string): Promise<void> {
   app.log.info({ signal, calls: calls.live }, 'shutting down');
-  await calls.close(config.shutdownGraceSeconds * 1_000);
+  await shutDown(calls, streams, config.shutdownGraceSeconds * 1_000);
   await app.close();
   process.exit(0);
 }
@@ -36,6 +39,6 @@ async function shutDown(signal: string): Promise<void> {
 for (const signal of ['SIGINT', 'SIGTERM']) {
   process.on(signal, () => {
     if (calls.isClosing) process.exit(1);
-    void shutDown(signal);
+    void stop(signal);
   });
 }

@@ -1,14 +1,14 @@
 import type { FastifyBaseLogger } from 'fastify';
 import type { Assistant } from './assistant.ts';
 import type { Config } from './config.ts';
-import { type Failure, logFailure } from './openai-error.ts';
+import { type Failure, logFailure, verdict } from './failure.ts';
 import { Session } from './session.ts';
 
-/** How long to wait after a failure, in ms: doubled with each, up to the most. */
+/** How long to wait after a failure, in ms: doubled with each in a row, up to the maximum. */
 const BACKOFF_MS = 1_000;
-const MOST_BACKOFF_MS = 60_000;
-/** A session that has been ready for this long, in ms, did well; it is kept so long even if it expires soon. */
-const DID_WELL_MS = 60_000;
+const MAX_BACKOFF_MS = 60_000;
+/** A session that was ready for this long, in ms, is no failure when it ends; none is replaced earlier for its age. */
+const SETTLED_MS = 60_000;
 
 /** Keeps sessions dialled and configured ahead of the next calls, so that those begin with a sound. */
 export class Standby {
@@ -40,18 +40,18 @@ export class Standby {
     for (const session of this.#sessions.keys()) this.#drop(session);
   }
 
-  /** A session that is ready, now the caller's, who must call `use` at once; undefined if there is none. */
+  /** A session that is ready and now the caller's, who must call `handOver` at once; undefined if there is none. */
   take(): Session | undefined {
     const ready = [...this.#sessions.keys()].find((session) => session.isReady);
     if (ready === undefined) return undefined;
     clearTimeout(this.#sessions.get(ready));
     this.#sessions.delete(ready);
-    this.#startAnew();
+    this.#fillAtOnce();
     return ready;
   }
 
   /** Dials what is missing, whatever failed before. */
-  #startAnew(): void {
+  #fillAtOnce(): void {
     this.#failures = 0;
     clearTimeout(this.#backoff);
     this.#backoff = undefined;
@@ -63,10 +63,8 @@ export class Standby {
   }
 
   #dial(): void {
-    const session = new Session(this.#config, this.#assistant);
     let readyAt = Infinity;
-    this.#sessions.set(session, undefined);
-    session.use({
+    const session = new Session(this.#config, this.#assistant, this.#log, {
       ready: () => {
         readyAt = performance.now();
         this.#sessions.set(
@@ -75,35 +73,39 @@ export class Standby {
         );
       },
       event: (event) => {
-        if (event.type === 'error')
-          this.#fail(session, readyAt, { reason: 'openai error', error: event.error });
+        if (event.type === 'error') fail({ reason: 'openai error', error: event.error });
       },
-      redialled: (failure) => this.#log.warn(failure, 'dialling OpenAI once more'),
-      failed: (failure) => this.#fail(session, readyAt, failure),
+      redialling: () => {},
+      failed: (failure) => fail(failure),
     });
+    const fail = (failure: Failure) => this.#fail(session, performance.now() - readyAt, failure);
+    this.#sessions.set(session, undefined);
   }
 
   /** Until what is left of it is no longer enough for a whole call. */
   #keepFor({ expiresAt }: Session): number {
-    return Math.max(expiresAt - Date.now() - this.#config.maxCallSeconds * 1_000, DID_WELL_MS);
+    return Math.max(expiresAt - Date.now() - this.#config.maxCallSeconds * 1_000, SETTLED_MS);
   }
 
   #replace(session: Session): void {
     this.#drop(session);
-    this.#startAnew();
+    this.#fillAtOnce();
   }
 
-  #fail(session: Session, readyAt: number, failure: Failure): void {
+  #fail(session: Session, readyMs: number, failure: Failure): void {
     logFailure(this.#log, failure, 'standby session failed');
     this.#drop(session);
-    if (performance.now() - readyAt >= DID_WELL_MS) return this.#startAnew();
+    if (readyMs >= SETTLED_MS) return this.#fillAtOnce();
     if (this.#backoff !== undefined) return;
-    const delay = Math.min(BACKOFF_MS * 2 ** this.#failures, MOST_BACKOFF_MS);
+    const delay = Math.min(BACKOFF_MS * 2 ** this.#failures, MAX_BACKOFF_MS);
     this.#failures += 1;
-    this.#backoff = setTimeout(() => {
-      this.#backoff = undefined;
-      this.#fill();
-    }, delay);
+    this.#backoff = setTimeout(
+      () => {
+        this.#backoff = undefined;
+        this.#fill();
+      },
+      verdict(failure) === 'give up' ? MAX_BACKOFF_MS : delay,
+    );
   }
 
   #drop(session: Session): void {

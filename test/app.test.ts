@@ -243,7 +243,7 @@ describe('a server that is shutting down', () => {
   it('answers busy to new calls, and 503 to whoever asks how it is', async () => {
     const calls = new Calls(1);
     app = await buildApp(testConfig(), { calls });
-    await calls.close(0);
+    void calls.close();
     expect((await app.inject('/incoming-call')).body).toContain('<Reject reason="busy"/>');
     expect((await app.inject('/')).statusCode).toBe(503);
   });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { assistant } from '../src/assistant.ts';
-import { sessionUpdate } from '../src/wire/openai.ts';
+import { sessionUpdate } from '../src/session-update.ts';
 import { checkResponse, defaultSession, newId, updateSession } from './simulator/session-config.ts';
 
 const current = defaultSession('gpt-realtime-2.1');

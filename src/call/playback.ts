@@ -1,6 +1,5 @@
 /** A delta that was sent to Twilio and whose mark hasn't come back. */
 interface Chunk {
-  mark: string;
   itemId: string;
   /** Where in its item it starts, and how long it is, in ms. */
   offset: number;
@@ -18,6 +17,8 @@ export interface Cut {
 const JITTER_MS = 100;
 /** A mark this long overdue is not coming. */
 const LOST_MS = 10_000;
+/** After so many chunks that are done with, the list is made anew. */
+const MAX_DONE = 1_000;
 
 /**
  * What the caller has heard of what was sent, by dead reckoning corrected by marks.
@@ -26,63 +27,56 @@ const LOST_MS = 10_000;
  *
  *     1000  400 ms of audio are sent, and reckoned to begin       (Twilio has it at 1030, and plays it)
  *     1250  if the caller cuts in now, 250 ms were heard           (Twilio has the `clear` at 1280: 250 ms played)
- *     1400  else it is reckoned to end                             (it ends at 1430)
+ *     1400  otherwise it is reckoned to end                        (it ends at 1430)
  *     1460  its mark is back on time: one round trip after its end
  *
  * So the delay cancels out. Every `clock` is in ms of the caller's stream.
  */
 export class Playback {
   #chunks: Chunk[] = [];
-  /** When the first of the chunks begins; the others begin when it, or what is before them, has ended. */
+  /** How many chunks at the front are done with: taking each out by itself would cost more, the more there are. */
+  #done = 0;
+  /** When the first chunk that isn't begins; the others begin when it, or what is before them, has ended. */
   #headBegins = 0;
   /** The last item, and how much of it was sent. */
   #item = { id: '', ms: 0 };
+  /** How many marks were named: the last `#chunks.length` of them are those of the chunks. */
   #marks = 0;
   /** The quickest echo so far after the end that was reckoned; unknown until there was one. */
   #roundTrip: number | undefined;
 
-  /** Notes a delta that is sent now; answers the name of the mark that must follow it. */
+  /** Notes a delta that is sent now; returns the name of the mark that must follow it. */
   sent(itemId: string, ms: number, clock: number): string {
-    for (
-      let head = this.#chunks[0];
-      head && this.#headBegins + head.ms + LOST_MS < clock;
-      head = this.#chunks[0]
-    ) {
-      this.#drop(head);
-    }
-    if (this.#chunks.length === 0) this.#headBegins = clock;
+    while (this.#head !== undefined && this.#headEnds + LOST_MS < clock) this.#drop();
+    if (this.#head === undefined) this.#headBegins = clock;
     if (itemId !== this.#item.id) this.#item = { id: itemId, ms: 0 };
     this.#marks += 1;
-    const mark = `audio-${this.#marks}`;
-    this.#chunks.push({ mark, itemId, offset: this.#item.ms, ms, sentAt: clock });
+    this.#chunks.push({ itemId, offset: this.#item.ms, ms, sentAt: clock });
     this.#item.ms += ms;
-    return mark;
+    return `audio-${this.#marks}`;
   }
 
   /** Notes a mark that came back: what it follows was heard, unless a `clear` sent it back. */
   echoed(mark: string, clock: number): void {
-    if (!this.#chunks.some((chunk) => chunk.mark === mark)) return;
-    for (let head = this.#chunks[0]; head; head = this.#chunks[0]) {
-      if (head.mark === mark) {
-        const late = clock - (this.#headBegins + head.ms);
-        if (late >= 0) this.#roundTrip = Math.min(late, this.#roundTrip ?? late);
-        if (this.#isOverdue(late)) this.#headBegins += late - (this.#roundTrip ?? 0);
-        // Early or not, it has ended: what follows has begun, if it was there.
-        else if (late < 0) this.#headBegins += late;
-        this.#drop(head);
-        return;
-      }
-      this.#drop(head);
-    }
+    const number = Number(/^audio-(?<number>\d+)$/.exec(mark)?.groups?.number);
+    const index = this.#chunks.length - 1 - (this.#marks - number);
+    if (!(index >= this.#done && index < this.#chunks.length)) return;
+    for (let before = index - this.#done; before > 0; before -= 1) this.#drop();
+    const late = clock - this.#headEnds;
+    if (late >= 0) this.#roundTrip = Math.min(late, this.#roundTrip ?? late);
+    if (this.#isOverdue(late)) this.#headBegins += late - (this.#roundTrip ?? 0);
+    // Early or not, it has ended: what follows has begun, if it was there.
+    else if (late < 0) this.#headBegins += late;
+    this.#drop();
   }
 
-  /** Forgets all that is unheard; answers where the caller stopped in each item of it, in order. */
+  /** Forgets all that is unheard; returns where the caller stopped in each item of it, in order. */
   interrupt(clock: number): Cut[] {
     const cuts: Cut[] = [];
-    const late = clock - (this.#headBegins + (this.#chunks[0]?.ms ?? 0));
+    const late = clock - this.#headEnds;
     // The first mark still out is long overdue: Twilio is playing its audio, and has a ms of it left at least.
     let begins = this.#isOverdue(late) ? this.#headBegins + late + 1 : this.#headBegins;
-    for (const { itemId, offset, ms, sentAt } of this.#chunks) {
+    for (const { itemId, offset, ms, sentAt } of this.#chunks.slice(this.#done)) {
       begins = Math.max(begins, sentAt);
       const unheard = clock < begins + ms;
       if (unheard && cuts.at(-1)?.item_id !== itemId) {
@@ -91,7 +85,17 @@ export class Playback {
       begins += ms;
     }
     this.#chunks = [];
+    this.#done = 0;
     return cuts;
+  }
+
+  /** The first chunk whose mark is still out. */
+  get #head(): Chunk | undefined {
+    return this.#chunks[this.#done];
+  }
+
+  get #headEnds(): number {
+    return this.#headBegins + (this.#head?.ms ?? 0);
   }
 
   /** Whether a mark this late says that Twilio plays later than reckoned. */
@@ -99,8 +103,13 @@ export class Playback {
     return this.#roundTrip !== undefined && late > this.#roundTrip + JITTER_MS;
   }
 
-  #drop(head: Chunk): void {
-    this.#chunks.shift();
-    this.#headBegins = Math.max(this.#headBegins + head.ms, this.#chunks[0]?.sentAt ?? 0);
+  #drop(): void {
+    const ends = this.#headEnds;
+    this.#done += 1;
+    if (this.#done === MAX_DONE) {
+      this.#chunks = this.#chunks.slice(MAX_DONE);
+      this.#done = 0;
+    }
+    this.#headBegins = Math.max(ends, this.#head?.sentAt ?? 0);
   }
 }

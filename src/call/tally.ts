@@ -1,41 +1,61 @@
-import type { Usage } from '../wire/openai.ts';
+import type { ResponseDone, Usage } from '../wire/openai.ts';
 
 /** How many codes are counted apart. */
-const MOST_CODES = 20;
+const MAX_CODES = 20;
 
-/** What is known of a call when it is over: counts, tokens, and latencies in ms. */
+/** What the log has of a call when it is over: counts, tokens, and latencies in ms. Nothing is decided by it. */
 export class Tally {
-  framesUp = 0;
-  framesDown = 0;
-  earlyFramesDropped = 0;
-  gapsFilled = 0;
   bargeIns = 0;
-  /** Sessions dialled and responses asked for once more. */
-  retries = 0;
+  redials = 0;
+  #framesDown = 0;
   /** OpenAI's errors, by code. */
-  readonly errors = new Map<string, number>();
-  readonly usage: Usage = { input: 0, output: 0, cached: 0, text: 0, audio: 0 };
-  readyMs: number | undefined;
-  firstSoundMs: number | undefined;
-  /** From each time the caller stopped speaking to the first sound of the reply. */
-  readonly replyMs: number[] = [];
+  readonly #errors = new Map<string, number>();
+  readonly #usage: Usage = { input: 0, output: 0, cached: 0, text: 0, audio: 0 };
+  readonly #began: number;
+  #readyAt = 0;
+  #readyMs: number | undefined;
+  #firstSoundMs: number | undefined;
+  readonly #replyMs: number[] = [];
 
-  /** As it goes into the log. */
-  summary(): object {
-    const { readyMs, firstSoundMs, replyMs, errors, ...counts } = this;
-    const sorted = replyMs.toSorted((a, b) => a - b);
+  constructor(now: number) {
+    this.#began = now;
+  }
+
+  sessionReady(now: number): void {
+    this.#readyAt = now;
+    this.#readyMs = Math.round(now - this.#began);
+  }
+
+  /** Counts audio that went down; `waitedMs` since the caller stopped speaking, if it begins a reply. */
+  sound(waitedMs: number | undefined, now: number): void {
+    this.#framesDown += 1;
+    this.#firstSoundMs ??= Math.round(now - this.#readyAt);
+    if (waitedMs !== undefined) this.#replyMs.push(Math.round(waitedMs));
+  }
+
+  response({ status, error, usage }: ResponseDone): void {
+    for (const name of ['input', 'output', 'cached', 'text', 'audio'] as const) {
+      this.#usage[name] += usage[name];
+    }
+    if (status === 'failed') this.error(error?.code);
+  }
+
+  error(code = 'unknown'): void {
+    const name = this.#errors.has(code) || this.#errors.size < MAX_CODES ? code : 'other';
+    this.#errors.set(name, (this.#errors.get(name) ?? 0) + 1);
+  }
+
+  /** As it goes into the log; `retries` are the responses that were asked for once more. */
+  summary(retries: number): object {
+    const sorted = this.#replyMs.toSorted((a, b) => a - b);
     const reply = { median: sorted[Math.floor(sorted.length / 2)], worst: sorted.at(-1) };
-    const latencyMs = { ready: readyMs, firstSound: firstSoundMs, reply };
-    return { ...counts, errors: Object.fromEntries(errors), latencyMs };
-  }
-
-  addError(code = 'unknown'): void {
-    const name = this.errors.has(code) || this.errors.size < MOST_CODES ? code : 'other';
-    this.errors.set(name, (this.errors.get(name) ?? 0) + 1);
-  }
-
-  addUsage(usage: Usage): void {
-    for (const name of ['input', 'output', 'cached', 'text', 'audio'] as const)
-      this.usage[name] += usage[name];
+    return {
+      framesDown: this.#framesDown,
+      bargeIns: this.bargeIns,
+      retries: retries + this.redials,
+      errors: Object.fromEntries(this.#errors),
+      usage: this.#usage,
+      latencyMs: { ready: this.#readyMs, firstSound: this.#firstSoundMs, reply },
+    };
   }
 }

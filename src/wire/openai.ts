@@ -1,12 +1,14 @@
-import { WebSocket } from 'ws';
-import type { Assistant } from '../assistant.ts';
-import type { Config } from '../config.ts';
-import { type OpenAIError, parseError } from '../openai-error.ts';
 import { BASE64, isAudio, isPadded } from './audio.ts';
 import { isObject, type JsonObject, parseObject } from './json.ts';
-import { socketOptions } from './socket.ts';
+import { withoutKey } from './loggable.ts';
 
 // The Realtime API (GA) on the wire: https://platform.openai.com/docs/api-reference/realtime
+
+/** What went wrong, in OpenAI's own words and fit to be logged; either may be missing on the wire. */
+export interface OpenAIError {
+  readonly code: string | undefined;
+  readonly message: string | undefined;
+}
 
 /** Tokens that a response took; `text` and `audio` are both ways together. */
 export interface Usage {
@@ -50,20 +52,29 @@ export type ClientEvent =
   | { type: 'conversation.item.truncate'; item_id: string; content_index: 0; audio_end_ms: number }
   | { type: 'response.create'; response?: { instructions: string } };
 
+/** A telephone's audio as a session is asked for it: mu-law at 8 kHz, which takes no `rate`. */
+export const PHONE_AUDIO = 'audio/pcmu';
+
 /** The audio delta exactly as OpenAI writes it. */
 const AUDIO_DELTA = new RegExp(
   String.raw`^(?<head>\{"type":"response\.output_audio\.delta","event_id":"\w+","response_id":"\w+","item_id":"\w+","output_index":\d+,"content_index":\d+),"delta":"(?<delta>${BASE64})"\}$`,
 );
 
-/** Reads one text frame of OpenAI's; undefined for what isn't an event or lacks a field that is read. Never throws. */
-export function parseServerEvent(data: Buffer): ServerEvent | undefined {
+/**
+ * Reads one text frame of OpenAI's; undefined for what isn't an event or lacks a field that is read. Never throws.
+ *
+ * OpenAI's words come without `apiKey`, which it may quote.
+ */
+export function parseServerEvent(data: Buffer, apiKey: string): ServerEvent | undefined {
   const { head, delta } = AUDIO_DELTA.exec(data.toString('latin1'))?.groups ?? {};
-  if (head === undefined || delta === undefined || !isPadded(delta)) return parseAnyEvent(data.toString());
+  if (head === undefined || delta === undefined || !isPadded(delta)) {
+    return parseAnyEvent(data.toString(), apiKey);
+  }
   // Ids cut out of the text would keep all of it, audio included, in memory for as long as they are needed.
   return audioDelta(parseObject(`${head}}`), delta);
 }
 
-function parseAnyEvent(text: string): ServerEvent | undefined {
+function parseAnyEvent(text: string, apiKey: string): ServerEvent | undefined {
   const event = parseObject(text);
   if (event === undefined) return undefined;
   const { type } = event;
@@ -95,14 +106,21 @@ function parseAnyEvent(text: string): ServerEvent | undefined {
         return undefined;
       }
       const { id, status, status_details, usage } = response;
-      const error = isObject(status_details) ? status_details.error : undefined;
-      return { type, response: { id, status, error: parseError(error), usage: parseUsage(usage) } };
+      const error = isObject(status_details) ? parseError(status_details.error, apiKey) : undefined;
+      return { type, response: { id, status, error, usage: parseUsage(usage) } };
     }
     case 'error':
-      return { type, error: parseError(event.error) ?? NO_DETAILS };
+      return { type, error: parseError(event.error, apiKey) ?? { code: undefined, message: undefined } };
     default:
       return typeof type === 'string' ? { type: 'other' } : undefined;
   }
+}
+
+/** Reads the `error` of an event, of a failed response or of an HTTP body, without `apiKey`; undefined if there is none. */
+export function parseError(error: unknown, apiKey: string): OpenAIError | undefined {
+  if (!isObject(error)) return undefined;
+  const text = (value: unknown) => (typeof value === 'string' ? withoutKey(value, apiKey) : undefined);
+  return { code: text(error.code), message: text(error.message) };
 }
 
 function audioDelta(event: JsonObject | undefined, delta: string | undefined): ServerEvent | undefined {
@@ -111,9 +129,6 @@ function audioDelta(event: JsonObject | undefined, delta: string | undefined): S
   return { type: 'response.output_audio.delta', response_id, item_id, delta };
 }
 
-/** mu-law at 8 kHz, as Twilio has it; it takes no `rate`. */
-const PHONE_AUDIO = 'audio/pcmu';
-
 /** Whether a session, as it says it now is, hears and speaks a telephone's audio. */
 function isForPhone(session: unknown): boolean {
   const audio = isObject(session) && isObject(session.audio) ? session.audio : {};
@@ -121,8 +136,6 @@ function isForPhone(session: unknown): boolean {
     (direction) => isObject(direction) && isObject(direction.format) && direction.format.type === PHONE_AUDIO,
   );
 }
-
-const NO_DETAILS: OpenAIError = { code: undefined, message: undefined };
 
 function parseUsage(usage: unknown): Usage {
   const total = isObject(usage) ? usage : {};
@@ -145,41 +158,4 @@ function tokens(count: unknown): number {
 export function encodeClientEvent(event: ClientEvent): Buffer {
   if (event.type !== 'input_audio_buffer.append') return Buffer.from(JSON.stringify(event));
   return Buffer.from(`{"type":"input_audio_buffer.append","audio":"${event.audio}"}`);
-}
-
-/** How long OpenAI may take to accept a socket, in ms; 0.8 to 2.1 s is usual. */
-const HANDSHAKE_MS = 4_000;
-/** The longest message that OpenAI may send, in bytes; its deltas have a few thousand. */
-const MOST_BYTES = 4_194_304;
-
-/** Dials the Realtime API; that the key and the model are good is only known when `session.created` comes. */
-export function dial({ realtimeUrl, model, openaiApiKey }: Config): WebSocket {
-  const url = new URL(realtimeUrl);
-  url.searchParams.set('model', model);
-  return new WebSocket(url, {
-    ...socketOptions,
-    handshakeTimeout: HANDSHAKE_MS,
-    maxPayload: MOST_BYTES,
-    headers: { Authorization: `Bearer ${openaiApiKey}` },
-  });
-}
-
-/** Configures a session for a telephone, with everything that would else vary by model. */
-export function sessionUpdate({ instructions, voice, turnDetection }: Assistant): ClientEvent {
-  const format = { type: PHONE_AUDIO };
-  return {
-    type: 'session.update',
-    session: {
-      type: 'realtime',
-      output_modalities: ['audio'],
-      instructions,
-      audio: {
-        input: {
-          format,
-          turn_detection: { ...turnDetection, create_response: true, interrupt_response: true },
-        },
-        output: { format, voice },
-      },
-    },
-  };
 }

@@ -41,13 +41,13 @@ export function isStalled(socket: WebSocket): boolean {
 }
 
 /** How a WebSocket closed: 1005 stands for no code, 1006 for no close at all. */
-export interface Closed {
+export interface Close {
   code: number;
   reason: string;
 }
 
 /** Resolves when `socket` has closed. */
-export function closed(socket: WebSocket): Promise<Closed> {
+export function untilClosed(socket: WebSocket): Promise<Close> {
   return new Promise((resolve) => {
     socket.once('close', (code, reason) => resolve({ code, reason: reason.toString() }));
   });

@@ -59,9 +59,9 @@ export const expected = {
     to: 'openai',
     message: { type: 'response.create', ...(instructions && { response: { instructions } }) },
   }),
-  fails: (reason: string, code?: string) => ({
-    to: 'relay',
-    message: { reason, error: code === undefined ? undefined : { code, message: undefined } },
+  end: (reason: string, code?: string) => ({
+    end: reason,
+    ...(code !== undefined && { error: { code, message: undefined } }),
   }),
   truncate: (item_id: string, audio_end_ms: number) => ({
     to: 'openai',

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { encodeTwilioCommand, parseTwilioMessage } from '../src/wire/twilio.ts';
+import { encodeTwilioCommand, parseTwilioMessage } from '../../src/wire/twilio.ts';
 
 const read = (message: unknown) => parseTwilioMessage(Buffer.from(JSON.stringify(message)));
 

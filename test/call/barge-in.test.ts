@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { Call, type Outgoing } from '../src/call/call.ts';
-import { BYTES_PER_MS } from '../src/wire/audio.ts';
-import { Phone } from './simulator/phone.ts';
-import { seeded } from './support/random.ts';
-import { audio, created, done, echo, frame, STREAM, speechStarted, speechStopped } from './support/wire.ts';
+import { Call } from '../../src/call/call.ts';
+import type { Effect } from '../../src/call/effect.ts';
+import { BYTES_PER_MS } from '../../src/wire/audio.ts';
+import { Phone } from '../simulator/phone.ts';
+import { seeded } from '../support/random.ts';
+import { audio, created, done, echo, frame, STREAM, speechStarted, speechStopped } from '../support/wire.ts';
 
 const DELAY_MS = 30;
 
@@ -29,7 +30,7 @@ class Simulation {
 
   constructor(jitter: () => number) {
     this.#jitter = jitter;
-    this.#call.ready(0);
+    this.#call.sessionReady(0);
   }
 
   pass(ms: number): void {
@@ -76,10 +77,12 @@ class Simulation {
     this.#call.fromOpenAI(speechStopped, this.now);
   }
 
-  #send(outgoing: Outgoing[]): void {
-    for (const { to, message } of outgoing) {
+  #send(effects: Effect[]): void {
+    for (const effect of effects) {
+      if ('end' in effect) continue;
+      const { to, message } = effect;
       if (to === 'twilio') this.#later(this.#toTwilio, () => this.#play(message));
-      else if (to === 'openai' && message.type === 'conversation.item.truncate') {
+      else if (message.type === 'conversation.item.truncate') {
         const item = Number(message.item_id);
         const length = this.#lengths[item - 1] ?? 0;
         this.results.push({ item, reported: message.audio_end_ms, heard: Number.NaN, length });
@@ -87,7 +90,7 @@ class Simulation {
     }
   }
 
-  #play(message: Extract<Outgoing, { to: 'twilio' }>['message']): void {
+  #play(message: Extract<Effect, { to: 'twilio' }>['message']): void {
     if (message.event === 'media') this.#phone.media(Buffer.from(message.media.payload, 'base64'), this.now);
     if (message.event === 'mark') this.#phone.mark(message.mark.name, this.now);
     if (message.event !== 'clear') return;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Playback } from '../src/call/playback.ts';
+import { Playback } from '../../src/call/playback.ts';
 
 describe('what the caller has heard', () => {
   it('is the time that has passed since the audio was sent', () => {

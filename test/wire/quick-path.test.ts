@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { encodeClientEvent, parseServerEvent } from '../src/wire/openai.ts';
-import { encodeTwilioCommand, parseTwilioMessage } from '../src/wire/twilio.ts';
-import { seeded } from './support/random.ts';
+import { encodeClientEvent, parseServerEvent } from '../../src/wire/openai.ts';
+import { encodeTwilioCommand, parseTwilioMessage } from '../../src/wire/twilio.ts';
+import { seeded } from '../support/random.ts';
 
 const random = seeded(7);
 const upTo = (most: number): number => Math.floor(random() * (most + 1));
@@ -75,11 +75,11 @@ function mediaFrame(): object {
 const theLongWay = (text: string): Buffer => Buffer.from(` ${text}`);
 
 describe('the quick path reads every frame as the long one does', () => {
-  it.each<[string, typeof parseTwilioMessage | typeof parseServerEvent, () => object]>([
+  it.each<[string, (data: Buffer) => unknown, () => object]>([
     ["Twilio's media", parseTwilioMessage, mediaFrame],
     [
       "OpenAI's deltas",
-      parseServerEvent,
+      (data) => parseServerEvent(data, 'key'),
       () => ({
         type: 'response.output_audio.delta',
         event_id: 'event_A1',

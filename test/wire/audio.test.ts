@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { audioMs, isAudio, silence } from '../src/wire/audio.ts';
+import { audioMs, isAudio, silence } from '../../src/wire/audio.ts';
 
 describe('audio', () => {
   it.each(['', '/w==', 'AAE=', 'A+/z'])('is what %j is', (base64) => {

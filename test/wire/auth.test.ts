@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { sign } from '../src/wire/auth.ts';
+import { sign } from '../../src/wire/auth.ts';
 
 describe('signing as Twilio does', () => {
   it('signs a form by its address and sorted parameters', () => {

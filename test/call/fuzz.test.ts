@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
-import { Call, type Outgoing } from '../src/call/call.ts';
-import { seeded } from './support/random.ts';
+import { Call } from '../../src/call/call.ts';
+import type { Effect } from '../../src/call/effect.ts';
+import { seeded } from '../support/random.ts';
 import {
   created,
   delta,
@@ -11,7 +12,7 @@ import {
   STREAM,
   speechStarted,
   speechStopped,
-} from './support/wire.ts';
+} from '../support/wire.ts';
 
 const { clear, truncate } = expected;
 
@@ -66,12 +67,20 @@ class Ear {
   }
 }
 
+/** The name of the mark that `effect` sends. */
+function markIn(effect: Effect | undefined): string {
+  if (effect === undefined || 'end' in effect || effect.to !== 'twilio' || effect.message.event !== 'mark') {
+    throw new Error('no mark after the audio');
+  }
+  return effect.message.mark.name;
+}
+
 function conversation(seed: number): void {
   const random = seeded(seed);
   const upTo = (most: number) => Math.floor(random() * (most + 1));
   const ear = new Ear(upTo(60));
   const call = new Call(STREAM, '', 0);
-  call.ready(0);
+  call.sessionReady(0);
   const marks = new Set<string>();
   const interrupted: string[] = [];
   let now = 0;
@@ -92,7 +101,7 @@ function conversation(seed: number): void {
     }
   }
 
-  function say(id: string, ms: number): Outgoing[] {
+  function say(id: string, ms: number): Effect[] {
     return call.fromOpenAI(delta(id, `item-${items}`, ms), now);
   }
 
@@ -131,11 +140,10 @@ function conversation(seed: number): void {
           const ms = 20 * (1 + upTo(20));
           const [media, mark] = say(response, ms);
           expect(media).toMatchObject({ to: 'twilio', message: { event: 'media', streamSid: STREAM } });
-          if (mark?.to !== 'twilio' || mark.message.event !== 'mark')
-            throw new Error('no mark after the audio');
-          expect(marks).not.toContain(mark.message.mark.name);
-          marks.add(mark.message.mark.name);
-          ear.send(`item-${items}`, ms, mark.message.mark.name);
+          const name = markIn(mark);
+          expect(marks).not.toContain(name);
+          marks.add(name);
+          ear.send(`item-${items}`, ms, name);
         }
     }
     pass(random() < 0.3 ? 0 : upTo(400));

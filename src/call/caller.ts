@@ -1,0 +1,116 @@
+import { audioMs, silence } from '../wire/audio.ts';
+import { type Effect, toOpenAI } from './effect.ts';
+
+/** How much of what the caller says before the session is ready is kept, in ms. */
+const MAX_EARLY_MS = 10_000;
+/** How much of a gap in the caller's audio is filled, in ms. */
+const MAX_GAP_MS = 10_000;
+/** A caller from whom nothing comes in mid-sentence is muted after this long, in ms... */
+const MUTED_AFTER_MS = 750;
+/** ...and this much silence ends the turn. */
+const MUTED_FILL_MS = 1_000;
+
+/** The caller's audio on its way up: kept while it is early, with silence where some is missing; and the stream's clock. */
+export class Caller {
+  /** For the log alone. */
+  readonly counts = { framesUp: 0, earlyFramesDropped: 0, gapsFilled: 0 };
+  /** What was said before the session was ready; undefined once it is, as nothing waits then. */
+  #early: { audio: string; ms: number }[] | undefined = [];
+  #earlyMs = 0;
+  #isSpeaking = false;
+  /** What to add to the process's clock to get the stream's. */
+  #offset: number;
+  /** What to add to a timestamp to get the stream's clock: timestamps may start late, or anew. */
+  #origin = 0;
+  /** The last frame's timestamp and length, and where the audio ends: there, or later where silence was added. */
+  #timestamp: number | undefined;
+  #frameMs = 0;
+  #audioEnds = 0;
+
+  /** `now`, here and below, is the process's monotonic clock in ms. */
+  constructor(now: number) {
+    this.#offset = -now;
+  }
+
+  /** Ms since the stream began: the last timestamp and the time that has passed since it came. */
+  clock(now: number): number {
+    return now + this.#offset;
+  }
+
+  /** Passes a frame on, after silence for what is missing before it. */
+  frame(timestamp: number, payload: string, now: number): Effect[] {
+    const ms = audioMs(payload);
+    if (ms === 0) return [];
+    const missing = this.#advance(timestamp, ms, now);
+    this.counts.framesUp += 1;
+    const frame = this.#append(payload, ms);
+    return missing === 0 ? frame : [...this.#fill(Math.min(missing, MAX_GAP_MS)), ...frame];
+  }
+
+  /** The session takes audio from now on; returns what waited for it. */
+  sessionReady(): Effect[] {
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    this.#earlyMs = 0;
+    return early.map(({ audio }) => toOpenAI({ type: 'input_audio_buffer.append', audio }));
+  }
+
+  /** Another session will be ready: what is said waits again. */
+  sessionLost(): void {
+    this.#early ??= [];
+  }
+
+  speechStarted(): void {
+    this.#isSpeaking = true;
+  }
+
+  speechStopped(): void {
+    this.#isSpeaking = false;
+  }
+
+  /** Ends the turn of a caller who was muted in mid-sentence. */
+  tick(now: number): Effect[] {
+    if (!this.#isSpeaking || this.#timestamp === undefined) return [];
+    const quietMs = this.clock(now) - this.#origin - this.#timestamp;
+    if (quietMs < MUTED_AFTER_MS) return [];
+    this.#isSpeaking = false;
+    this.#audioEnds += MUTED_FILL_MS;
+    return this.#fill(MUTED_FILL_MS);
+  }
+
+  #fill(ms: number): Effect[] {
+    this.counts.gapsFilled += 1;
+    return this.#append(silence(ms), ms);
+  }
+
+  #append(audio: string, ms: number): Effect[] {
+    if (this.#early === undefined) return [toOpenAI({ type: 'input_audio_buffer.append', audio })];
+    this.#early.push({ audio, ms });
+    this.#earlyMs += ms;
+    while (this.#earlyMs > MAX_EARLY_MS) {
+      this.#earlyMs -= this.#early.shift()?.ms ?? this.#earlyMs;
+      this.counts.earlyFramesDropped += 1;
+    }
+    return [];
+  }
+
+  /** Sets the clock by a frame of `ms`; returns how many ms are missing between it and the audio before it. */
+  #advance(timestamp: number, ms: number, now: number): number {
+    const clock = this.clock(now);
+    // The clock never goes back, or audio that has been sent would begin anew.
+    const restarted = timestamp < (this.#timestamp ?? clock);
+    const missing = this.#timestamp === undefined || restarted ? 0 : this.#missingBefore(timestamp);
+    if (restarted) this.#origin = clock - timestamp;
+    this.#offset = this.#origin + timestamp - now;
+    this.#timestamp = timestamp;
+    this.#frameMs = ms;
+    this.#audioEnds = timestamp + ms;
+    return missing;
+  }
+
+  /** Timestamps may be rounded: less than a frame isn't a frame that is missing. */
+  #missingBefore(timestamp: number): number {
+    const missing = timestamp - this.#audioEnds;
+    return missing > 0 && missing >= this.#frameMs ? missing : 0;
+  }
+}

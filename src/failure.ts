@@ -1,0 +1,124 @@
+import type { FastifyBaseLogger } from 'fastify';
+import type { OpenAIError } from './wire/openai.ts';
+import type { Close } from './wire/socket.ts';
+
+/** How a call ended, as far as its caller should hear of it. */
+export type Outcome = 'completed' | 'failed' | 'time limit';
+
+const completed = { outcome: 'completed', code: 1000 } as const;
+const failed = { outcome: 'failed', code: 1011 } as const;
+const refused = { outcome: 'failed', code: 1008 } as const;
+const overloaded = { outcome: 'failed', code: 1013 } as const;
+
+/** Every reason for which a stream ends: the outcome of its call, and the close code that Twilio gets. */
+export const ENDINGS = {
+  'twilio stopped': completed,
+  'twilio closed': completed,
+  'twilio lost': failed,
+  'twilio silent': failed,
+  'twilio stalled': overloaded,
+  'no start': refused,
+  'bad token': refused,
+  'not mu-law 8000 mono': refused,
+  'call already live': refused,
+  busy: overloaded,
+  'dialling failed': failed,
+  'not ready in time': failed,
+  'session.update rejected': failed,
+  'session not audio/pcmu': failed,
+  'openai closed': failed,
+  'openai error': failed,
+  'openai silent': failed,
+  'openai stalled': overloaded,
+  'response failed': failed,
+  'no reply': failed,
+  'time limit': { outcome: 'time limit', code: 1000 },
+  shutdown: { outcome: 'failed', code: 1001 },
+} as const satisfies Record<string, { outcome: Outcome; code: number }>;
+
+export type Reason = keyof typeof ENDINGS;
+
+/** Why a session or a conversation failed, and where that was met: a close, or a handshake refused with a status. */
+export interface Failure {
+  reason: Reason;
+  error?: OpenAIError | undefined;
+  closed?: Close | undefined;
+  httpStatus?: number | undefined;
+}
+
+/** `again`: it may pass. `give up`: it lasts until the owner mends it. `over`: neither, and another try changes nothing. */
+export type Verdict = 'again' | 'give up' | 'over';
+
+/** Whether what failed is worth another try; how often is for whoever tries to say. */
+export function verdict(failure: Failure): Verdict {
+  if (ownersFault(failure) !== undefined) return 'give up';
+  switch (failure.reason) {
+    case 'dialling failed':
+      return wasCutOff(failure) ? 'again' : 'over';
+    case 'openai closed':
+    case 'openai silent':
+    case 'openai stalled':
+    case 'response failed':
+      return 'again';
+    default:
+      return 'over';
+  }
+}
+
+const KEY =
+  'OpenAI refuses the key: set OPENAI_API_KEY to a good one from https://platform.openai.com/api-keys';
+const ACCOUNT = 'OpenAI has deactivated the account: see https://platform.openai.com/account';
+const RIGHTS =
+  'The OpenAI key may not use the Realtime API: give it the right, or set another OPENAI_API_KEY';
+const NETWORK = 'OpenAI cannot be reached: check the network and OPENAI_REALTIME_URL';
+const QUOTA = 'The OpenAI quota is used up: see https://platform.openai.com/settings/organization/billing';
+const MODEL = 'OpenAI does not know this model: set OPENAI_REALTIME_MODEL to one that the key may use';
+
+const FAULTS_BY_NAME = new Map([
+  ['invalid_api_key', KEY],
+  ['account_deactivated', ACCOUNT],
+  ['insufficient_permissions', RIGHTS],
+  ['insufficient_quota', QUOTA],
+  ['billing_hard_limit_reached', QUOTA],
+  ['model_not_found', MODEL],
+  ['invalid_model', MODEL],
+  ['missing_model', MODEL],
+]);
+
+/** By HTTP status and by WebSocket close code, for where no words say more. */
+const FAULTS_BY_NUMBER = new Map([
+  [401, KEY],
+  [403, RIGHTS],
+  [429, QUOTA],
+  [1013, QUOTA],
+  [3000, KEY],
+  [4004, MODEL],
+]);
+
+/** What the owner can do about a failure; undefined where nobody can but OpenAI. */
+export function advice(failure: Failure): string | undefined {
+  const { reason, error, closed, httpStatus } = failure;
+  const isNameless = error?.code === undefined && !closed?.reason;
+  if (reason === 'dialling failed' && httpStatus === undefined && isNameless) return NETWORK;
+  return ownersFault(failure);
+}
+
+/** Logs a failure under `message`, and then what the owner can do about it. */
+export function logFailure(log: FastifyBaseLogger, failure: Failure, message: string): void {
+  log.error(failure, message);
+  const words = advice(failure);
+  if (words !== undefined) log.error(words);
+}
+
+function ownersFault({ error, closed, httpStatus }: Failure): string | undefined {
+  // A close reason reads `invalid_request_error.invalid_api_key`.
+  const name = error?.code ?? (closed?.reason || undefined)?.split('.').at(-1);
+  if (name !== undefined) return FAULTS_BY_NAME.get(name);
+  return FAULTS_BY_NUMBER.get(httpStatus ?? closed?.code ?? 0);
+}
+
+/** Whether a handshake was refused, reset, timed out or met a 5xx, rather than told why. */
+function wasCutOff({ error, closed, httpStatus }: Failure): boolean {
+  if (httpStatus !== undefined) return httpStatus >= 500;
+  return closed?.code === 1006 && error?.code === undefined;
+}

@@ -1,0 +1,40 @@
+/** A stream that is open, whether its call has started or not, or whose end is still to be logged. */
+export interface Stream {
+  /** To be called a few times a second. */
+  tick(): void;
+  shutDown(): void;
+}
+
+/** How often every stream is ticked, in ms: one timer for all wakes the process less than one for each. */
+const TICK_MS = 250;
+
+/** The streams that are open, with a clock for all of them. */
+export class Streams {
+  readonly #open = new Set<Stream>();
+  #ticker: NodeJS.Timeout | undefined;
+  #onEmpty: () => void = () => {};
+
+  add(stream: Stream): void {
+    this.#open.add(stream);
+    this.#ticker ??= setInterval(() => {
+      for (const each of this.#open) each.tick();
+    }, TICK_MS);
+  }
+
+  remove(stream: Stream): void {
+    this.#open.delete(stream);
+    if (this.#open.size > 0) return;
+    clearInterval(this.#ticker);
+    this.#ticker = undefined;
+    this.#onEmpty();
+  }
+
+  /** Ends them all; resolves when each is closed and logged. */
+  async shutDown(): Promise<void> {
+    for (const stream of this.#open) stream.shutDown();
+    if (this.#open.size === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#onEmpty = resolve;
+    });
+  }
+}

@@ -1,0 +1,140 @@
+import { describe, expect, it } from 'vitest';
+import { Caller } from '../../src/call/caller.ts';
+import { audio, expected } from '../support/wire.ts';
+
+const { append } = expected;
+const FRAME = audio(20);
+const silence = (ms: number) => append(audio(ms, 0xff));
+
+/** A caller whose session is ready. */
+function readyCaller(now = 0): Caller {
+  const caller = new Caller(now);
+  caller.sessionReady();
+  return caller;
+}
+
+describe("the stream's clock", () => {
+  it('starts with the stream', () => {
+    expect(new Caller(1000).clock(1300)).toBe(300);
+  });
+
+  it('is the last timestamp, and the time that has passed since', () => {
+    const caller = readyCaller(1000);
+    caller.frame(2000, FRAME, 2500);
+    expect(caller.clock(2500)).toBe(2000);
+    expect(caller.clock(3250)).toBe(2750);
+  });
+
+  it('goes on when timestamps start late', () => {
+    const caller = readyCaller();
+    caller.frame(0, FRAME, 900);
+    expect(caller.clock(900)).toBe(900);
+  });
+
+  it('goes on when timestamps start anew', () => {
+    const caller = readyCaller();
+    caller.frame(60_000, FRAME, 60_000);
+    caller.frame(0, FRAME, 60_020);
+    expect(caller.clock(60_020)).toBe(60_020);
+    caller.frame(500, FRAME, 60_520);
+    expect(caller.clock(60_520)).toBe(60_520);
+  });
+});
+
+describe("the caller's audio", () => {
+  it('goes up as it came', () => {
+    expect(readyCaller().frame(0, 'AAECAw==', 0)).toEqual([append('AAECAw==')]);
+  });
+
+  it('is not passed on where a frame is empty', () => {
+    expect(readyCaller().frame(0, '', 0)).toEqual([]);
+  });
+
+  it('waits for the session, and is then passed on in order', () => {
+    const caller = new Caller(0);
+    expect(caller.frame(0, audio(20, 1), 0)).toEqual([]);
+    expect(caller.frame(20, audio(20, 2), 20)).toEqual([]);
+    expect(caller.sessionReady()).toEqual([append(audio(20, 1)), append(audio(20, 2))]);
+  });
+
+  it('waits again where the session is lost', () => {
+    const caller = readyCaller();
+    caller.sessionLost();
+    expect(caller.frame(0, FRAME, 0)).toEqual([]);
+    expect(caller.sessionReady()).toEqual([append(FRAME)]);
+  });
+
+  it('waits up to 10 s of it: the oldest is dropped first, and counted', () => {
+    const caller = new Caller(0);
+    for (let n = 0; n < 503; n++) caller.frame(n * 20, audio(20, n % 256), n * 20);
+    const kept = caller.sessionReady();
+    expect(kept).toHaveLength(500);
+    expect(kept[0]).toEqual(append(audio(20, 3)));
+    expect(caller.counts.earlyFramesDropped).toBe(3);
+  });
+});
+
+describe("a gap in the caller's audio", () => {
+  /** What goes up for frames of 20 ms with these timestamps, the frames themselves left out. */
+  function filledIn(...timestamps: number[]): unknown[] {
+    const caller = readyCaller();
+    return timestamps.flatMap((timestamp) => caller.frame(timestamp, FRAME, timestamp).slice(0, -1));
+  }
+
+  it('is filled with silence, and counted', () => {
+    const caller = readyCaller();
+    caller.frame(0, FRAME, 0);
+    expect(caller.frame(100, FRAME, 100)).toEqual([silence(80), append(FRAME)]);
+    expect(caller.counts).toMatchObject({ framesUp: 2, gapsFilled: 1 });
+  });
+
+  it('is filled up to 10 s', () => {
+    expect(filledIn(0, 60_000)).toEqual([silence(10_000)]);
+  });
+
+  it('is not looked for before the first frame', () => {
+    expect(filledIn(3000, 3020)).toEqual([]);
+  });
+
+  it('is not seen in timestamps that are off by less than a frame', () => {
+    expect(filledIn(0, 26, 41, 60)).toEqual([]);
+  });
+
+  it('is none where timestamps start anew or repeat', () => {
+    expect(filledIn(5000, 0, 20, 20)).toEqual([]);
+  });
+});
+
+describe('a caller who is muted in mid-sentence', () => {
+  function speakingUntil(ms: number): Caller {
+    const caller = readyCaller();
+    caller.speechStarted();
+    caller.frame(ms, FRAME, ms);
+    return caller;
+  }
+
+  it('is given a second of silence, once, so that the turn ends', () => {
+    const caller = speakingUntil(1000);
+    expect(caller.tick(1749)).toEqual([]);
+    expect(caller.tick(1750)).toEqual([silence(1000)]);
+    expect(caller.tick(2000)).toEqual([]);
+  });
+
+  it('is not given that silence again on return', () => {
+    const caller = speakingUntil(1000);
+    caller.tick(1750);
+    expect(caller.frame(5000, FRAME, 5000)[0]).toEqual(silence(2980));
+  });
+
+  it('is left alone where the sentence had ended', () => {
+    const caller = speakingUntil(1000);
+    caller.speechStopped();
+    expect(caller.tick(1000 + 9000)).toEqual([]);
+  });
+
+  it('is left alone before the first frame', () => {
+    const caller = readyCaller();
+    caller.speechStarted();
+    expect(caller.tick(5000)).toEqual([]);
+  });
+});

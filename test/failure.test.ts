@@ -1,0 +1,90 @@
+import { describe, expect, it } from 'vitest';
+import { advice, type Failure, verdict } from '../src/failure.ts';
+
+describe('what to do about an error', () => {
+  const closed = (code: number, reason = '') => ({ closed: { code, reason } });
+  const error = (code: string) => ({ error: { code, message: undefined } });
+
+  it.each([
+    [error('invalid_api_key'), 'OPENAI_API_KEY'],
+    [closed(3000, 'invalid_request_error.invalid_api_key'), 'OPENAI_API_KEY'],
+    [closed(3000), 'OPENAI_API_KEY'],
+    [{ httpStatus: 401 }, 'OPENAI_API_KEY'],
+    [error('insufficient_quota'), 'quota'],
+    [closed(1013), 'quota'],
+    [error('model_not_found'), 'OPENAI_REALTIME_MODEL'],
+    [closed(4000, 'invalid_request_error.missing_model'), 'OPENAI_REALTIME_MODEL'],
+    [closed(4004), 'OPENAI_REALTIME_MODEL'],
+  ])('is said for %j', (context, words) => {
+    expect(advice({ reason: 'openai closed', ...context })).toContain(words);
+  });
+
+  it.each([
+    [{}],
+    [error('server_error')],
+    [closed(1006)],
+    [closed(1001, 'Your session hit the maximum.')],
+    [{ httpStatus: 503 }],
+  ])('is nothing for %j, which may pass', (context) => {
+    expect(advice({ reason: 'openai closed', ...context })).toBeUndefined();
+  });
+
+  it('is to look at the network where OpenAI was not reached at all', () => {
+    expect(advice({ reason: 'dialling failed', ...closed(1006) })).toContain('OPENAI_REALTIME_URL');
+    expect(advice({ reason: 'dialling failed', httpStatus: 503, ...closed(1006) })).toBeUndefined();
+  });
+
+  it('is not guessed from a number where OpenAI gives a reason', () => {
+    expect(
+      advice({ reason: 'dialling failed', httpStatus: 429, ...error('rate_limit_exceeded') }),
+    ).toBeUndefined();
+  });
+});
+
+describe('the verdict on a failure', () => {
+  const dialling = (failure: Partial<Failure> = {}): Failure => ({ reason: 'dialling failed', ...failure });
+  const closed = (code: number, reason = '') => ({ closed: { code, reason } });
+  const error = (code?: string) => ({ error: { code, message: 'words' } });
+
+  it.each<Failure>([
+    dialling(closed(1006)),
+    dialling({ ...closed(1006), ...error() }),
+    dialling({ ...closed(1006), httpStatus: 500 }),
+    dialling({ ...closed(1006), httpStatus: 503 }),
+    { reason: 'openai closed', ...closed(1000) },
+    { reason: 'openai closed', ...closed(1001, 'Your session hit the maximum duration of 60 minutes.') },
+    { reason: 'openai closed', ...closed(1006) },
+    { reason: 'openai silent' },
+    { reason: 'openai stalled' },
+    { reason: 'response failed', ...error('server_error') },
+    { reason: 'response failed' },
+  ])('is to try again after %j', (failure) => {
+    expect(verdict(failure)).toBe('again');
+  });
+
+  it.each<Failure>([
+    dialling(error('invalid_api_key')),
+    dialling(closed(3000)),
+    dialling(closed(4000, 'invalid_request_error.invalid_model')),
+    dialling({ httpStatus: 401 }),
+    dialling({ httpStatus: 503, ...error('insufficient_quota') }),
+    { reason: 'openai closed', ...closed(1013) },
+    { reason: 'openai error', ...error('account_deactivated') },
+    { reason: 'response failed', ...error('billing_hard_limit_reached') },
+  ])('is to give up after %j', (failure) => {
+    expect(verdict(failure)).toBe('give up');
+  });
+
+  it.each<Failure>([
+    dialling(closed(1011)),
+    dialling({ ...closed(1006), ...error('beta_api_shape_disabled') }),
+    dialling({ ...closed(1006), httpStatus: 404 }),
+    { reason: 'openai error', ...error('response_cancel_not_active') },
+    { reason: 'session.update rejected', ...error('unknown_parameter') },
+    { reason: 'session not audio/pcmu' },
+    { reason: 'not ready in time' },
+    { reason: 'twilio lost' },
+  ])('is that it is over after %j', (failure) => {
+    expect(verdict(failure)).toBe('over');
+  });
+});
