@@ -14,7 +14,8 @@ import type { Config } from './config.ts';
 import { relay } from './relay.ts';
 import { Standby } from './standby.ts';
 import { Streams } from './streams.ts';
-import { isSigned, isStreamSigned, issueToken, type Parameters } from './wire/auth.ts';
+import { isSigned, issueToken, type Parameters } from './wire/auth.ts';
+import { texts } from './wire/json.ts';
 import { socketOptions } from './wire/socket.ts';
 import { connectStream, hangUp, rejectAsBusy } from './wire/twiml.ts';
 
@@ -53,7 +54,7 @@ export async function buildApp(config: Config, options: AppOptions = {}): Promis
     forceCloseConnections: true,
     routerOptions: { ignoreTrailingSlash: true },
   });
-  const standby = new Standby(config, assistant, app.log);
+  const standby = new Standby({ config, assistant }, app.log);
   app.addHook('onListen', async () => standby.open());
   app.addHook('preClose', async () => standby.close());
   // Twilio posts forms: anything else is answered with 415.
@@ -84,7 +85,7 @@ export async function buildApp(config: Config, options: AppOptions = {}): Promis
       .send({ message: 'Twilio Media Stream Server is running!', calls: calls.live }),
   );
 
-  app.all('/incoming-call', { preHandler: requireSignedForm }, (request, reply) => {
+  app.all('/incoming-call', { preHandler: requireSignature }, (request, reply) => {
     const { CallSid, From } = fields(request);
     request.log.info(
       { callSid: CallSid, from: masked(From) },
@@ -97,29 +98,32 @@ export async function buildApp(config: Config, options: AppOptions = {}): Promis
     return reply.send(connectStream(streamUrl(host), `${protocol}//${host}/call-ended`, token));
   });
 
-  app.all('/call-ended', { preHandler: requireSignedForm }, (request, reply) => {
+  app.all('/call-ended', { preHandler: requireSignature }, (request, reply) => {
     const sentences = { completed: undefined, failed: assistant.apology, 'time limit': assistant.timeIsUp };
     const outcome = calls.outcome(fields(request).CallSid);
     return reply.type('text/xml').send(hangUp(sentences[outcome]));
   });
 
-  app.get(STREAM_PATH, { websocket: true, preValidation: requireSignedUpgrade }, (socket, request) =>
+  app.get(STREAM_PATH, { websocket: true, preHandler: requireSignature }, (socket, request) =>
     relay(socket, request.raw.socket, { config, assistant, calls, streams, standby }, request.log),
   );
 
-  async function requireSignedForm(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+  /** The address goes into the log, as a wrong PUBLIC_URL is the likeliest cause; who asked gets no hint. */
+  async function requireSignature(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    if (twilioAuthToken === undefined) return;
     const { protocol, host } = origin(request);
-    const url = `${protocol}//${host}${request.originalUrl}`;
-    if (twilioAuthToken && !isSigned(twilioAuthToken, signature(request), url, form(request))) {
-      return refuse(request, reply, `${protocol}//${host}`);
-    }
-  }
-
-  async function requireSignedUpgrade(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    const url = streamUrl(origin(request).host);
-    if (twilioAuthToken && !isStreamSigned(twilioAuthToken, signature(request), url)) {
-      return refuse(request, reply, url);
-    }
+    const signature = request.headers['x-twilio-signature'];
+    // Twilio may sign the address of a stream with a slash at its end.
+    const urls = request.ws
+      ? [streamUrl(host), `${streamUrl(host)}/`]
+      : [`${protocol}//${host}${request.originalUrl}`];
+    if (urls.some((url) => isSigned(twilioAuthToken, signature, url, form(request)))) return;
+    const address = request.ws ? streamUrl(host) : `${protocol}//${host}`;
+    request.log.warn(
+      { isSigned: signature !== undefined, address },
+      'refused: not signed by Twilio for this address',
+    );
+    return reply.code(403).send();
   }
 
   /**
@@ -141,17 +145,6 @@ function streamUrl(host: string): string {
   return `wss://${host}${STREAM_PATH}`;
 }
 
-function signature(request: FastifyRequest): unknown {
-  return request.headers['x-twilio-signature'];
-}
-
-/** The address goes into the log, as a wrong PUBLIC_URL is the likeliest cause; who asked gets no hint. */
-function refuse(request: FastifyRequest, reply: FastifyReply, address: string): FastifyReply {
-  const isSigned = signature(request) !== undefined;
-  request.log.warn({ isSigned, address }, 'refused: not signed by Twilio for this address');
-  return reply.code(403).send();
-}
-
 /** Each proxy appends its own value to the header: the first is the client's. */
 function firstValue(header: string | string[] | undefined): string | undefined {
   return header?.toString().split(',')[0]?.trim() || undefined;
@@ -163,10 +156,8 @@ function form(request: FastifyRequest): Parameters {
 }
 
 /** What Twilio says about the call, posted or in the query; repeated parameters, which it doesn't send, are left out. */
-function fields(request: FastifyRequest): Record<string, string | undefined> {
-  const all: Record<string, unknown> = { ...(request.query ?? {}), ...form(request) };
-  const text = (value: unknown) => (typeof value === 'string' ? value : undefined);
-  return Object.fromEntries(Object.entries(all).map(([name, value]) => [name, text(value)]));
+function fields({ query, body }: FastifyRequest): Partial<Record<string, string>> {
+  return { ...texts(query), ...texts(body) };
 }
 
 /** A phone number as it may be logged: its last four digits. */

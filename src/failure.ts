@@ -95,12 +95,10 @@ const FAULTS_BY_NUMBER = new Map([
   [4004, MODEL],
 ]);
 
-/** What the owner can do about a failure; undefined where nobody can but OpenAI. */
+/** What the owner can do about a failure; undefined where only OpenAI can do something. */
 export function advice(failure: Failure): string | undefined {
-  const { reason, error, closed, httpStatus } = failure;
-  const isNameless = error?.code === undefined && !closed?.reason;
-  if (reason === 'dialling failed' && httpStatus === undefined && isNameless) return NETWORK;
-  return ownersFault(failure);
+  const isUnreachable = failure.reason === 'dialling failed' && failure.httpStatus === undefined;
+  return ownersFault(failure) ?? (isUnreachable && wasCutOff(failure) ? NETWORK : undefined);
 }
 
 /** Logs a failure under `message`, and then what the owner can do about it. */

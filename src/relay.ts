@@ -2,13 +2,11 @@ import type { Socket } from 'node:net';
 import type { FastifyBaseLogger } from 'fastify';
 import type { WebSocket } from 'ws';
 import { refusal } from './admission.ts';
-import type { Assistant } from './assistant.ts';
 import { Call } from './call/call.ts';
 import type { Effect } from './call/effect.ts';
 import type { Calls } from './calls.ts';
-import type { Config } from './config.ts';
 import { ENDINGS, type Failure, logFailure, type Reason } from './failure.ts';
-import { Session, type SessionListener } from './session.ts';
+import { Session, type SessionListener, type SessionOptions } from './session.ts';
 import type { Standby } from './standby.ts';
 import type { Stream, Streams } from './streams.ts';
 import { isStalled, TEXT, untilClosed, watch } from './wire/socket.ts';
@@ -21,9 +19,7 @@ import {
 } from './wire/twilio.ts';
 
 /** What every relay shares. */
-export interface RelayOptions {
-  config: Config;
-  assistant: Assistant;
+export interface RelayOptions extends SessionOptions {
   calls: Calls;
   streams: Streams;
   standby: Standby;
@@ -104,7 +100,7 @@ export function relay(
     const at = performance.now();
     const call = new Call(streamSid, assistant.greeting, at);
     const standbySession = standby.take();
-    const session = standbySession ?? new Session(config, assistant, log, sessionListener);
+    const session = standbySession ?? new Session(options, log, sessionListener);
     const limit = setTimeout(() => end('time limit'), config.maxCallSeconds * 1_000);
     started = { streamSid, callSid, at, call, session, limit };
     standbySession?.handOver(sessionListener, log);

@@ -16,6 +16,12 @@ const MAX_SESSION_MS = 3_600_000;
 /** How many of OpenAI's errors are logged one by one. */
 const MAX_ERRORS_LOGGED = 20;
 
+/** What every session is made from. */
+export interface SessionOptions {
+  config: Config;
+  assistant: Assistant;
+}
+
 /** Whoever uses a session hears of it here. */
 export interface SessionListener {
   /** It is configured, and takes audio. */
@@ -38,8 +44,7 @@ export class Session {
   ignored = 0;
   /** Resolves when it is over, and its socket is closed. */
   readonly closed: Promise<Close>;
-  readonly #config: Config;
-  readonly #assistant: Assistant;
+  readonly #options: SessionOptions;
   #log: FastifyBaseLogger;
   #listener: SessionListener;
   #resolveClosed: (close: Close) => void = () => {};
@@ -50,9 +55,8 @@ export class Session {
   #timer: NodeJS.Timeout | undefined;
 
   /** Dials. */
-  constructor(config: Config, assistant: Assistant, log: FastifyBaseLogger, listener: SessionListener) {
-    this.#config = config;
-    this.#assistant = assistant;
+  constructor(options: SessionOptions, log: FastifyBaseLogger, listener: SessionListener) {
+    this.#options = options;
     this.#log = log;
     this.#listener = listener;
     this.closed = new Promise((resolve) => {
@@ -91,7 +95,7 @@ export class Session {
   }
 
   #dial(): Connection {
-    return new Connection(this.#config, {
+    return new Connection(this.#options.config, {
       event: (event) => this.#received(event),
       silent: () => this.#fail('openai silent'),
       closed: (close) => {
@@ -133,7 +137,7 @@ export class Session {
     this.id = id;
     this.expiresAt = Math.min(expiresAt, Date.now() + MAX_SESSION_MS);
     this.#state = 'configuring';
-    this.#connection.send(sessionUpdate(this.#assistant));
+    this.#connection.send(sessionUpdate(this.#options.assistant));
   }
 
   #configured(event: ServerEvent): void {

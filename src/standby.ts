@@ -1,8 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify';
-import type { Assistant } from './assistant.ts';
-import type { Config } from './config.ts';
 import { type Failure, logFailure, verdict } from './failure.ts';
-import { Session } from './session.ts';
+import { Session, type SessionOptions } from './session.ts';
 
 /** How long to wait after a failure, in ms: doubled with each in a row, up to the maximum. */
 const BACKOFF_MS = 1_000;
@@ -12,8 +10,7 @@ const SETTLED_MS = 60_000;
 
 /** Keeps sessions dialled and configured ahead of the next calls, so that those begin with a sound. */
 export class Standby {
-  readonly #config: Config;
-  readonly #assistant: Assistant;
+  readonly #options: SessionOptions;
   readonly #log: FastifyBaseLogger;
   /** Those that are ready have a timer, by which they are replaced; those that are being dialled don't. */
   readonly #sessions = new Map<Session, NodeJS.Timeout | undefined>();
@@ -22,9 +19,8 @@ export class Standby {
   #failures = 0;
   #backoff: NodeJS.Timeout | undefined;
 
-  constructor(config: Config, assistant: Assistant, log: FastifyBaseLogger) {
-    this.#config = config;
-    this.#assistant = assistant;
+  constructor(options: SessionOptions, log: FastifyBaseLogger) {
+    this.#options = options;
     this.#log = log;
   }
 
@@ -59,12 +55,12 @@ export class Standby {
   }
 
   #fill(): void {
-    while (this.#isOpen && this.#sessions.size < this.#config.standbySessions) this.#dial();
+    while (this.#isOpen && this.#sessions.size < this.#options.config.standbySessions) this.#dial();
   }
 
   #dial(): void {
     let readyAt = Infinity;
-    const session = new Session(this.#config, this.#assistant, this.#log, {
+    const session = new Session(this.#options, this.#log, {
       ready: () => {
         readyAt = performance.now();
         this.#sessions.set(
@@ -84,7 +80,7 @@ export class Standby {
 
   /** Until what is left of it is no longer enough for a whole call. */
   #keepFor({ expiresAt }: Session): number {
-    return Math.max(expiresAt - Date.now() - this.#config.maxCallSeconds * 1_000, SETTLED_MS);
+    return Math.max(expiresAt - Date.now() - this.#options.config.maxCallSeconds * 1_000, SETTLED_MS);
   }
 
   #replace(session: Session): void {

@@ -22,7 +22,7 @@ export function sign(authToken: string, url: string, parameters: Parameters = {}
     .digest('base64');
 }
 
-/** Whether Twilio signed this request, with or without the port in its address, which Twilio may leave out. */
+/** Whether Twilio signed this request to `url`, with or without the port, which Twilio may leave out. */
 export function isSigned(
   authToken: string,
   signature: unknown,
@@ -30,11 +30,6 @@ export function isSigned(
   parameters?: Parameters,
 ): boolean {
   return portVariants(url).some((variant) => isSame(sign(authToken, variant, parameters), signature));
-}
-
-/** The same for a WebSocket, whose address Twilio may sign with a slash at its end. */
-export function isStreamSigned(authToken: string, signature: unknown, url: string): boolean {
-  return isSigned(authToken, signature, url) || isSigned(authToken, signature, `${url}/`);
 }
 
 /** A token that admits the stream of `callSid` for a minute after `now`, a time in ms since 1970. */
@@ -50,9 +45,8 @@ export function isTokenGood(
   token: string | undefined,
   now: number,
 ): boolean {
-  const [, expires, mac] = token?.match(/^(\d{1,15})\.(.+)$/) ?? [];
-  const isMac = isSame(tokenMac(authToken, callSid, Number(expires)), mac);
-  return isMac && now < Number(expires);
+  const { expires, mac } = token?.match(/^(?<expires>\d{1,15})\.(?<mac>.+)$/)?.groups ?? {};
+  return isSame(tokenMac(authToken, callSid, Number(expires)), mac) && now < Number(expires);
 }
 
 function tokenMac(authToken: string, callSid: string, expires: number): string {
@@ -69,8 +63,12 @@ function isSame(expected: string, given: unknown): boolean {
 const DEFAULT_PORTS: Record<string, string> = { http: '80', https: '443', ws: '80', wss: '443' };
 
 function portVariants(url: string): string[] {
-  const [, scheme = '', host = '', port, rest = ''] =
-    url.match(/^(\w+):\/\/([^/:?]*)(?::(\d+))?(.*)$/s) ?? [];
+  const {
+    scheme = '',
+    host = '',
+    port,
+    rest = '',
+  } = url.match(/^(?<scheme>\w+):\/\/(?<host>[^/:?]*)(?::(?<port>\d+))?(?<rest>.*)$/s)?.groups ?? {};
   const withoutPort = `${scheme}://${host}${rest}`;
   const withPort = `${scheme}://${host}:${port ?? DEFAULT_PORTS[scheme]}${rest}`;
   return [...new Set([url, withoutPort, withPort])];

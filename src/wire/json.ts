@@ -4,6 +4,19 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** `value` where it is an object, otherwise one without anything in it. */
+export function asObject(value: unknown): JsonObject {
+  return isObject(value) ? value : {};
+}
+
+/** The entries of an object whose values are strings. */
+export function texts(value: unknown): Record<string, string> {
+  const entries = Object.entries(asObject(value));
+  return Object.fromEntries(
+    entries.filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+  );
+}
+
 /** The JSON object that `text` holds; undefined for bad JSON and for any other JSON value. Never throws. */
 export function parseObject(text: string): JsonObject | undefined {
   try {

@@ -1,5 +1,5 @@
 import { BASE64, isAudio, isPadded } from './audio.ts';
-import { isObject, type JsonObject, parseObject } from './json.ts';
+import { asObject, isObject, type JsonObject, parseObject } from './json.ts';
 import { withoutKey } from './loggable.ts';
 
 // The Realtime API (GA) on the wire: https://platform.openai.com/docs/api-reference/realtime
@@ -80,13 +80,10 @@ function parseAnyEvent(text: string, apiKey: string): ServerEvent | undefined {
   const { type } = event;
   switch (type) {
     case 'session.created': {
-      const { session } = event;
-      if (!isObject(session) || typeof session.id !== 'string') return undefined;
-      const { id, expires_at } = session;
-      return {
-        type,
-        session: { id, expiresAt: typeof expires_at === 'number' ? expires_at * 1_000 : undefined },
-      };
+      const { id, expires_at } = asObject(event.session);
+      if (typeof id !== 'string') return undefined;
+      const expiresAt = typeof expires_at === 'number' ? expires_at * 1_000 : undefined;
+      return { type, session: { id, expiresAt } };
     }
     case 'session.updated':
       return { type, isForPhone: isForPhone(event.session) };
@@ -94,19 +91,15 @@ function parseAnyEvent(text: string, apiKey: string): ServerEvent | undefined {
     case 'input_audio_buffer.speech_stopped':
       return { type };
     case 'response.created': {
-      const { response } = event;
-      if (!isObject(response) || typeof response.id !== 'string') return undefined;
-      return { type, response: { id: response.id } };
+      const { id } = asObject(event.response);
+      return typeof id === 'string' ? { type, response: { id } } : undefined;
     }
     case 'response.output_audio.delta':
       return audioDelta(event, isAudio(event.delta) ? event.delta : undefined);
     case 'response.done': {
-      const { response } = event;
-      if (!isObject(response) || typeof response.id !== 'string' || typeof response.status !== 'string') {
-        return undefined;
-      }
-      const { id, status, status_details, usage } = response;
-      const error = isObject(status_details) ? parseError(status_details.error, apiKey) : undefined;
+      const { id, status, status_details, usage } = asObject(event.response);
+      if (typeof id !== 'string' || typeof status !== 'string') return undefined;
+      const error = parseError(asObject(status_details).error, apiKey);
       return { type, response: { id, status, error, usage: parseUsage(usage) } };
     }
     case 'error':
@@ -131,19 +124,17 @@ function audioDelta(event: JsonObject | undefined, delta: string | undefined): S
 
 /** Whether a session, as it says it now is, hears and speaks a telephone's audio. */
 function isForPhone(session: unknown): boolean {
-  const audio = isObject(session) && isObject(session.audio) ? session.audio : {};
-  return [audio.input, audio.output].every(
-    (direction) => isObject(direction) && isObject(direction.format) && direction.format.type === PHONE_AUDIO,
-  );
+  const { input, output } = asObject(asObject(session).audio);
+  return [input, output].every((side) => asObject(asObject(side).format).type === PHONE_AUDIO);
 }
 
 function parseUsage(usage: unknown): Usage {
-  const total = isObject(usage) ? usage : {};
-  const input = isObject(total.input_token_details) ? total.input_token_details : {};
-  const output = isObject(total.output_token_details) ? total.output_token_details : {};
+  const { input_tokens, output_tokens, input_token_details, output_token_details } = asObject(usage);
+  const input = asObject(input_token_details);
+  const output = asObject(output_token_details);
   return {
-    input: tokens(total.input_tokens),
-    output: tokens(total.output_tokens),
+    input: tokens(input_tokens),
+    output: tokens(output_tokens),
     cached: tokens(input.cached_tokens),
     text: tokens(input.text_tokens) + tokens(output.text_tokens),
     audio: tokens(input.audio_tokens) + tokens(output.audio_tokens),

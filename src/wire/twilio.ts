@@ -1,20 +1,13 @@
 import { BASE64, isAudio, isPadded } from './audio.ts';
-import { isObject, parseObject } from './json.ts';
+import { asObject, isObject, type JsonObject, parseObject, texts } from './json.ts';
 
 // Media Streams on the wire: https://www.twilio.com/docs/voice/media-streams/websocket-messages
-
-/** How a stream's audio is encoded; `sampleRate` is in Hz. */
-export interface MediaFormat {
-  encoding: string;
-  sampleRate: number;
-  channels: number;
-}
 
 /** A stream begins; `customParameters` are those that the TwiML gave it. */
 export interface Start {
   event: 'start';
   streamSid: string;
-  start: { callSid: string; mediaFormat: MediaFormat; customParameters: Record<string, string> };
+  start: { callSid: string; mediaFormat: JsonObject; customParameters: Record<string, string> };
 }
 
 /** What Twilio sends, reduced to the fields that are read; `timestamp` is in ms since the stream began. */
@@ -33,7 +26,7 @@ export type TwilioCommand =
   | { event: 'clear'; streamSid: string };
 
 /** Whether a stream has the only format that Twilio documents, and that is relayed. */
-export function isPhoneAudio({ encoding, sampleRate, channels }: MediaFormat): boolean {
+export function isPhoneAudio({ encoding, sampleRate, channels }: JsonObject): boolean {
   return encoding === 'audio/x-mulaw' && sampleRate === 8_000 && channels === 1;
 }
 
@@ -59,48 +52,30 @@ function parseAnyMessage(text: string): TwilioMessage | undefined {
   if (typeof streamSid !== 'string') return undefined;
 
   switch (event) {
-    case 'start':
-      return parseStart(streamSid, message.start);
+    case 'start': {
+      const { callSid, mediaFormat, customParameters } = asObject(message.start);
+      if (typeof callSid !== 'string' || !isObject(mediaFormat)) return undefined;
+      return { event, streamSid, start: { callSid, mediaFormat, customParameters: texts(customParameters) } };
+    }
     case 'media': {
-      const { media } = message;
-      if (!isObject(media) || (media.track !== undefined && media.track !== 'inbound')) return undefined;
-      const { timestamp, payload } = media;
-      if (typeof timestamp !== 'string' || !/^\d{1,15}$/.test(timestamp) || !isAudio(payload))
-        return undefined;
+      const { track = 'inbound', timestamp, payload } = asObject(message.media);
+      if (track !== 'inbound' || !isAudio(payload)) return undefined;
+      if (typeof timestamp !== 'string' || !/^\d{1,15}$/.test(timestamp)) return undefined;
       return { event, streamSid, media: { timestamp: Number(timestamp), payload } };
     }
     case 'dtmf': {
-      const { dtmf } = message;
-      if (!isObject(dtmf) || typeof dtmf.digit !== 'string') return undefined;
-      return { event, streamSid, dtmf: { digit: dtmf.digit } };
+      const { digit } = asObject(message.dtmf);
+      return typeof digit === 'string' ? { event, streamSid, dtmf: { digit } } : undefined;
     }
     case 'mark': {
-      const { mark } = message;
-      if (!isObject(mark) || typeof mark.name !== 'string') return undefined;
-      return { event, streamSid, mark: { name: mark.name } };
+      const { name } = asObject(message.mark);
+      return typeof name === 'string' ? { event, streamSid, mark: { name } } : undefined;
     }
     case 'stop':
       return { event, streamSid };
     default:
       return undefined;
   }
-}
-
-function parseStart(streamSid: string, start: unknown): Start | undefined {
-  if (!isObject(start) || typeof start.callSid !== 'string' || !isObject(start.mediaFormat)) return undefined;
-  const { encoding, sampleRate, channels } = start.mediaFormat;
-  if (typeof encoding !== 'string' || typeof sampleRate !== 'number' || typeof channels !== 'number') {
-    return undefined;
-  }
-  const customParameters: Record<string, string> = {};
-  if (isObject(start.customParameters)) {
-    for (const [name, value] of Object.entries(start.customParameters)) {
-      if (typeof value === 'string') customParameters[name] = value;
-    }
-  }
-  const { callSid } = start;
-  const mediaFormat = { encoding, sampleRate, channels };
-  return { event: 'start', streamSid, start: { callSid, mediaFormat, customParameters } };
 }
 
 /** The text frame for `command`. */
