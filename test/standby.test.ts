@@ -104,6 +104,50 @@ describe('a standby session that dies as it is taken', () => {
     expect(await server.log.find('call ended')).toMatchObject({ reason: 'twilio stopped', retries: 1 });
   });
 
+  it.each([
+    ['closes with 1001', (standby: OpenAIPeer) => standby.socket.close(1001, 'going away')],
+    ['closes without a code', (standby: OpenAIPeer) => standby.socket.close()],
+  ])('costs no more when it %s', async (_, leave) => {
+    const standby = await withStandby();
+    await standby.settle();
+    const twilio = await call();
+    await standby.next('response.create');
+    await (await openai.dialled()).configure();
+    leave(standby);
+    const own = await openai.dialled();
+    await own.configure();
+    await own.next('response.create');
+    own.say(100);
+    await twilio.next('media');
+    twilio.stop();
+    expect(await server.log.find('call ended')).toMatchObject({ reason: 'twilio stopped', retries: 1 });
+  });
+
+  it('ends the call when OpenAI says that the key is to blame', async () => {
+    const standby = await withStandby();
+    await standby.settle();
+    const twilio = await call();
+    await standby.next('response.create');
+    standby.socket.close(3000, 'invalid_request_error.invalid_api_key');
+    await twilio.closed;
+    expect(await server.log.find('call failed')).toMatchObject({ closed: { code: 3000 } });
+  });
+
+  it('loses nothing of what was counted on it', async () => {
+    const standby = await withStandby();
+    await standby.settle();
+    const twilio = await call();
+    await standby.next('response.create');
+    standby.socket.send('not an event');
+    standby.socket.terminate();
+    await openai.dialled();
+    const own = await openai.dialled();
+    await own.configure();
+    await own.next('response.create');
+    twilio.stop();
+    expect(await server.log.find('call ended')).toMatchObject({ retries: 1, ignored: { openai: 1 } });
+  });
+
   it('costs no more when all the others have died with it', async () => {
     const standby = await withStandby({ STANDBY_SESSIONS: '2' });
     const other = await openai.dialled();
