@@ -9,9 +9,9 @@ const vad = { threshold: 0.5, prefix_padding_ms: 300, silence_duration_ms: 500 }
 const pause = (ms: number) => new Uint8Array(ms * 8).fill(SILENCE);
 const noise = (ms: number, amplitude: number) =>
   Uint8Array.from({ length: ms * 8 }, (_, i) => encodeMulaw(amplitude * Math.sin(i * i)));
-const speech = (name: string) => readWav(readFileSync(new URL(`fixtures/${name}.wav`, import.meta.url)));
 
-function hearAll(ear: Ear, audio: Uint8Array, chunkBytes = 160): Heard[] {
+function hearAll(audio: Uint8Array, settings = vad, chunkBytes = 77): Heard[] {
+  const ear = new Ear(settings);
   const heard: Heard[] = [];
   for (let at = 0; at < audio.length; at += chunkBytes) {
     heard.push(...ear.hear(audio.subarray(at, at + chunkBytes)));
@@ -20,48 +20,31 @@ function hearAll(ear: Ear, audio: Uint8Array, chunkBytes = 160): Heard[] {
 }
 
 describe('an ear', () => {
-  it.each(['question', 'interruption'])('hears the %s as one turn, without the pauses around it', (name) => {
-    const said = speech(name);
-    const heard = hearAll(new Ear(vad), Buffer.concat([pause(1000), said, pause(1000)]));
-    expect(heard.map(({ type }) => type)).toEqual(['started', 'stopped']);
-    const [started, stopped] = heard;
-    if (started?.type !== 'started' || stopped?.type !== 'stopped') throw new Error('unreachable');
+  it.each(['question', 'interruption'])('The ear hears the %s as one turn, however it is cut up', (name) => {
+    const said = readWav(readFileSync(new URL(`fixtures/${name}.wav`, import.meta.url)));
+    const audio = Buffer.concat([pause(1000), said, pause(1000)]);
+    const [started, stopped, ...more] = hearAll(audio);
+    if (started?.type !== 'started' || stopped?.type !== 'stopped') throw new Error('no turn');
+    expect(more).toEqual([]);
     expect(Math.abs(started.audioStartMs - (1000 - 300))).toBeLessThanOrEqual(40);
     expect(Math.abs(stopped.audioEndMs - (1000 + said.length / 8 + 500))).toBeLessThanOrEqual(60);
     expect(Math.abs(stopped.words.length - said.length) / 8).toBeLessThanOrEqual(60);
     expect(Buffer.from(said).includes(Buffer.from(stopped.words.subarray(160, -160)))).toBe(true);
+    expect(hearAll(audio, vad, 5000)).toEqual([started, stopped]);
   });
 
-  it('hears the same turn however the audio was cut up', () => {
-    const audio = Buffer.concat([pause(300), speech('question'), pause(600)]);
-    expect(hearAll(new Ear(vad), audio, 77)).toEqual(hearAll(new Ear(vad), audio, 5000));
+  it('The ear hears no turn in a little noise or in a click', () => {
+    expect(hearAll(noise(5000, 300))).toEqual([]);
+    expect(hearAll(Buffer.concat([pause(200), noise(40, 9000), pause(800)]))).toEqual([]);
   });
 
-  it('hears no turn in silence with a little noise', () => {
-    expect(hearAll(new Ear(vad), noise(5000, 300))).toEqual([]);
-  });
+  it('The ear goes by the threshold and the pause that it was given', () => {
+    const soft = Buffer.concat([noise(400, 1200), pause(600)]);
+    expect(hearAll(soft)).toHaveLength(2);
+    expect(hearAll(soft, { ...vad, threshold: 0.9 })).toEqual([]);
 
-  it('takes a click for no turn', () => {
-    expect(hearAll(new Ear(vad), Buffer.concat([pause(200), noise(40, 9000), pause(800)]))).toEqual([]);
-  });
-
-  it('goes by the threshold', () => {
-    const audio = Buffer.concat([noise(400, 1200), pause(600)]);
-    expect(hearAll(new Ear(vad), audio)).toHaveLength(2);
-    expect(hearAll(new Ear({ ...vad, threshold: 0.9 }), audio)).toEqual([]);
-  });
-
-  it('waits as long a pause as it was told', () => {
-    const audio = Buffer.concat([noise(400, 6000), pause(600), noise(400, 6000), pause(900)]);
-    expect(hearAll(new Ear(vad), audio)).toHaveLength(4);
-    expect(hearAll(new Ear({ ...vad, silence_duration_ms: 800 }), audio)).toHaveLength(2);
-  });
-
-  it('holds everything until it is taken, if it is not to find turns itself', () => {
-    const ear = new Ear(undefined);
-    const audio = noise(333, 6000);
-    expect(hearAll(ear, audio, 100)).toEqual([]);
-    expect(Buffer.from(ear.take())).toEqual(Buffer.from(audio));
-    expect(ear.take()).toHaveLength(0);
+    const twice = Buffer.concat([noise(400, 6000), pause(600), noise(400, 6000), pause(900)]);
+    expect(hearAll(twice)).toHaveLength(4);
+    expect(hearAll(twice, { ...vad, silence_duration_ms: 800 })).toHaveLength(2);
   });
 });

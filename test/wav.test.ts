@@ -1,23 +1,20 @@
-import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { loudness } from './simulator/mulaw.ts';
 import { readWav, writeWav } from './simulator/wav.ts';
 
 interface Format {
-  tag?: number;
+  encoding?: number;
   channels?: number;
   rate?: number;
   bits?: number;
-  more?: Buffer;
 }
 
-function fmt({ tag = 1, channels = 1, rate = 8000, bits = 16, more = Buffer.alloc(0) }: Format = {}): Buffer {
+function fmt({ encoding = 1, channels = 1, rate = 8000, bits = 16 }: Format = {}): Buffer {
   const body = Buffer.alloc(16);
-  body.writeUInt16LE(tag, 0);
+  body.writeUInt16LE(encoding, 0);
   body.writeUInt16LE(channels, 2);
   body.writeUInt32LE(rate, 4);
   body.writeUInt16LE(bits, 14);
-  return chunk('fmt ', Buffer.concat([body, more]));
+  return chunk('fmt ', body);
 }
 
 function chunk(name: string, body: Buffer): Buffer {
@@ -33,86 +30,49 @@ function wav(...chunks: Buffer[]): Buffer {
 const twoSamples = chunk('data', Buffer.from([0x7c, 0x7d, 0x84, 0x82]));
 const twoBytes = Uint8Array.of(0x80, 0x00);
 
-const fixtures = readdirSync('test/fixtures').filter((name) => name.endsWith('.wav'));
-
 describe('reading a WAV', () => {
-  it.each(fixtures)('reads speech from %s', (name) => {
-    const file = readFileSync(`test/fixtures/${name}`);
-    const audio = readWav(file);
-    expect(audio.length).toBe(file.readUInt32LE(file.indexOf('data') + 4));
-    expect(loudness(audio)).toBeGreaterThan(100);
-  });
-
-  it('takes mu-law bytes as they are', () => {
+  it('A WAV in mu-law is read as it is', () => {
     const audio = chunk('data', Buffer.from([1, 2, 3]));
-    expect(readWav(wav(fmt({ tag: 7, bits: 8 }), audio))).toEqual(Uint8Array.of(1, 2, 3));
+    expect(readWav(wav(fmt({ encoding: 7, bits: 8 }), audio))).toEqual(Uint8Array.of(1, 2, 3));
   });
 
-  it('encodes 16-bit PCM', () => {
-    expect(readWav(wav(fmt(), twoSamples))).toEqual(twoBytes);
-  });
-
-  it('reads the extensible form of PCM', () => {
-    const more = Buffer.from('16001000000000000100000000001000800000aa00389b71', 'hex');
-    expect(readWav(wav(fmt({ tag: 0xfffe, more }), twoSamples))).toEqual(twoBytes);
-  });
-
-  it('skips chunks it does not know, padded to an even length', () => {
+  it('A WAV in 16-bit PCM is encoded, and chunks that nobody knows are skipped', () => {
     const list = chunk('LIST', Buffer.from('data!'));
     expect(readWav(wav(list, fmt(), list, twoSamples, list))).toEqual(twoBytes);
   });
 
   it.each([
-    [{ rate: 44_100, channels: 2 }, 'is 44,100 Hz stereo 16-bit PCM, not 8,000 Hz mono'],
-    [{ rate: 16_000 }, 'is 16,000 Hz mono 16-bit PCM'],
-    [{ channels: 6 }, 'is 8,000 Hz 6-channel 16-bit PCM'],
-    [{ bits: 24 }, 'is 8,000 Hz mono 24-bit PCM'],
-    [{ tag: 3, bits: 32 }, 'is 8,000 Hz mono 32-bit floating-point PCM'],
-    [{ tag: 6, bits: 8 }, 'is 8,000 Hz mono 8-bit A-law'],
-    [{ tag: 17, bits: 4 }, 'is 8,000 Hz mono 4-bit audio in format 17'],
-  ])('refuses %j, saying what it is and how to convert it', (format, found) => {
+    [{ rate: 44_100, channels: 2 }, 'is at 44,100 Hz with 2 channels in 16 bits of encoding 1'],
+    [{ rate: 16_000 }, 'is at 16,000 Hz'],
+    [{ bits: 24 }, 'in 24 bits'],
+    [{ encoding: 6, bits: 8 }, 'in 8 bits of encoding 6'],
+  ])('A WAV of %j is refused with what it is and how to convert it', (format, found) => {
     const read = () => readWav(wav(fmt(format), twoSamples));
     expect(read).toThrow(found);
     expect(read).toThrow('sox in.wav -r 8000 -c 1 -b 16 out.wav');
   });
 
   it.each([
-    ['nothing', Buffer.alloc(0)],
-    ['an MP3', Buffer.from('ID3\x04 and some more bytes')],
-    ['a big-endian WAV', Buffer.from('RIFX\x04\0\0\0WAVE')],
-    ['another RIFF', Buffer.from('RIFF\x04\0\0\0AVI ')],
-  ])('refuses %s as no WAV', (_, file) => {
-    expect(() => readWav(file)).toThrow('is not a WAV file');
-  });
-
-  it.each([
-    [
-      'audio',
-      wav(fmt(), twoSamples).subarray(0, -1),
-      'is truncated: it has 3 of the 4 bytes of its data chunk',
-    ],
-    ['format', wav(fmt()).subarray(0, 30), 'is truncated: it has 10 of the 16 bytes of its fmt chunk'],
-    ['data chunk', wav(fmt()), 'is truncated: it has no data chunk'],
-    ['fmt chunk', wav(), 'is truncated: it has no whole fmt chunk'],
-  ])('refuses a file cut off in its %s', (_, file, message) => {
+    ['that is empty', Buffer.alloc(0), 'is not a WAV file'],
+    ['that is an MP3', Buffer.from('ID3\x04 and some more bytes'), 'is not a WAV file'],
+    ['cut off in its audio', wav(fmt(), twoSamples).subarray(0, -1), 'it has 3 of the 4 bytes of its data'],
+    ['cut off in its format', wav(fmt()).subarray(0, 30), 'it has 10 of the 16 bytes of its fmt'],
+    ['without a data chunk', wav(fmt()), 'is truncated: it lacks a fmt or a data chunk'],
+    ['without audio', wav(fmt(), chunk('data', Buffer.alloc(0))), 'has no audio in it'],
+  ])('A file %s is refused', (_, file, message) => {
     expect(() => readWav(file)).toThrow(message);
   });
 });
 
 describe('writing a WAV', () => {
-  it('reads back as the same bytes', () => {
+  it('A WAV that was written reads back as the same bytes', () => {
     const audio = Uint8Array.from({ length: 256 }, (_, byte) => byte);
     // Mu-law has two zeros, linear audio one.
-    const back = audio.with(0x7f, 0xff);
-    expect(readWav(writeWav(audio))).toEqual(back);
+    expect(readWav(writeWav(audio))).toEqual(audio.with(0x7f, 0xff));
   });
 
-  it('writes a header for 16-bit PCM at 8 kHz mono', () => {
-    expect(writeWav(twoBytes)).toEqual(
-      wav(
-        Buffer.from('666d7420100000000100010040 1f0000803e000002001000'.replaceAll(' ', ''), 'hex'),
-        twoSamples,
-      ),
-    );
+  it('A WAV is written in 16-bit PCM at 8 kHz mono', () => {
+    const header = Buffer.from('666d74201000000001000100401f0000803e000002001000', 'hex');
+    expect(writeWav(twoBytes)).toEqual(wav(header, twoSamples));
   });
 });

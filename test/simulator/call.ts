@@ -45,8 +45,9 @@ function readArguments(): Arguments {
       process.exit(0);
     }
     if (positionals.length > 1) fail(USAGE);
-    if (!/^https?:\/\/[^/]+\/?$/.test(values.url))
-      fail(`--url takes an address such as http://localhost:3000.`);
+    if (!/^https?:\/\/[^/]+\/?$/.test(values.url)) {
+      fail('--url takes an address such as http://localhost:3000.');
+    }
     const fallback = fileURLToPath(new URL('../fixtures/question.wav', import.meta.url));
     return { url: values.url, save: values.save, speech: positionals[0] ?? fallback };
   } catch (error) {
@@ -112,7 +113,7 @@ console.log(`\n${table(rows)}\n`);
 if (end.by !== 'caller') fail(`The call was ended by the server (${end.code}): its log says why.`);
 if (!answered) fail('The assistant did not answer.');
 
-/** Hears the greeting out, says the words, and hears the answer out; answers whether there was one. */
+/** Hears the greeting out, says the words, and hears the answer out; returns whether there was one. */
 async function converse(): Promise<boolean> {
   if (await heardWithin(phone, GREETING_MS)) await phone.untilSilentFor(FINISHED_MS);
   if (events.some(({ type }) => type === 'closed')) return false;

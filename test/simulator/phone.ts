@@ -2,10 +2,10 @@ import { BYTES_PER_MS, SILENCE } from '../../src/wire/audio.ts';
 
 const LONGEST_BUFFER = 10 * 60_000 * BYTES_PER_MS;
 
-/** A mark coming back; `at` is in ms since the stream began. */
-export interface MarkEcho {
+/** A mark; it is due when the caller has heard so many samples, silence included. */
+interface Mark {
   name: string;
-  at: number;
+  due: number;
 }
 
 /**
@@ -18,7 +18,7 @@ export class Phone {
   /** The sample at which the buffer runs, or ran, empty. */
   #end = 0;
   #accepted = 0;
-  #marks: { name: string; due: number }[] = [];
+  #marks: Mark[] = [];
 
   /** Queues audio; false if it was dropped because more than 10 minutes would be buffered (31931). */
   media(payload: Uint8Array, at: number): boolean {
@@ -39,22 +39,22 @@ export class Phone {
   }
 
   /** Empties the buffer and returns every mark still out. */
-  clear(at: number): MarkEcho[] {
+  clear(at: number): Mark[] {
     const now = samples(at);
     if (this.#end > now) {
       this.#timeline.fill(SILENCE, now, this.#end);
       this.#accepted -= this.#end - now;
       this.#end = now;
     }
-    return this.#marks.splice(0).map(({ name, due }) => ({ name, at: Math.min(due, now) / BYTES_PER_MS }));
+    return this.#marks.splice(0);
   }
 
   /** The marks that became due up to `at`, each once, in order. */
-  advance(at: number): MarkEcho[] {
+  advance(at: number): Mark[] {
     const now = samples(at);
-    const first = this.#marks.findIndex(({ due }) => due > now);
-    const echoed = this.#marks.splice(0, first === -1 ? this.#marks.length : first);
-    return echoed.map(({ name, due }) => ({ name, at: due / BYTES_PER_MS }));
+    const due = this.#marks.filter((mark) => mark.due <= now);
+    this.#marks.splice(0, due.length);
+    return due;
   }
 
   /** When the next mark is due or, without marks, the buffer runs empty; undefined if nothing is to come. */

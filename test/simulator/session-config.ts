@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import { isObject, type JsonObject } from '../../src/wire/json.ts';
 
 /** What is wrong with a message, as the Realtime API words it; `param` is a dotted path. */
@@ -17,19 +18,11 @@ export interface VoiceActivity {
 
 /** A session in effect, in its wire shape. */
 export interface SessionConfig {
-  type: 'realtime';
-  id: string;
-  model: string;
   audio: {
-    input: {
-      format: { type: string };
-      turn_detection: TurnDetection | null;
-    };
-    output: { format: { type: string }; voice: string | { id: string }; speed: number };
+    input: { format: { type: string }; turn_detection: Partial<VoiceActivity> };
+    output: { format: { type: string }; voice: string | { id: string } };
   };
 }
-
-type TurnDetection = Partial<VoiceActivity> & { create_response?: boolean; interrupt_response?: boolean };
 
 const BASE62 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
 
@@ -38,21 +31,14 @@ export function newId(prefix: string): string {
   return `${prefix}_${Array.from({ length: 21 }, () => BASE62.charAt(randomInt(62))).join('')}`;
 }
 
-/** The session that a client gets before it asks for another: 24 kHz PCM, and pauses that depend on the model. */
+const VAD: VoiceActivity = { threshold: 0.5, prefix_padding_ms: 300, silence_duration_ms: 500 };
+
+/** The session that a client gets before it asks for another, which is one for 24 kHz PCM. */
 export function defaultSession(model: string): SessionConfig {
-  const older = /^gpt-realtime(-mini)?(-20[\d-]+)?$/.test(model);
   const format = { type: 'audio/pcm', rate: 24_000 };
-  const turn_detection = {
-    type: 'server_vad',
-    threshold: 0.5,
-    prefix_padding_ms: 300,
-    silence_duration_ms: older ? 200 : 500,
-    idle_timeout_ms: null,
-    create_response: true,
-    interrupt_response: true,
-  };
+  const turn_detection = { type: 'server_vad', ...VAD, create_response: true, interrupt_response: true };
   const session = {
-    type: 'realtime' as const,
+    type: 'realtime',
     object: 'realtime.session',
     id: newId('sess'),
     model,
@@ -61,15 +47,12 @@ export function defaultSession(model: string): SessionConfig {
     tools: [],
     tool_choice: 'auto',
     max_output_tokens: 'inf',
-    tracing: null,
     truncation: 'auto',
-    prompt: null,
     expires_at: Math.floor(Date.now() / 1000) + 3600,
     audio: {
       input: { format, transcription: null, noise_reduction: null, turn_detection },
-      output: { format, voice: older ? 'alloy' : 'marin', speed: 1 },
+      output: { format, voice: 'marin', speed: 1 },
     },
-    include: null,
   };
   return session;
 }
@@ -83,19 +66,16 @@ export function updateSession(
   const error = checkSession(update, 'session');
   if (error !== undefined) return { error };
   const session = merge(current, isObject(update) ? update : {});
-  if (hasSpoken && session.audio.output.voice !== current.audio.output.voice) {
+  if (hasSpoken && !isDeepStrictEqual(session.audio.output.voice, current.audio.output.voice)) {
     const message = "Cannot update a conversation's voice if assistant audio is present.";
     return { error: { code: 'cannot_update_voice', message } };
   }
   return session;
 }
 
-/** How a session finds turns, with what is left open filled in; undefined if it leaves that to the client. */
-export function voiceActivity({ audio }: SessionConfig): VoiceActivity | undefined {
-  const { turn_detection } = audio.input;
-  if (turn_detection === null) return undefined;
-  const { threshold = 0.5, prefix_padding_ms = 300, silence_duration_ms = 500 } = turn_detection;
-  return { threshold, prefix_padding_ms, silence_duration_ms };
+/** How a session finds turns, with what is left open filled in. */
+export function voiceActivity({ audio }: SessionConfig): VoiceActivity {
+  return { ...VAD, ...audio.input.turn_detection };
 }
 
 /** Objects are merged, unless the update's is of another type: an audio/pcmu keeps no rate of an audio/pcm. */
@@ -121,10 +101,7 @@ const is =
 const oneOf = (...values: unknown[]) => is(`one of ${values.join(', ')}`, (value) => values.includes(value));
 const within = (min: number, max: number) =>
   is(`${min} to ${max}`, (value) => typeof value === 'number' && value >= min && value <= max);
-const anything: Check = () => undefined;
 const text = is('a string', (value) => typeof value === 'string');
-const flag = is('true or false', (value) => typeof value === 'boolean');
-const array = is('an array', Array.isArray);
 const dictionary = is('an object', isObject);
 const either =
   (...checks: Check[]): Check =>
@@ -134,6 +111,13 @@ const either =
   };
 const nullable = (check: Check) => either(oneOf(null), check);
 
+const arrayOf =
+  (check: Check): Check =>
+  (value, param) => {
+    if (!Array.isArray(value)) return is('an array', Array.isArray)(value, param);
+    return value.map((element, i) => check(element, `${param}[${i}]`)).find((error) => error !== undefined);
+  };
+
 const object =
   (shape: Record<string, Check>, required: string[] = []): Check =>
   (value, param) => {
@@ -141,11 +125,8 @@ const object =
     const missing = required.find((key) => !(key in value));
     if (missing !== undefined) {
       const path = `${param}.${missing}`;
-      return {
-        code: 'missing_required_parameter',
-        message: `Missing required parameter: '${path}'.`,
-        param: path,
-      };
+      const message = `Missing required parameter: '${path}'.`;
+      return { code: 'missing_required_parameter', message, param: path };
     }
     for (const [key, field] of Object.entries(value)) {
       const path = `${param}.${key}`;
@@ -164,66 +145,50 @@ const variant =
   (shapes: Record<string, Record<string, Check>>): Check =>
   (value, param) => {
     const type = isObject(value) && typeof value.type === 'string' ? value.type : '';
-    const known = oneOf(...Object.keys(shapes));
-    return object({ type: known, ...shapes[type] }, ['type'])(value, param);
+    return object({ type: oneOf(...Object.keys(shapes)), ...shapes[type] }, ['type'])(value, param);
   };
 
-const format = variant({ 'audio/pcm': { rate: oneOf(24_000) }, 'audio/pcmu': {}, 'audio/pcma': {} });
-const turnTaking = { create_response: flag, interrupt_response: flag };
+// What this project sends, and no more: the real API takes other fields, too.
+const format = variant({ 'audio/pcm': { rate: oneOf(24_000) }, 'audio/pcmu': {} });
+const turnTaking = { create_response: oneOf(true), interrupt_response: oneOf(true) };
 const ms = within(0, 30_000);
-const modalities = is('["audio"] or ["text"]', (value) =>
-  ['["audio"]', '["text"]'].includes(JSON.stringify(value)),
-);
-const voice = either(
-  object({ id: text }, ['id']),
-  oneOf('alloy', 'ash', 'ballad', 'coral', 'echo', 'sage', 'shimmer', 'verse', 'marin', 'cedar'),
-);
-const generation = {
-  output_modalities: modalities,
-  instructions: text,
-  max_output_tokens: either(oneOf('inf'), within(1, 4096)),
-  tools: array,
-  tool_choice: either(dictionary, text),
-  prompt: nullable(dictionary),
-  reasoning: object({ effort: oneOf('none', 'minimal', 'low', 'medium', 'high', 'xhigh') }),
-};
+const voices = ['alloy', 'ash', 'ballad', 'coral', 'echo', 'sage', 'shimmer', 'verse', 'marin', 'cedar'];
 
 const checkSession = object(
   {
-    ...generation,
     type: oneOf('realtime'),
+    output_modalities: is('["audio"]', (value) => isDeepStrictEqual(value, ['audio'])),
+    instructions: text,
+    tools: arrayOf(variant({ function: { name: text, description: text, parameters: dictionary } })),
+    tool_choice: either(oneOf('auto', 'none', 'required'), variant({ function: { name: text } })),
+    max_output_tokens: either(oneOf('inf'), within(1, 4096)),
+    truncation: either(
+      oneOf('auto', 'disabled'),
+      variant({ retention_ratio: { retention_ratio: within(0, 1), token_limits: dictionary } }),
+    ),
+    reasoning: object({ effort: oneOf('none', 'minimal', 'low', 'medium', 'high', 'xhigh') }),
     audio: object({
       input: object({
         format,
-        transcription: nullable(object({ model: text, language: text, prompt: text, delay: text })),
-        noise_reduction: nullable(object({ type: oneOf('near_field', 'far_field'), strength: anything })),
-        turn_detection: nullable(
-          variant({
-            server_vad: {
-              ...turnTaking,
-              threshold: within(0, 1),
-              prefix_padding_ms: ms,
-              silence_duration_ms: ms,
-              idle_timeout_ms: nullable(ms),
-            },
-            semantic_vad: { ...turnTaking, eagerness: oneOf('low', 'medium', 'high', 'auto') },
-          }),
-        ),
+        noise_reduction: nullable(variant({ near_field: {}, far_field: {} })),
+        transcription: nullable(object({ model: text, language: text })),
+        turn_detection: variant({
+          server_vad: {
+            ...turnTaking,
+            threshold: within(0, 1),
+            prefix_padding_ms: ms,
+            silence_duration_ms: ms,
+            idle_timeout_ms: nullable(ms),
+          },
+          semantic_vad: { ...turnTaking, eagerness: oneOf('low', 'medium', 'high', 'auto') },
+        }),
       }),
-      output: object({ format, voice, speed: within(0.25, 1.5) }),
+      output: object({
+        format,
+        voice: either(object({ id: text }, ['id']), oneOf(...voices)),
+        speed: within(0.25, 1.5),
+      }),
     }),
-    include: nullable(array),
-    tracing: nullable(either(oneOf('auto'), dictionary)),
-    truncation: either(oneOf('auto', 'disabled'), dictionary),
   },
   ['type'],
 );
-
-/** What is wrong with the `response` of a response.create, if anything. */
-export const checkResponse: Check = object({
-  ...generation,
-  conversation: oneOf('auto', 'none'),
-  metadata: nullable(dictionary),
-  input: array,
-  audio: object({ output: object({ format, voice }) }),
-});

@@ -24,8 +24,6 @@ export interface StreamOptions {
   accountSid: string;
   callSid: string;
   streamSid: string;
-  /** Whether frames of silence go out while nothing is said. */
-  speakSilence: boolean;
   onEvent: (event: StreamEvent) => void;
 }
 
@@ -40,7 +38,6 @@ export class Stream {
   #chunk = 0;
   #nextFrame = FRAME_MS;
   #timer: NodeJS.Timeout | undefined;
-  #muted = false;
   #sounding = false;
   #speech: { audio: Uint8Array; sent: number; resolve: () => void }[] = [];
   #waiting = new Set<{ met: (phone: Phone, now: number) => boolean; resolve: (met: boolean) => void }>();
@@ -106,10 +103,6 @@ export class Stream {
     });
   }
 
-  mute(muted: boolean): void {
-    this.#muted = muted;
-  }
-
   press(digit: string): void {
     this.#send('dtmf', { dtmf: { track: 'inbound_track', digit } });
   }
@@ -123,10 +116,11 @@ export class Stream {
     });
   }
 
-  /** Tells the server that the caller has left. */
+  /** Tells the server that the caller has left, and ends. */
   stop(): void {
     const { accountSid, callSid } = this.#options;
     this.#send('stop', { stop: { accountSid, callSid } });
+    this.end();
   }
 
   /** Stands still from here on: nothing more is sent, taken, said or heard. */
@@ -171,11 +165,9 @@ export class Stream {
       frame.set(speech.audio.subarray(speech.sent, speech.sent + FRAME_BYTES));
       speech.sent += FRAME_BYTES;
     }
-    if (!this.#muted && (speech !== undefined || this.#options.speakSilence)) {
-      this.#chunk += 1;
-      const payload = frame.toString('base64');
-      this.#send('media', { media: { track: 'inbound', chunk: String(this.#chunk), timestamp, payload } });
-    }
+    this.#chunk += 1;
+    const payload = frame.toString('base64');
+    this.#send('media', { media: { track: 'inbound', chunk: String(this.#chunk), timestamp, payload } });
     if (speech !== undefined && speech.sent >= speech.audio.length) {
       this.#speech.shift();
       speech.resolve();
