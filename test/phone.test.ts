@@ -61,13 +61,6 @@ describe('what the caller hears', () => {
     expect(told(30)).toEqual([false, 0, 20, 0]);
     expect(told(47)).toEqual([false, 0, 20, 17]);
   });
-
-  it('Ten minutes of audio are buffered, and what would be more is dropped', () => {
-    expect(phone.media(audio(600_000), 0)).toBe(true);
-    expect(phone.media(audio(20), 0)).toBe(false);
-    expect(phone.bufferedMs(0)).toBe(600_000);
-    expect(phone.media(audio(20), 20)).toBe(true);
-  });
 });
 
 describe('a mark', () => {

@@ -21,18 +21,12 @@ const ANSWER_MS = 20_000;
 /** A pause this long means that the assistant has finished. */
 const FINISHED_MS = 1_200;
 
-interface Arguments {
-  url: string;
-  save: string | undefined;
-  speech: string;
-}
-
 function fail(message: string): never {
   console.error(message);
   process.exit(1);
 }
 
-function readArguments(): Arguments {
+function readArguments() {
   const options = {
     url: { type: 'string', default: 'http://localhost:3000' },
     save: { type: 'string' },

@@ -59,9 +59,10 @@ export class PhoneCall {
 
   constructor(options: CallOptions) {
     const { callSid, streamSid } = this;
-    const onEvent = (event: StreamEvent) => this.#emit(event);
     this.#options = options;
-    this.#stream = new Stream({ accountSid: this.#accountSid, callSid, streamSid, onEvent });
+    this.#stream = new Stream({ accountSid: this.#accountSid, callSid, streamSid }, (event) =>
+      this.#emit(event),
+    );
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
@@ -95,10 +96,6 @@ export class PhoneCall {
   /** Says mu-law audio after what is being said; resolves when its last frame was sent or the call has ended. */
   say(audio: Uint8Array): Promise<void> {
     return this.#stream.say(audio);
-  }
-
-  press(digit: string): void {
-    this.#stream.press(digit);
   }
 
   /** Resolves when the server is heard: true, or false if the call ended first. */

@@ -1,7 +1,8 @@
 import { BYTES_PER_MS } from '../../src/wire/audio.ts';
 import { isObject, type JsonObject } from '../../src/wire/json.ts';
+import type { ParrotSession } from './parrot-session.ts';
 import { type Item, Reply, type ReplyStatus } from './reply.ts';
-import { type ApiError, newId, type SessionConfig } from './session-config.ts';
+import type { ApiError } from './session-config.ts';
 
 /** What happens in a session, for whoever watches; all times are of audio, in ms. */
 export type ParrotEvent =
@@ -10,7 +11,6 @@ export type ParrotEvent =
   | { type: 'speech-stopped'; turnMs: number }
   | { type: 'reply-started' }
   | { type: 'reply-done'; ms: number }
-  | { type: 'reply-cancelled' }
   | { type: 'truncated'; audioEndMs: number }
   | { type: 'error'; message: string }
   | { type: 'closed'; code: number };
@@ -26,34 +26,20 @@ export interface Manner {
   thinkMs: number;
 }
 
-/** The session that a conversation is held in. */
-export interface Session {
-  readonly config: SessionConfig;
-  /** Sends an event, with an id. */
-  send(event: JsonObject): void;
-  /** Runs `action` in `ms`, unless the session has ended by then. */
-  later(ms: number, action: () => void): void;
-  /** Tells whoever watches. */
-  report(event: ParrotEvent): void;
-}
-
 const RATE_LIMITS_MS = 35;
-const TRUNCATED_MS = 200;
 
 /** What was said by both sides, and the one response at most that is being generated. */
 export class Conversation {
-  /** In order, by id. */
-  readonly items = new Map<string, Item>();
+  readonly items: Item[] = [];
   /** The truncations that were accepted, in order. */
   readonly truncations: { itemId: string; audioEndMs: number }[] = [];
-  readonly #session: Session;
+  readonly #session: ParrotSession;
   readonly #manner: Manner;
-  #lastItemId: string | null = null;
   #words: Uint8Array;
   #reply: Reply | undefined;
   #unconfirmed: JsonObject[] = [];
 
-  constructor(session: Session, manner: Manner) {
+  constructor(session: ParrotSession, manner: Manner) {
     this.#session = session;
     this.#manner = manner;
     this.#words = manner.greeting;
@@ -61,38 +47,26 @@ export class Conversation {
 
   /** Whether the assistant's voice has been heard. */
   get hasSpoken(): boolean {
-    return [...this.items.values()].some(({ role, audioMs }) => role === 'assistant' && audioMs > 0);
+    return this.items.some(({ role, audioMs }) => role === 'assistant' && audioMs > 0);
   }
 
-  /** Takes the user's turn in; truncations are confirmed only after the turn that interrupted. */
+  /** Takes the user's turn in; truncations are confirmed only after the turn that interrupted, as by the real one. */
   addTurn(id: string, words: Uint8Array): void {
-    this.#words = words;
-    this.#session.send({
-      type: 'input_audio_buffer.committed',
-      previous_item_id: this.#lastItemId,
-      item_id: id,
-    });
+    const previous_item_id = this.#join({ id, role: 'user', audioMs: words.length / BYTES_PER_MS });
     const content = [{ type: 'input_audio', transcript: null }];
-    this.#addItem(
-      { id, role: 'user', audioMs: words.length / BYTES_PER_MS },
-      { type: 'message', role: 'user', content },
-    );
-    this.#confirmTruncations();
-  }
-
-  /** Obeys conversation.item.create. */
-  createItem(item: unknown): ApiError | undefined {
-    if (!isObject(item) || typeof item.type !== 'string') {
-      const message = "Missing required parameter: 'item.type'.";
-      return { code: 'missing_required_parameter', message, param: 'item.type' };
+    const item = { id, type: 'message', status: 'completed', role: 'user', content };
+    this.#words = words;
+    this.#session.send({ type: 'input_audio_buffer.committed', previous_item_id, item_id: id });
+    this.#session.send({ type: 'conversation.item.added', previous_item_id, item });
+    this.#session.send({ type: 'conversation.item.done', previous_item_id, item });
+    for (const truncation of this.#unconfirmed.splice(0)) {
+      this.#session.send({ type: 'conversation.item.truncated', ...truncation });
     }
-    this.#addItem({ id: newId('item'), role: 'user', audioMs: 0 }, item);
-    return undefined;
   }
 
-  /** Obeys conversation.item.truncate, and confirms it late, as the real one does: soon only if nobody is `speaking`. */
-  truncate({ item_id, content_index, audio_end_ms }: JsonObject, speaking: boolean): ApiError | undefined {
-    const item = typeof item_id === 'string' ? this.items.get(item_id) : undefined;
+  /** Obeys conversation.item.truncate. */
+  truncate({ item_id, content_index, audio_end_ms }: JsonObject): ApiError | undefined {
+    const item = this.items.find(({ id }) => id === item_id);
     if (typeof audio_end_ms !== 'number' || !Number.isInteger(audio_end_ms) || audio_end_ms < 0) {
       const message = "Invalid type for 'audio_end_ms': expected a whole number.";
       return { code: 'invalid_type', message, param: 'audio_end_ms' };
@@ -107,7 +81,6 @@ export class Conversation {
     this.truncations.push({ itemId: item.id, audioEndMs: audio_end_ms });
     this.#unconfirmed.push({ item_id, content_index, audio_end_ms });
     this.#session.report({ type: 'truncated', audioEndMs: audio_end_ms });
-    if (!speaking) this.#session.later(TRUNCATED_MS, () => this.#confirmTruncations());
     return undefined;
   }
 
@@ -117,15 +90,11 @@ export class Conversation {
       const message = `Conversation already has an active response in progress: ${this.#reply.id}. Wait until the response is finished before creating a new one.`;
       return { code: 'conversation_already_has_active_response', message };
     }
-    const reply = new Reply({
+    const reply = new Reply(this.#session, this.#manner, {
       words: this.#words,
       metadata: isObject(response) ? (response.metadata ?? null) : null,
-      thinkMs: this.#manner.thinkMs,
-      pace: this.#manner.pace,
-      format: this.#session.config.audio.output.format.type,
-      send: (event) => this.#session.send(event),
-      onItem: (item) => this.#joinItem(item),
-      onEnd: (status) => this.#afterReply(reply.item, status),
+      join: (item) => this.#join(item),
+      onEnd: (status) => this.#afterReply(status, reply.item),
     });
     this.#reply = reply;
     this.#session.report({ type: 'reply-started' });
@@ -133,19 +102,9 @@ export class Conversation {
     return undefined;
   }
 
-  /** Obeys response.cancel, which may name the response that it means. */
-  cancelResponse(id: unknown): ApiError | undefined {
-    if (this.#reply === undefined || (id !== undefined && id !== this.#reply.id)) {
-      const message = 'Cancellation failed: no active response found';
-      return { code: 'response_cancel_not_active', message };
-    }
-    this.#reply.cancel('client_cancelled');
-    return undefined;
-  }
-
   /** Cancels the response that is being generated, if there is one, because the user speaks. */
   interrupt(): void {
-    this.#reply?.cancel('turn_detected');
+    this.#reply?.cancel();
   }
 
   /** Ends everything without a word. */
@@ -153,32 +112,16 @@ export class Conversation {
     this.#reply?.drop();
   }
 
-  #addItem(item: Item, shape: JsonObject): void {
-    const previous_item_id = this.#joinItem(item);
-    const event = { previous_item_id, item: { status: 'completed', id: item.id, ...shape } };
-    this.#session.send({ type: 'conversation.item.added', ...event });
-    this.#session.send({ type: 'conversation.item.done', ...event });
-  }
-
-  #joinItem(item: Item): string | null {
-    const previous = this.#lastItemId;
-    this.items.set(item.id, item);
-    this.#lastItemId = item.id;
+  /** Adds an item, and returns the id of the one before. */
+  #join(item: Item): string | null {
+    const previous = this.items.at(-1)?.id ?? null;
+    this.items.push(item);
     return previous;
   }
 
-  #confirmTruncations(): void {
-    for (const truncation of this.#unconfirmed.splice(0)) {
-      this.#session.send({ type: 'conversation.item.truncated', ...truncation });
-    }
-  }
-
-  #afterReply({ audioMs }: Item, status: ReplyStatus): void {
+  #afterReply(status: ReplyStatus, { audioMs }: Item): void {
     this.#reply = undefined;
-    if (status === 'cancelled') {
-      this.#session.report({ type: 'reply-cancelled' });
-      return;
-    }
+    if (status === 'cancelled') return;
     this.#session.report({ type: 'reply-done', ms: audioMs });
     const tokens = { name: 'tokens', limit: 15_000_000, remaining: 14_999_371, reset_seconds: 0.002 };
     this.#session.later(RATE_LIMITS_MS, () => {

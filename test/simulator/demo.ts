@@ -48,8 +48,6 @@ function parrotLine(event: ParrotEvent): string {
       return 'begins to speak';
     case 'reply-done':
       return `has sent ${seconds(event.ms)} of speech`;
-    case 'reply-cancelled':
-      return 'stops in mid-speech';
     case 'truncated':
       return `learns that ${seconds(event.audioEndMs)} of it was heard`;
     case 'error':

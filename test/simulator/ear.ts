@@ -16,12 +16,11 @@ const FULL_THRESHOLD = 1000;
 /** Tells speech from silence in mu-law by its loudness, as server_vad does: in the audio's own time, whenever it comes. */
 export class Ear {
   vad: VoiceActivity;
-  /** Whether the speaker is in the middle of a turn. */
-  speaking = false;
   #ms = 0;
   #rest: Uint8Array = new Uint8Array();
   #turn: Uint8Array[] = [];
   #quietFrames = 0;
+  #speaking = false;
 
   constructor(vad: VoiceActivity) {
     this.vad = vad;
@@ -37,7 +36,7 @@ export class Ear {
       this.#ms += FRAME_MS;
       this.#turn.push(frame);
       const loud = loudness(frame) >= this.vad.threshold * FULL_THRESHOLD;
-      const event = this.speaking ? this.#during(loud) : this.#before(loud);
+      const event = this.#speaking ? this.#during(loud) : this.#before(loud);
       if (event !== undefined) heard.push(event);
     }
     this.#rest = all.subarray(end);
@@ -47,7 +46,7 @@ export class Ear {
   #before(loud: boolean): Heard | undefined {
     if (!loud) this.#turn = [];
     if (this.#turn.length < ONSET_FRAMES) return undefined;
-    this.speaking = true;
+    this.#speaking = true;
     this.#quietFrames = 0;
     const began = this.#ms - this.#turn.length * FRAME_MS;
     return { type: 'started', audioStartMs: Math.max(0, began - this.vad.prefix_padding_ms) };
@@ -58,7 +57,7 @@ export class Ear {
     if (loud || this.#quietFrames * FRAME_MS < this.vad.silence_duration_ms) return undefined;
     const words = Buffer.concat(this.#turn.slice(0, this.#turn.length - this.#quietFrames));
     this.#turn = [];
-    this.speaking = false;
+    this.#speaking = false;
     return { type: 'stopped', audioEndMs: this.#ms, words };
   }
 }

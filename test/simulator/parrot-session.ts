@@ -1,7 +1,7 @@
 import { WebSocket } from 'ws';
 import { BYTES_PER_MS, isAudio } from '../../src/wire/audio.ts';
 import { type JsonObject, parseObject } from '../../src/wire/json.ts';
-import { Conversation, type Manner, type ParrotEvent, type Session } from './conversation.ts';
+import { Conversation, type Manner, type ParrotEvent } from './conversation.ts';
 import { Ear, type Heard } from './ear.ts';
 import type { Item } from './reply.ts';
 import {
@@ -14,30 +14,31 @@ import {
 } from './session-config.ts';
 
 /** One Realtime session, from its 101 to its close: what the client did, and what it is told. */
-export class ParrotSession implements Session {
+export class ParrotSession {
   /** The session in effect, in its wire shape. */
   config: SessionConfig;
   /** How many appends came while the session still read them as PCM. */
   audioBeforeReady = 0;
+  /** Tells whoever watches. */
+  readonly report: (event: ParrotEvent) => void;
   readonly #socket: WebSocket;
   readonly #updateMs: number;
-  readonly #onEvent: (event: ParrotEvent) => void;
   readonly #conversation: Conversation;
   readonly #ear: Ear;
   #turnId = '';
 
-  constructor(socket: WebSocket, model: string, manner: Manner, onEvent: (event: ParrotEvent) => void) {
+  constructor(socket: WebSocket, model: string, manner: Manner, report: (event: ParrotEvent) => void) {
     this.config = defaultSession(model);
     this.#socket = socket;
     this.#updateMs = manner.updateMs;
-    this.#onEvent = onEvent;
+    this.report = report;
     this.#conversation = new Conversation(this, manner);
     this.#ear = new Ear(voiceActivity(this.config));
   }
 
   /** The conversation's items, with how much audio each has. */
   get items(): readonly Item[] {
-    return [...this.#conversation.items.values()];
+    return this.#conversation.items;
   }
 
   /** The truncations that were accepted, in order. */
@@ -51,19 +52,17 @@ export class ParrotSession implements Session {
     this.#socket.on('message', (data, isBinary) => this.#receive(String(data), isBinary));
     this.#socket.on('close', (code) => {
       this.#conversation.end();
-      this.#onEvent({ type: 'closed', code });
+      this.report({ type: 'closed', code });
     });
     this.send({ type: 'session.created', session: this.config });
   }
 
+  /** Sends an event, with an id. */
   send({ type, ...rest }: JsonObject): void {
     this.#socket.send(JSON.stringify({ type, event_id: newId('event'), ...rest }));
   }
 
-  report(event: ParrotEvent): void {
-    this.#onEvent(event);
-  }
-
+  /** Runs `action` in `ms`, unless the session has ended by then. */
   later(ms: number, action: () => void): void {
     setTimeout(() => {
       if (this.#socket.readyState === WebSocket.OPEN) action();
@@ -72,7 +71,11 @@ export class ParrotSession implements Session {
 
   #receive(frame: string, isBinary: boolean): void {
     const event = isBinary ? undefined : parseObject(frame);
-    const error = event === undefined ? notAnEvent(isBinary) : this.#obey(event);
+    const notAnEvent = {
+      code: isBinary ? 'invalid_event' : 'invalid_json',
+      message: 'Expected a JSON object.',
+    };
+    const error = event === undefined ? notAnEvent : this.#obey(event);
     if (error !== undefined) this.#sendError(error, event?.event_id);
   }
 
@@ -90,14 +93,10 @@ export class ParrotSession implements Session {
         return undefined;
       case 'input_audio_buffer.append':
         return this.#hear(event.audio);
-      case 'conversation.item.create':
-        return this.#conversation.createItem(event.item);
       case 'conversation.item.truncate':
-        return this.#conversation.truncate(event, this.#ear.speaking);
+        return this.#conversation.truncate(event);
       case 'response.create':
         return this.#conversation.createResponse(event.response);
-      case 'response.cancel':
-        return this.#conversation.cancelResponse(event.response_id);
       default:
         return { code: 'invalid_value', message: `Invalid value: '${event.type}'.`, param: 'type' };
     }
@@ -144,9 +143,4 @@ export class ParrotSession implements Session {
     const error = this.#conversation.createResponse();
     if (error !== undefined) this.#sendError(error);
   }
-}
-
-function notAnEvent(isBinary: boolean): ApiError {
-  if (isBinary) return { code: 'invalid_event', message: 'Expected a text frame, but got a binary one.' };
-  return { code: 'invalid_json', message: 'Expected a JSON object.' };
 }

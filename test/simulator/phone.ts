@@ -1,7 +1,5 @@
 import { BYTES_PER_MS, SILENCE } from '../../src/wire/audio.ts';
 
-const LONGEST_BUFFER = 10 * 60_000 * BYTES_PER_MS;
-
 /** A mark; it is due when the caller has heard so many samples, silence included. */
 interface Mark {
   name: string;
@@ -20,17 +18,13 @@ export class Phone {
   #accepted = 0;
   #marks: Mark[] = [];
 
-  /** Queues audio; false if it was dropped because more than 10 minutes would be buffered (31931). */
-  media(payload: Uint8Array, at: number): boolean {
-    const now = samples(at);
-    const begin = Math.max(now, this.#end);
-    const end = begin + payload.length;
-    if (end - now > LONGEST_BUFFER) return false;
-    this.#reserve(end);
+  /** Queues audio. */
+  media(payload: Uint8Array, at: number): void {
+    const begin = Math.max(samples(at), this.#end);
+    this.#end = begin + payload.length;
+    this.#reserve(this.#end);
     this.#timeline.set(payload, begin);
-    this.#end = end;
     this.#accepted += payload.length;
-    return true;
   }
 
   /** Queues a mark; it is due when all audio before it has been played, at once if nothing is buffered. */

@@ -63,7 +63,7 @@ export function updateSession(
   update: unknown,
   hasSpoken: boolean,
 ): SessionConfig | { error: ApiError } {
-  const error = checkSession(update, 'session');
+  const error = findFault(SESSION, update, 'session');
   if (error !== undefined) return { error };
   const session = merge(current, isObject(update) ? update : {});
   if (hasSpoken && !isDeepStrictEqual(session.audio.output.voice, current.audio.output.voice)) {
@@ -90,105 +90,87 @@ function merge<T extends object>(current: T, update: JsonObject): T {
   return { ...current, ...merged };
 }
 
-type Check = (value: unknown, param: string) => ApiError | undefined;
+/** What a value may be: that very value, whatever passes, one of several, or an object of these, whose type is required. */
+type Shape =
+  | string
+  | number
+  | boolean
+  | null
+  | ((value: unknown) => boolean)
+  | Shape[]
+  | { [key: string]: Shape };
 
-const is =
-  (expected: string, test: (value: unknown) => boolean): Check =>
-  (value, param) =>
-    test(value)
-      ? undefined
-      : { code: 'invalid_value', message: `Invalid value: '${param}' must be ${expected}.`, param };
-const oneOf = (...values: unknown[]) => is(`one of ${values.join(', ')}`, (value) => values.includes(value));
-const within = (min: number, max: number) =>
-  is(`${min} to ${max}`, (value) => typeof value === 'number' && value >= min && value <= max);
-const text = is('a string', (value) => typeof value === 'string');
-const dictionary = is('an object', isObject);
-const either =
-  (...checks: Check[]): Check =>
-  (value, param) => {
-    const errors = checks.map((check) => check(value, param));
-    return errors.includes(undefined) ? undefined : errors.at(-1);
-  };
-const nullable = (check: Check) => either(oneOf(null), check);
+const text = (value: unknown) => typeof value === 'string';
+const within = (min: number, max: number) => (value: unknown) =>
+  typeof value === 'number' && value >= min && value <= max;
+const arrayOf = (shape: Shape) => (value: unknown) =>
+  Array.isArray(value) && value.every((element) => findFault(shape, element, '') === undefined);
 
-const arrayOf =
-  (check: Check): Check =>
-  (value, param) => {
-    if (!Array.isArray(value)) return is('an array', Array.isArray)(value, param);
-    return value.map((element, i) => check(element, `${param}[${i}]`)).find((error) => error !== undefined);
-  };
-
-const object =
-  (shape: Record<string, Check>, required: string[] = []): Check =>
-  (value, param) => {
-    if (!isObject(value)) return dictionary(value, param);
-    const missing = required.find((key) => !(key in value));
-    if (missing !== undefined) {
-      const path = `${param}.${missing}`;
-      const message = `Missing required parameter: '${path}'.`;
-      return { code: 'missing_required_parameter', message, param: path };
-    }
-    for (const [key, field] of Object.entries(value)) {
-      const path = `${param}.${key}`;
-      const check = Object.hasOwn(shape, key) ? shape[key] : undefined;
-      if (check === undefined) {
-        return { code: 'unknown_parameter', message: `Unknown parameter: '${path}'.`, param: path };
-      }
-      const error = check(field, path);
-      if (error !== undefined) return error;
-    }
-    return undefined;
-  };
-
-/** An object whose `type` decides what else it may hold. */
-const variant =
-  (shapes: Record<string, Record<string, Check>>): Check =>
-  (value, param) => {
-    const type = isObject(value) && typeof value.type === 'string' ? value.type : '';
-    return object({ type: oneOf(...Object.keys(shapes)), ...shapes[type] }, ['type'])(value, param);
-  };
-
-// What this project sends, and no more: the real API takes other fields, too.
-const format = variant({ 'audio/pcm': { rate: oneOf(24_000) }, 'audio/pcmu': {} });
-const turnTaking = { create_response: oneOf(true), interrupt_response: oneOf(true) };
+const format = [{ type: 'audio/pcm', rate: 24_000 }, { type: 'audio/pcmu' }];
+const turnTaking = { create_response: true, interrupt_response: true };
 const ms = within(0, 30_000);
-const voices = ['alloy', 'ash', 'ballad', 'coral', 'echo', 'sage', 'shimmer', 'verse', 'marin', 'cedar'];
 
-const checkSession = object(
-  {
-    type: oneOf('realtime'),
-    output_modalities: is('["audio"]', (value) => isDeepStrictEqual(value, ['audio'])),
-    instructions: text,
-    tools: arrayOf(variant({ function: { name: text, description: text, parameters: dictionary } })),
-    tool_choice: either(oneOf('auto', 'none', 'required'), variant({ function: { name: text } })),
-    max_output_tokens: either(oneOf('inf'), within(1, 4096)),
-    truncation: either(
-      oneOf('auto', 'disabled'),
-      variant({ retention_ratio: { retention_ratio: within(0, 1), token_limits: dictionary } }),
-    ),
-    reasoning: object({ effort: oneOf('none', 'minimal', 'low', 'medium', 'high', 'xhigh') }),
-    audio: object({
-      input: object({
-        format,
-        noise_reduction: nullable(variant({ near_field: {}, far_field: {} })),
-        transcription: nullable(object({ model: text, language: text })),
-        turn_detection: variant({
-          server_vad: {
-            ...turnTaking,
-            threshold: within(0, 1),
-            prefix_padding_ms: ms,
-            silence_duration_ms: ms,
-            idle_timeout_ms: nullable(ms),
-          },
-          semantic_vad: { ...turnTaking, eagerness: oneOf('low', 'medium', 'high', 'auto') },
-        }),
-      }),
-      output: object({
-        format,
-        voice: either(object({ id: text }, ['id']), oneOf(...voices)),
-        speed: within(0.25, 1.5),
-      }),
-    }),
+/** What this project sends, and no more: the real API takes other fields, too. */
+const SESSION: Shape = {
+  type: 'realtime',
+  output_modalities: arrayOf('audio'),
+  instructions: text,
+  tools: arrayOf({ type: 'function', name: text, description: text, parameters: isObject }),
+  tool_choice: ['auto', 'none', 'required', { type: 'function', name: text }],
+  max_output_tokens: ['inf', within(1, 4096)],
+  truncation: [
+    'auto',
+    'disabled',
+    { type: 'retention_ratio', retention_ratio: within(0, 1), token_limits: isObject },
+  ],
+  reasoning: { effort: ['none', 'minimal', 'low', 'medium', 'high', 'xhigh'] },
+  audio: {
+    input: {
+      format,
+      noise_reduction: [{ type: ['near_field', 'far_field'] }, null],
+      transcription: [{ model: text, language: text }, null],
+      turn_detection: [
+        {
+          ...{ type: 'server_vad', ...turnTaking, threshold: within(0, 1), prefix_padding_ms: ms },
+          ...{ silence_duration_ms: ms, idle_timeout_ms: [ms, null] },
+        },
+        { type: 'semantic_vad', ...turnTaking, eagerness: ['low', 'medium', 'high', 'auto'] },
+      ],
+    },
+    output: {
+      format,
+      voice: [
+        ...['alloy', 'ash', 'ballad', 'cedar', 'coral', 'echo', 'marin', 'sage', 'shimmer', 'verse'],
+        { id: text },
+      ],
+      speed: within(0.25, 1.5),
+    },
   },
-  ['type'],
-);
+};
+
+function findFault(shape: Shape, value: unknown, param: string): ApiError | undefined {
+  const invalid = { code: 'invalid_value', message: `Invalid value: '${param}'.`, param };
+  if (typeof shape === 'function') return shape(value) ? undefined : invalid;
+  if (Array.isArray(shape)) {
+    const faults = shape.map((alternative) => findFault(alternative, value, param));
+    if (faults.includes(undefined)) return undefined;
+    // What was meant is the alternative of the same type.
+    return faults.find((fault) => fault?.param !== `${param}.type`) ?? faults[0];
+  }
+  if (shape === null || typeof shape !== 'object') return value === shape ? undefined : invalid;
+  if (!isObject(value)) return invalid;
+  if ('type' in shape && !('type' in value)) {
+    const message = `Missing required parameter: '${param}.type'.`;
+    return { code: 'missing_required_parameter', message, param: `${param}.type` };
+  }
+  for (const [key, field] of Object.entries(value)) {
+    const path = `${param}.${key}`;
+    const inner = Object.hasOwn(shape, key) ? shape[key] : undefined;
+    if (inner === undefined) {
+      return { code: 'unknown_parameter', message: `Unknown parameter: '${path}'.`, param: path };
+    }
+    const fault = findFault(inner, field, path);
+    if (fault !== undefined) return fault;
+  }
+  return undefined;
+}

@@ -20,16 +20,13 @@ export type StreamEvent =
   | { type: 'cleared'; unheardMs: number }
   | ({ type: 'warning' } & Warning);
 
-export interface StreamOptions {
-  accountSid: string;
-  callSid: string;
-  streamSid: string;
-  onEvent: (event: StreamEvent) => void;
-}
+/** What Twilio calls a stream, its call and its account. */
+export type Sids = Record<'accountSid' | 'callSid' | 'streamSid', string>;
 
 /** One Media Stream from Twilio's end: the caller's words in frames of 20 ms, and the server's played to the caller. */
 export class Stream {
-  #options: StreamOptions;
+  #sids: Sids;
+  #onEvent: (event: StreamEvent) => void;
   #transmit: (text: string) => void = () => {};
   #phone = new Phone();
   #began: number | undefined;
@@ -42,8 +39,9 @@ export class Stream {
   #speech: { audio: Uint8Array; sent: number; resolve: () => void }[] = [];
   #waiting = new Set<{ met: (phone: Phone, now: number) => boolean; resolve: (met: boolean) => void }>();
 
-  constructor(options: StreamOptions) {
-    this.#options = options;
+  constructor(sids: Sids, onEvent: (event: StreamEvent) => void) {
+    this.#sids = sids;
+    this.#onEvent = onEvent;
   }
 
   get heard(): Uint8Array {
@@ -56,14 +54,14 @@ export class Stream {
 
   /** Begins, with connected and start; whatever is sent goes out by `transmit`. */
   start(customParameters: Record<string, string>, transmit: (text: string) => void): void {
-    const { accountSid, callSid, streamSid } = this.#options;
+    const { accountSid, callSid, streamSid } = this.#sids;
     const mediaFormat = { encoding: 'audio/x-mulaw', sampleRate: 8000, channels: 1 };
     const start = { accountSid, streamSid, callSid, tracks: ['inbound'], mediaFormat, customParameters };
     this.#began = performance.now();
     this.#transmit = transmit;
     transmit(JSON.stringify({ event: 'connected', protocol: 'Call', version: '1.0.0' }));
     this.#send('start', { start });
-    this.#options.onEvent({ type: 'stream-started', streamSid });
+    this.#onEvent({ type: 'stream-started', streamSid });
     this.#run();
   }
 
@@ -76,7 +74,7 @@ export class Stream {
     }
     const now = this.#clock();
     this.#play(now);
-    const command = readCommand(text, this.#options.streamSid);
+    const command = readCommand(text, this.#sids.streamSid);
     if (command === undefined) {
       this.#warn(31951, text.slice(0, 200));
     } else if (command.event === 'mark') {
@@ -85,12 +83,11 @@ export class Stream {
       const unheardMs = this.#phone.bufferedMs(now);
       for (const { name } of this.#phone.clear(now)) this.#send('mark', { mark: { name } });
       this.#sounding = false;
-      this.#options.onEvent({ type: 'cleared', unheardMs });
-    } else if (!this.#phone.media(Buffer.from(command.media.payload, 'base64'), now)) {
-      this.#warn(31931, 'more than 10 minutes of audio buffered');
-    } else if (!this.#sounding && this.#phone.playing(now)) {
+      this.#onEvent({ type: 'cleared', unheardMs });
+    } else {
+      this.#phone.media(Buffer.from(command.media.payload, 'base64'), now);
+      if (!this.#sounding) this.#onEvent({ type: 'first-sound' });
       this.#sounding = true;
-      this.#options.onEvent({ type: 'first-sound' });
     }
     this.#run();
   }
@@ -101,10 +98,6 @@ export class Stream {
     return new Promise((resolve) => {
       this.#speech.push({ audio, sent: 0, resolve });
     });
-  }
-
-  press(digit: string): void {
-    this.#send('dtmf', { dtmf: { track: 'inbound_track', digit } });
   }
 
   /** Resolves when `met` by what is played: true, or false if the stream ended first. */
@@ -118,7 +111,7 @@ export class Stream {
 
   /** Tells the server that the caller has left, and ends. */
   stop(): void {
-    const { accountSid, callSid } = this.#options;
+    const { accountSid, callSid } = this.#sids;
     this.#send('stop', { stop: { accountSid, callSid } });
     this.end();
   }
@@ -152,7 +145,7 @@ export class Stream {
     for (const { name } of this.#phone.advance(now)) this.#send('mark', { mark: { name } });
     if (this.#sounding && !this.#phone.playing(now)) {
       this.#sounding = false;
-      this.#options.onEvent({ type: 'silence' });
+      this.#onEvent({ type: 'silence' });
     }
   }
 
@@ -177,13 +170,13 @@ export class Stream {
   #send(event: string, body: JsonObject): void {
     if (this.#over !== undefined || this.#began === undefined) return;
     this.#sequenceNumber += 1;
-    const { streamSid } = this.#options;
+    const { streamSid } = this.#sids;
     const sequenceNumber = String(this.#sequenceNumber);
     this.#transmit(JSON.stringify({ event, sequenceNumber, ...body, streamSid }));
   }
 
   #warn(code: number, detail: string): void {
-    this.#options.onEvent({ type: 'warning', code, detail });
+    this.#onEvent({ type: 'warning', code, detail });
   }
 
   /** ms since the stream began; it stands still when the stream is over. */
