@@ -199,7 +199,7 @@ describe('asking for a response', () => {
 
 describe('what a client sends', () => {
   it.each([
-    ['a binary frame', Buffer.from('{}'), { code: 'invalid_event' }],
+    ['a binary frame', Buffer.from('{}'), { code: 'invalid_json' }],
     ['bad JSON', '{', { code: 'invalid_json' }],
     [
       'an unknown type',

@@ -14,6 +14,7 @@ describe('a session.update', () => {
     const { session } = JSON.parse(JSON.stringify(sessionUpdate(assistant)));
     expect(updateSession(current, session, false)).toEqual({
       ...current,
+      output_modalities: ['audio'],
       instructions: assistant.instructions,
       audio: {
         input: {

@@ -1,5 +1,17 @@
 import { loudness } from './mulaw.ts';
-import type { VoiceActivity } from './session-config.ts';
+
+/** The part of a server_vad that an ear goes by; times in ms. */
+export interface VoiceActivity {
+  threshold: number;
+  prefix_padding_ms: number;
+  silence_duration_ms: number;
+}
+
+export const DEFAULT_VAD: VoiceActivity = {
+  threshold: 0.5,
+  prefix_padding_ms: 300,
+  silence_duration_ms: 500,
+};
 
 /** What an ear makes of the audio; times in ms of audio heard since the beginning. */
 export type Heard =
@@ -15,15 +27,16 @@ const FULL_THRESHOLD = 1000;
 
 /** Tells speech from silence in mu-law by its loudness, as server_vad does: in the audio's own time, whenever it comes. */
 export class Ear {
-  vad: VoiceActivity;
+  #vad = DEFAULT_VAD;
   #ms = 0;
   #rest: Uint8Array = new Uint8Array();
   #turn: Uint8Array[] = [];
   #quietFrames = 0;
   #speaking = false;
 
-  constructor(vad: VoiceActivity) {
-    this.vad = vad;
+  /** Goes by `vad` from now on, and by the default for what it leaves open. */
+  configure(vad: Partial<VoiceActivity>): void {
+    this.#vad = { ...DEFAULT_VAD, ...vad };
   }
 
   /** Takes in mu-law of any length and tells which turns began and ended in it; `words` are without the pauses around them. */
@@ -35,7 +48,7 @@ export class Ear {
       const frame = all.subarray(at, at + FRAME_BYTES);
       this.#ms += FRAME_MS;
       this.#turn.push(frame);
-      const loud = loudness(frame) >= this.vad.threshold * FULL_THRESHOLD;
+      const loud = loudness(frame) >= this.#vad.threshold * FULL_THRESHOLD;
       const event = this.#speaking ? this.#during(loud) : this.#before(loud);
       if (event !== undefined) heard.push(event);
     }
@@ -49,12 +62,12 @@ export class Ear {
     this.#speaking = true;
     this.#quietFrames = 0;
     const began = this.#ms - this.#turn.length * FRAME_MS;
-    return { type: 'started', audioStartMs: Math.max(0, began - this.vad.prefix_padding_ms) };
+    return { type: 'started', audioStartMs: Math.max(0, began - this.#vad.prefix_padding_ms) };
   }
 
   #during(loud: boolean): Heard | undefined {
     this.#quietFrames = loud ? 0 : this.#quietFrames + 1;
-    if (loud || this.#quietFrames * FRAME_MS < this.vad.silence_duration_ms) return undefined;
+    if (loud || this.#quietFrames * FRAME_MS < this.#vad.silence_duration_ms) return undefined;
     const words = Buffer.concat(this.#turn.slice(0, this.#turn.length - this.#quietFrames));
     this.#turn = [];
     this.#speaking = false;

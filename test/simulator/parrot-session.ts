@@ -4,14 +4,9 @@ import { type JsonObject, parseObject } from '../../src/wire/json.ts';
 import { Conversation, type Manner, type ParrotEvent } from './conversation.ts';
 import { Ear, type Heard } from './ear.ts';
 import type { Item } from './reply.ts';
-import {
-  type ApiError,
-  defaultSession,
-  newId,
-  type SessionConfig,
-  updateSession,
-  voiceActivity,
-} from './session-config.ts';
+import { type ApiError, defaultSession, newId, type SessionConfig, updateSession } from './session-config.ts';
+
+const NOT_AN_EVENT: ApiError = { code: 'invalid_json', message: 'Expected a JSON object in a text frame.' };
 
 /** One Realtime session, from its 101 to its close: what the client did, and what it is told. */
 export class ParrotSession {
@@ -24,7 +19,7 @@ export class ParrotSession {
   readonly #socket: WebSocket;
   readonly #updateMs: number;
   readonly #conversation: Conversation;
-  readonly #ear: Ear;
+  readonly #ear = new Ear();
   #turnId = '';
 
   constructor(socket: WebSocket, model: string, manner: Manner, report: (event: ParrotEvent) => void) {
@@ -33,7 +28,6 @@ export class ParrotSession {
     this.#updateMs = manner.updateMs;
     this.report = report;
     this.#conversation = new Conversation(this, manner);
-    this.#ear = new Ear(voiceActivity(this.config));
   }
 
   /** The conversation's items, with how much audio each has. */
@@ -71,11 +65,7 @@ export class ParrotSession {
 
   #receive(frame: string, isBinary: boolean): void {
     const event = isBinary ? undefined : parseObject(frame);
-    const notAnEvent = {
-      code: isBinary ? 'invalid_event' : 'invalid_json',
-      message: 'Expected a JSON object.',
-    };
-    const error = event === undefined ? notAnEvent : this.#obey(event);
+    const error = event === undefined ? NOT_AN_EVENT : this.#obey(event);
     if (error !== undefined) this.#sendError(error, event?.event_id);
   }
 
@@ -109,7 +99,7 @@ export class ParrotSession {
       return;
     }
     this.config = updated;
-    this.#ear.vad = voiceActivity(updated);
+    this.#ear.configure(updated.audio.input.turn_detection);
     this.send({ type: 'session.updated', session: updated });
     this.report({ type: 'session-ready' });
   }

@@ -51,10 +51,7 @@ export class Reply {
   /** Sends response.created, and the rest as time goes by. */
   start(): void {
     this.#session.send({ type: 'response.created', response: this.#response('in_progress', null, []) });
-    this.#timer = setTimeout(() => {
-      this.#begin();
-      this.#speak();
-    }, this.#manner.thinkMs);
+    this.#timer = setTimeout(() => this.#begin(), this.#manner.thinkMs);
   }
 
   /** Ends it in the middle, with its item incomplete, because the user speaks. */
@@ -76,6 +73,7 @@ export class Reply {
     this.#session.send({ type: 'conversation.item.added', previous_item_id, item });
     this.#session.send({ type: 'response.content_part.added', ...this.#part, part });
     this.#write('Squawk');
+    this.#speak();
   }
 
   #speak(): void {

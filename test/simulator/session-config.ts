@@ -1,19 +1,13 @@
-import { randomInt } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { isObject, type JsonObject } from '../../src/wire/json.ts';
+import { DEFAULT_VAD, type VoiceActivity } from './ear.ts';
 
 /** What is wrong with a message, as the Realtime API words it; `param` is a dotted path. */
 export interface ApiError {
   code: string;
   message: string;
   param?: string | null;
-}
-
-/** The part of a server_vad that the parrot goes by; times in ms. */
-export interface VoiceActivity {
-  threshold: number;
-  prefix_padding_ms: number;
-  silence_duration_ms: number;
 }
 
 /** A session in effect, in its wire shape. */
@@ -24,30 +18,25 @@ export interface SessionConfig {
   };
 }
 
-const BASE62 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
-
 /** A new id as OpenAI makes them: the prefix and 21 letters or digits. */
 export function newId(prefix: string): string {
-  return `${prefix}_${Array.from({ length: 21 }, () => BASE62.charAt(randomInt(62))).join('')}`;
+  return `${prefix}_${randomBytes(11).toString('hex').slice(1)}`;
 }
-
-const VAD: VoiceActivity = { threshold: 0.5, prefix_padding_ms: 300, silence_duration_ms: 500 };
 
 /** The session that a client gets before it asks for another, which is one for 24 kHz PCM. */
 export function defaultSession(model: string): SessionConfig {
   const format = { type: 'audio/pcm', rate: 24_000 };
-  const turn_detection = { type: 'server_vad', ...VAD, create_response: true, interrupt_response: true };
+  const turn_detection = {
+    type: 'server_vad',
+    ...DEFAULT_VAD,
+    create_response: true,
+    interrupt_response: true,
+  };
   const session = {
     type: 'realtime',
     object: 'realtime.session',
     id: newId('sess'),
     model,
-    output_modalities: ['audio'],
-    instructions: 'Your knowledge cutoff is 2023-10. …',
-    tools: [],
-    tool_choice: 'auto',
-    max_output_tokens: 'inf',
-    truncation: 'auto',
     expires_at: Math.floor(Date.now() / 1000) + 3600,
     audio: {
       input: { format, transcription: null, noise_reduction: null, turn_detection },
@@ -71,11 +60,6 @@ export function updateSession(
     return { error: { code: 'cannot_update_voice', message } };
   }
   return session;
-}
-
-/** How a session finds turns, with what is left open filled in. */
-export function voiceActivity({ audio }: SessionConfig): VoiceActivity {
-  return { ...VAD, ...audio.input.turn_detection };
 }
 
 /** Objects are merged, unless the update's is of another type: an audio/pcmu keeps no rate of an audio/pcm. */

@@ -68,15 +68,11 @@ export class Stream {
   /** Takes one frame of the server's. */
   receive(text: string, isBinary: boolean): void {
     if (this.#over !== undefined) return;
-    if (isBinary) {
-      this.#warn(31950, 'binary frame');
-      return;
-    }
     const now = this.#clock();
     this.#play(now);
-    const command = readCommand(text, this.#sids.streamSid);
+    const command = isBinary ? undefined : readCommand(text, this.#sids.streamSid);
     if (command === undefined) {
-      this.#warn(31951, text.slice(0, 200));
+      this.#onEvent({ type: 'warning', code: isBinary ? 31950 : 31951, detail: text.slice(0, 200) });
     } else if (command.event === 'mark') {
       this.#phone.mark(command.mark.name, now);
     } else if (command.event === 'clear') {
@@ -173,10 +169,6 @@ export class Stream {
     const { streamSid } = this.#sids;
     const sequenceNumber = String(this.#sequenceNumber);
     this.#transmit(JSON.stringify({ event, sequenceNumber, ...body, streamSid }));
-  }
-
-  #warn(code: number, detail: string): void {
-    this.#onEvent({ type: 'warning', code, detail });
   }
 
   /** ms since the stream began; it stands still when the stream is over. */

@@ -36,26 +36,17 @@ export function readWav(file: Buffer): Uint8Array {
 
 /** A WAV file of mu-law audio at 8 kHz mono, in 16-bit PCM, which every player plays. */
 export function writeWav(mulaw: Uint8Array): Buffer {
-  const header = Buffer.alloc(44);
-  const bytes = 2 * mulaw.length;
-  header.write('RIFF', 0, 'latin1');
-  header.writeUInt32LE(36 + bytes, 4);
-  header.write('WAVEfmt ', 8, 'latin1');
-  header.writeUInt32LE(16, 16);
-  header.writeUInt16LE(PCM, 20);
-  header.writeUInt16LE(1, 22);
-  header.writeUInt32LE(RATE, 24);
-  header.writeUInt32LE(2 * RATE, 28);
-  header.writeUInt16LE(2, 32);
-  header.writeUInt16LE(16, 34);
-  header.write('data', 36, 'latin1');
-  header.writeUInt32LE(bytes, 40);
-
-  const samples = Buffer.alloc(bytes);
+  const samples = Buffer.alloc(2 * mulaw.length);
   mulaw.forEach((byte, i) => {
     samples.writeInt16LE(decodeMulaw(byte), 2 * i);
   });
-  return Buffer.concat([header, samples]);
+  const format = Uint16Array.of(PCM, 1, RATE, 0, 2 * RATE, 0, 2, 16);
+  const chunks = [chunk('fmt ', Buffer.from(format.buffer)), chunk('data', samples)];
+  return chunk('RIFF', Buffer.concat([Buffer.from('WAVE'), ...chunks]));
+}
+
+function chunk(name: string, body: Buffer): Buffer {
+  return Buffer.concat([Buffer.from(name), Buffer.from(Uint32Array.of(body.length).buffer), body]);
 }
 
 function readChunks(file: Buffer): Map<string, Buffer> {

@@ -92,14 +92,8 @@ function elements(xml: string, name: string): Record<string, string>[] {
   });
 }
 
-const CHARACTERS: Record<string, string> = {
-  '&amp;': '&',
-  '&lt;': '<',
-  '&gt;': '>',
-  '&quot;': '"',
-  '&apos;': "'",
-};
+const ENTITIES: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" };
 
 function unescapeXml(text: string): string {
-  return text.replace(/&\w+;/g, (entity) => CHARACTERS[entity] ?? entity);
+  return text.replace(/&\w+;/g, (entity) => ENTITIES[entity.slice(1, -1)] ?? entity);
 }
