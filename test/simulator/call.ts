@@ -45,7 +45,7 @@ async function recording(file: string): Promise<Uint8Array> {
   try {
     return readWav(await readFile(file));
   } catch (error) {
-    return fail(`${file} ${error instanceof Error ? error.message : error}`);
+    return fail(`${file}: ${error instanceof Error ? error.message : error}`);
   }
 }
 
