@@ -196,6 +196,19 @@ describe('what the caller hears', () => {
     expect(events.slice(2).map(({ type }) => type)).toEqual(['first-sound', 'silence']);
   });
 
+  it('A mark comes back when it is due, not with the next frame', async () => {
+    const { stream, call } = await answered();
+    const lateMs: number[] = [];
+    for (let i = 0; i < 10; i += 1) {
+      await stream.next('media');
+      const sent = performance.now();
+      stream.send(media(call, audio(10)), mark(call, 'm'));
+      await stream.next('mark');
+      lateMs.push(performance.now() - sent - 10);
+    }
+    expect(Math.min(...lateMs)).toBeLessThan(6);
+  });
+
   it('Clear stops the audio and brings back all marks at once', async () => {
     const { stream, call, events } = await answered();
     stream.send(media(call, audio(60_000)), mark(call, 'a'), mark(call, 'b'));

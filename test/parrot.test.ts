@@ -46,7 +46,8 @@ async function dial(options: Partial<ParrotOptions> = {}): Promise<void> {
 /** The same, for a client whose session is ready for a telephone. */
 async function call(options: Partial<ParrotOptions> = {}): Promise<void> {
   await dial(options);
-  client.send(update({ input: pcmu, output: pcmu }));
+  const turn_detection = { type: 'server_vad', silence_duration_ms: 300 };
+  client.send(update({ input: { ...pcmu, turn_detection }, output: pcmu }));
   await client.next('session.updated');
   client.forget();
 }
@@ -73,7 +74,7 @@ const tail = [
 describe('a turn', () => {
   it('The parrot repeats what was said, in the order of the recorded sessions', async () => {
     await call();
-    client.say(pause(500), question, pause(1000));
+    client.say(pause(500), question, pause(400));
     const done = await client.next('response.done');
     await client.next('rate_limits.updated');
     expect(client.types()).toEqual([...turn, 'response.created', ...head, ...tail, 'rate_limits.updated']);
@@ -102,8 +103,8 @@ describe('a turn', () => {
   });
 
   it('A turn during a reply cancels it, and its truncation is confirmed late', async () => {
-    await call({ pace: 1 });
-    client.say(question, pause(1000));
+    await call({ pace: 4 });
+    client.say(question, pause(400));
     const { item_id, response_id } = await client.next('response.output_audio.delta');
     client.forget();
     client.say(interruption);
@@ -116,7 +117,7 @@ describe('a turn', () => {
       },
     });
     client.send(truncate(item_id, 50));
-    client.say(pause(1000));
+    client.say(pause(400));
     await client.next('response.created');
     expect(client.types()).toEqual([
       turn[0],
@@ -127,11 +128,15 @@ describe('a turn', () => {
     ]);
     expect(client.received.at(-2)).toMatchObject({ item_id, content_index: 0, audio_end_ms: 50 });
     expect(session()?.truncations).toEqual([{ itemId: item_id, audioEndMs: 50 }]);
+
+    client.forget();
+    for (let n = 0; n < 4; n += 1) await client.next('response.output_audio.delta');
+    expect(client.received.filter((event) => event.response_id === response_id)).toEqual([]);
   });
 
   it('Audio that comes before the session is updated is counted, and not heard', async () => {
     await dial();
-    client.say(question, pause(1000));
+    client.say(question, pause(400));
     client.send(update({ input: pcmu, output: pcmu }));
     await client.next('session.updated');
     expect(client.types()).toEqual(['session.created', 'session.updated']);
@@ -150,7 +155,7 @@ const truncate = (item_id: unknown, audio_end_ms: number) => ({
 describe('truncating', () => {
   it('A truncation is refused beyond what the item has, and of an item without a voice', async () => {
     await call();
-    client.say(question, pause(1000));
+    client.say(question, pause(400));
     const { item_id } = await client.next('response.output_audio.done');
     const [user, assistant] = session()?.items ?? [];
     const has = assistant?.audioMs ?? 0;
@@ -179,7 +184,7 @@ describe('asking for a response', () => {
     expect(Buffer.concat(client.deltas())).toEqual(Buffer.from(greeting));
 
     client.forget();
-    client.say(question, pause(1000));
+    client.say(question, pause(400));
     await client.next('response.done');
     const words = client.deltas();
     client.forget();

@@ -76,17 +76,6 @@ describe('a mark', () => {
     phone.mark('idle', 62);
     expect(names(phone.advance(62))).toEqual(['idle']);
   });
-
-  it('The next thing to happen is a mark, otherwise the end of the audio', () => {
-    expect(phone.nextAt(0)).toBeUndefined();
-    phone.media(audio(20), 0);
-    phone.mark('m', 0);
-    phone.media(audio(20), 0);
-    expect(phone.nextAt(10)).toBe(20);
-    phone.advance(20);
-    expect(phone.nextAt(20)).toBe(40);
-    expect(phone.nextAt(40)).toBeUndefined();
-  });
 });
 
 describe('clear', () => {

@@ -51,10 +51,9 @@ export class Phone {
     return due;
   }
 
-  /** When the next mark is due or, without marks, the buffer runs empty; undefined if nothing is to come. */
-  nextAt(at: number): number | undefined {
-    const next = this.#marks[0]?.due ?? (this.playing(at) ? this.#end : undefined);
-    return next === undefined ? undefined : next / BYTES_PER_MS;
+  /** When the next mark is due; never if none is out. */
+  get nextMarkAt(): number {
+    return (this.#marks[0]?.due ?? Infinity) / BYTES_PER_MS;
   }
 
   playing(at: number): boolean {

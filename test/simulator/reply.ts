@@ -84,13 +84,14 @@ export class Reply {
       this.#finish('completed', 'completed', null);
       return;
     }
-    // Without audio/pcmu there is only PCM to send: silence, 24,000 16-bit samples a second.
-    const isMulaw = this.#session.config.audio.output.format.type === 'audio/pcmu';
-    const delta = (isMulaw ? chunk : Buffer.alloc(chunk.length * 6)).toString('base64');
     this.#sentBytes += chunk.length;
     this.item.audioMs = Math.floor(this.#sentBytes / BYTES_PER_MS);
     this.#timer = setTimeout(() => this.#speak(), chunk.length / BYTES_PER_MS / this.#manner.pace);
-    this.#session.send({ type: 'response.output_audio.delta', ...this.#part, delta });
+    this.#session.send({
+      type: 'response.output_audio.delta',
+      ...this.#part,
+      delta: chunk.toString('base64'),
+    });
     // The transcript runs ahead of the audio.
     if (this.#sentBytes < words.length) this.#write(' squawk');
   }

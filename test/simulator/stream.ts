@@ -121,7 +121,7 @@ export class Stream {
     this.#waiting.clear();
   }
 
-  /** Does what is due by now, then sleeps until the next frame, mark or end of the playout. */
+  /** Does what is due by now, then sleeps until the next frame or mark. */
   #run = (): void => {
     const now = this.#clock();
     this.#play(now);
@@ -132,7 +132,7 @@ export class Stream {
       waiting.resolve(true);
     }
     if (this.#over !== undefined) return;
-    const next = Math.min(this.#nextFrame, this.#phone.nextAt(now) ?? Infinity);
+    const next = Math.min(this.#nextFrame, this.#phone.nextMarkAt);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(this.#run, Math.ceil(next - this.#clock()));
   };
