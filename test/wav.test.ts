@@ -1,20 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { readWav, writeWav } from './simulator/wav.ts';
 
-interface Format {
-  encoding?: number;
-  channels?: number;
-  rate?: number;
-  bits?: number;
-}
-
-function fmt({ encoding = 1, channels = 1, rate = 8000, bits = 16 }: Format = {}): Buffer {
-  const body = Buffer.alloc(16);
-  body.writeUInt16LE(encoding, 0);
-  body.writeUInt16LE(channels, 2);
-  body.writeUInt32LE(rate, 4);
-  body.writeUInt16LE(bits, 14);
-  return chunk('fmt ', body);
+function fmt({ encoding = 1, channels = 1, rate = 8000, bits = 16 }: Record<string, number> = {}): Buffer {
+  const fields = Uint16Array.of(encoding, channels, rate % 65_536, rate / 65_536, 0, 0, 0, bits);
+  return chunk('fmt ', Buffer.from(fields.buffer));
 }
 
 function chunk(name: string, body: Buffer): Buffer {

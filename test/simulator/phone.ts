@@ -1,6 +1,12 @@
 import { BYTES_PER_MS, SILENCE } from '../../src/wire/audio.ts';
 
-/** A mark; it is due when the caller has heard so many samples, silence included. */
+/** Audio, and the time in samples at which it begins to be heard. */
+interface Audio {
+  begin: number;
+  payload: Uint8Array;
+}
+
+/** A mark, and the time in samples at which all audio before it has been heard. */
 interface Mark {
   name: string;
   due: number;
@@ -11,20 +17,17 @@ interface Mark {
  * It has no clock: each `at` is in ms since the stream began, to the eighth below, and never goes back.
  */
 export class Phone {
-  /** Everything heard or buffered, where it is played; the index is the time in samples. */
-  #timeline = new Uint8Array(10_000 * BYTES_PER_MS).fill(SILENCE);
+  /** Everything heard or buffered. */
+  #audio: Audio[] = [];
   /** The sample at which the buffer runs, or ran, empty. */
   #end = 0;
-  #accepted = 0;
   #marks: Mark[] = [];
 
   /** Queues audio. */
   media(payload: Uint8Array, at: number): void {
     const begin = Math.max(samples(at), this.#end);
+    this.#audio.push({ begin, payload });
     this.#end = begin + payload.length;
-    this.#reserve(this.#end);
-    this.#timeline.set(payload, begin);
-    this.#accepted += payload.length;
   }
 
   /** Queues a mark; it is due when all audio before it has been played, at once if nothing is buffered. */
@@ -34,19 +37,14 @@ export class Phone {
 
   /** Empties the buffer and returns every mark still out. */
   clear(at: number): Mark[] {
-    const now = samples(at);
-    if (this.#end > now) {
-      this.#timeline.fill(SILENCE, now, this.#end);
-      this.#accepted -= this.#end - now;
-      this.#end = now;
-    }
+    this.#audio = this.#played(at);
+    this.#end = Math.min(this.#end, samples(at));
     return this.#marks.splice(0);
   }
 
   /** The marks that became due up to `at`, each once, in order. */
   advance(at: number): Mark[] {
-    const now = samples(at);
-    const due = this.#marks.filter((mark) => mark.due <= now);
+    const due = this.#marks.filter((mark) => mark.due <= samples(at));
     this.#marks.splice(0, due.length);
     return due;
   }
@@ -72,21 +70,20 @@ export class Phone {
 
   /** How many ms of audio the caller has heard in all, the silence between not counted. */
   heardMs(at: number): number {
-    return this.#accepted / BYTES_PER_MS - this.bufferedMs(at);
+    return this.#played(at).reduce((sum, { payload }) => sum + payload.length, 0) / BYTES_PER_MS;
   }
 
-  /** What the caller has heard since the stream began, in mu-law, silence included; a view, not to be written. */
+  /** What the caller has heard since the stream began, in mu-law, silence included. */
   heard(at: number): Uint8Array {
-    const now = samples(at);
-    this.#reserve(now);
-    return this.#timeline.subarray(0, now);
+    const heard = new Uint8Array(samples(at)).fill(SILENCE);
+    for (const { begin, payload } of this.#played(at)) heard.set(payload, begin);
+    return heard;
   }
 
-  #reserve(length: number): void {
-    if (length <= this.#timeline.length) return;
-    const longer = new Uint8Array(Math.max(length, 2 * this.#timeline.length)).fill(SILENCE);
-    longer.set(this.#timeline);
-    this.#timeline = longer;
+  #played(at: number): Audio[] {
+    const now = samples(at);
+    const begun = this.#audio.filter(({ begin }) => begin < now);
+    return begun.map(({ begin, payload }) => ({ begin, payload: payload.subarray(0, now - begin) }));
   }
 }
 

@@ -175,9 +175,12 @@ export class FakeOpenAI {
     server.options.verifyClient = ({ req }, answer) => {
       fake.handshakes += 1;
       const refusal = refuse(fake.handshakes);
-      if (refusal !== 'hang') answer(refusal === undefined, refusal);
-      // Unread, a socket would never tell that the client has given up.
-      else req.socket.resume().on('end', () => req.socket.destroy());
+      if (refusal === 'hang') {
+        // Unread, a socket would never tell that the client has given up.
+        req.socket.resume().on('end', () => req.socket.destroy());
+      } else {
+        answer(refusal === undefined, refusal);
+      }
     };
     await once(server, 'listening');
     return fake;
