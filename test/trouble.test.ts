@@ -3,7 +3,6 @@ import { createServer as createHttpServer } from 'node:http';
 import { createServer, type Server } from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
-import { type Failure, type Parrot, startParrot } from './simulator/parrot.ts';
 import {
   CALL,
   dialStream,
@@ -33,18 +32,11 @@ async function callTo(url: string): Promise<TwilioPeer> {
   return twilio;
 }
 
-/** A call to a server behind which a parrot fails, once or always. */
-async function callWith(
-  fail: (connection: number) => Failure | undefined,
-): Promise<{ parrot: Parrot; twilio: TwilioPeer }> {
-  const parrot = await startParrot({ fail, pace: 1_000, thinkMs: 0, updateMs: 0 });
-  openai = parrot;
-  return { parrot, twilio: await callTo(parrot.url) };
-}
-
-/** A call to a server whose OpenAI is left to the test. */
-async function dialledCall(): Promise<{ fake: FakeOpenAI; twilio: TwilioPeer }> {
-  const fake = await FakeOpenAI.listen();
+/** A call to a server whose OpenAI refuses some handshakes, and leaves the rest to the test. */
+async function dialledCall(
+  ...refuse: Parameters<typeof FakeOpenAI.listen>
+): Promise<{ fake: FakeOpenAI; twilio: TwilioPeer }> {
+  const fake = await FakeOpenAI.listen(...refuse);
   openai = fake;
   return { fake, twilio: await callTo(fake.url) };
 }
@@ -64,87 +56,78 @@ async function expectApology(twilio: TwilioPeer): Promise<void> {
   expect(await server.lastWords(CALL)).toMatch(/<Say>I am sorry, something has gone wrong.*<Hangup\/>/);
 }
 
-const close = (code: number, reason: string, errorCode: string): Failure => ({
-  type: 'close',
-  code,
-  reason,
-  error: { code: errorCode, message: `Something about sk-proj-abc***xyz and ${errorCode}.` },
-});
-
 describe('when OpenAI fails before the session is ready, the caller gets an apology', () => {
-  it.each<[string, Failure, object, string]>([
-    [
-      'a bad key',
-      close(3000, 'invalid_request_error.invalid_api_key', 'invalid_api_key'),
-      { code: 3000 },
-      'OPENAI_API_KEY',
-    ],
-    ['a quota used up', close(1013, 'insufficient_quota', 'insufficient_quota'), { code: 1013 }, 'quota'],
-    [
-      'a model unknown',
-      close(4004, 'invalid_request_error.model_not_found', 'model_not_found'),
-      { code: 4004 },
-      'OPENAI_REALTIME_MODEL',
-    ],
-    [
-      'a model unfit',
-      close(4000, 'invalid_request_error.invalid_model', 'invalid_model'),
-      { code: 4000 },
-      'OPENAI_REALTIME_MODEL',
-    ],
-  ])(
-    'for %s, which is not dialled again, and the log says what to do',
-    async (_, failure, closed, advice) => {
-      const { parrot, twilio } = await callWith(() => failure);
-      await expectApology(twilio);
-      expect(parrot.connections).toBe(1);
-      expect(await server.log.find('call failed')).toMatchObject({
-        closed,
-        error: { code: expect.any(String) },
-      });
-      expect(server.log.lines.map(({ msg }) => msg)).toContainEqual(expect.stringContaining(advice));
-      expect(server.log.text).not.toContain('sk-proj');
-    },
-  );
+  it.each([
+    ['a bad key', 3000, 'invalid_request_error.invalid_api_key', 'OPENAI_API_KEY'],
+    ['a quota used up', 1013, 'insufficient_quota', 'quota'],
+    ['a model unknown', 4004, 'invalid_request_error.model_not_found', 'OPENAI_REALTIME_MODEL'],
+    ['a model unfit', 4000, 'invalid_request_error.invalid_model', 'OPENAI_REALTIME_MODEL'],
+  ])('for %s, which is not dialled again, and the log says what to do', async (_, code, reason, advice) => {
+    const { fake, twilio } = await dialledCall();
+    const session = await fake.dialled();
+    const error = {
+      code: reason.split('.').at(-1),
+      message: `Something about sk-proj-abc***xyz: ${reason}.`,
+    };
+    session.send({ type: 'error', error });
+    session.socket.close(code, reason);
+    await expectApology(twilio);
+    expect(fake.handshakes).toBe(1);
+    expect(await server.log.find('call failed')).toMatchObject({
+      closed: { code },
+      error: { code: error.code },
+    });
+    expect(server.log.lines.map(({ msg }) => msg)).toContainEqual(expect.stringContaining(advice));
+    expect(server.log.text).not.toContain('sk-proj');
+  });
 
   it.each([
     [401, 'OPENAI_API_KEY'],
     [403, 'OPENAI_API_KEY'],
     [429, 'quota'],
   ])('for a handshake answered with %d, which is not dialled again', async (status, advice) => {
-    const { parrot, twilio } = await callWith(() => ({ type: 'http', status }));
+    const { fake, twilio } = await dialledCall(() => status);
     await expectApology(twilio);
-    expect(parrot.connections).toBe(1);
+    expect(fake.handshakes).toBe(1);
     expect(await server.log.find('call failed')).toMatchObject({ httpStatus: status });
     expect(server.log.lines.map(({ msg }) => msg)).toContainEqual(expect.stringContaining(advice));
   });
 
   it('for a handshake answered with 503, when the second is no better', async () => {
-    const { parrot, twilio } = await callWith(() => ({ type: 'http', status: 503 }));
+    const { fake, twilio } = await dialledCall(() => 503);
     await expectApology(twilio);
-    expect(parrot.connections).toBe(2);
+    expect(fake.handshakes).toBe(2);
   });
 
-  it.each<[Failure, string]>([
-    [{ type: 'reject-update' }, 'session.update rejected'],
-    [{ type: 'wrong-format' }, 'session not audio/pcmu'],
-  ])('for %j', async (failure, reason) => {
-    const { twilio } = await callWith(() => failure);
+  it('for an update that is rejected', async () => {
+    const { fake, twilio } = await dialledCall();
+    const session = await fake.dialled();
+    await session.begin();
+    session.send({ type: 'error', error: { code: 'invalid_value', message: 'no' } });
     await expectApology(twilio);
-    expect(await server.log.find('call failed')).toMatchObject({ reason });
+    expect(await server.log.find('call failed')).toMatchObject({ reason: 'session.update rejected' });
   });
 
-  it.each<Failure>([{ type: 'stall' }, { type: 'no-update' }])(
-    'for a session that is not ready in 10 s: %j',
-    async (failure) => {
-      vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-      const { twilio } = await callWith(() => failure);
-      await server.log.find('call started');
-      vi.advanceTimersByTime(10_000);
-      await expectApology(twilio);
-      expect(await server.log.find('call failed')).toMatchObject({ reason: 'not ready in time' });
-    },
-  );
+  it('for a session that goes on in another format', async () => {
+    const { fake, twilio } = await dialledCall();
+    await (await fake.dialled()).configure('audio/pcm');
+    await expectApology(twilio);
+    expect(await server.log.find('call failed')).toMatchObject({ reason: 'session not audio/pcmu' });
+  });
+
+  it.each([
+    ['never created', false],
+    ['never updated', true],
+  ])('for a session that is %s within 10 s', async (_, begins) => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const { fake, twilio } = await dialledCall();
+    const session = await fake.dialled();
+    if (begins) await session.begin();
+    await server.log.find('call started');
+    vi.advanceTimersByTime(10_000);
+    await expectApology(twilio);
+    expect(await server.log.find('call failed')).toMatchObject({ reason: 'not ready in time' });
+  });
 });
 
 describe('when OpenAI leaves it at half, the caller gets an apology within a second', () => {
@@ -193,16 +176,19 @@ describe('when OpenAI leaves it at half, the caller gets an apology within a sec
 });
 
 describe('a failure that may pass is dialled once more, and the caller notices nothing', () => {
-  it.each<[string, Failure]>([
-    ['a 500', { type: 'http', status: 500 }],
-    ['a 503', { type: 'http', status: 503 }],
-    ['a handshake over 4 s', { type: 'hang' }],
-  ])(
+  it.each([
+    ['a 500', 500],
+    ['a 503', 503],
+    ['a handshake over 4 s', 'hang'],
+  ] as const)(
     '%s',
-    async (_, failure) => {
-      const { parrot, twilio } = await callWith((connection) => (connection === 1 ? failure : undefined));
+    async (_, refusal) => {
+      const { fake, twilio } = await dialledCall((handshake) => (handshake === 1 ? refusal : undefined));
+      const session = await fake.dialled();
+      await session.configure();
+      session.say(100);
       await twilio.next('media');
-      expect(parrot.connections).toBe(2);
+      expect(fake.handshakes).toBe(2);
       twilio.stop();
       expect(await server.log.find('call ended')).toMatchObject({ reason: 'twilio stopped', retries: 1 });
     },

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
 import { socketOptions } from '../../src/wire/socket.ts';
 import { Stream, type StreamEvent, type Warning } from './stream.ts';
@@ -10,13 +9,10 @@ import {
   onOrigin,
   readConnect,
   signature,
-  urlFault,
   type WebhookOptions,
 } from './webhook.ts';
 
 export interface CallOptions extends WebhookOptions {
-  /** Whether frames of silence go out while nothing is said, as from a real phone; true by default. */
-  speakSilence?: boolean;
   onEvent?: (event: CallerEvent) => void;
 }
 
@@ -25,10 +21,8 @@ export interface CallEnd {
   by: 'caller' | 'server' | 'rejected';
   code: number;
   reason: string;
-  /** What a webhook or an upgrade that began no stream was answered with. */
+  /** The status of a webhook or an upgrade that began no stream. */
   httpStatus?: number | undefined;
-  /** What Twilio runs next: the answer to the Connect action, or to the call if it has no Stream. */
-  twiml?: string | undefined;
 }
 
 type Happening =
@@ -52,7 +46,7 @@ export class PhoneCall {
   readonly callSid = sid('CA');
   readonly streamSid = sid('MZ');
   readonly warnings: Warning[] = [];
-  /** Resolves when the stream is over and, if the server closed it, the Connect action has been answered. */
+  /** Resolves when the stream is over and, if the server closed it, the Connect action has been asked. */
   readonly ended: Promise<CallEnd>;
 
   #resolveEnded: (end: CallEnd) => void = () => {};
@@ -61,15 +55,14 @@ export class PhoneCall {
   #placed = performance.now();
   #stream: Stream;
   #socket: WebSocket | undefined;
-  #tcp: Socket | undefined;
   #left = false;
 
   constructor(options: CallOptions) {
     const { callSid, streamSid } = this;
-    const { speakSilence = true } = options;
-    const onEvent = (event: StreamEvent) => this.#emit(event);
     this.#options = options;
-    this.#stream = new Stream({ accountSid: this.#accountSid, callSid, streamSid, speakSilence, onEvent });
+    this.#stream = new Stream({ accountSid: this.#accountSid, callSid, streamSid }, (event) =>
+      this.#emit(event),
+    );
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
@@ -82,11 +75,11 @@ export class PhoneCall {
     if (twiml === undefined) return this.#end({ ...rejected, reason });
     this.#emit({ type: 'answered', twiml });
     const connect = readConnect(twiml);
-    if (connect === undefined) return this.#end({ ...rejected, reason: 'no Stream in the TwiML', twiml });
-    const fault = urlFault(connect.url);
-    if (fault === undefined) return this.#connect(connect);
+    if (connect === undefined) return this.#end({ ...rejected, reason: 'no Stream in the TwiML' });
+    // Twilio takes no other scheme, and no query.
+    if (/^wss:\/\/[^?]+$/.test(connect.url)) return this.#connect(connect);
     const detail = `Stream url ${connect.url}`;
-    this.#emit({ type: 'warning', code: fault, detail });
+    this.#emit({ type: 'warning', code: connect.url.startsWith('wss:') ? 31920 : 31922, detail });
     return this.#end({ ...rejected, reason: detail });
   }
 
@@ -105,19 +98,6 @@ export class PhoneCall {
     return this.#stream.say(audio);
   }
 
-  /** Stops sending frames; time goes on, and what is said is lost. */
-  mute(): void {
-    this.#stream.mute(true);
-  }
-
-  unmute(): void {
-    this.#stream.mute(false);
-  }
-
-  press(digit: string): void {
-    this.#stream.press(digit);
-  }
-
   /** Resolves when the server is heard: true, or false if the call ended first. */
   untilPlaying(): Promise<boolean> {
     return this.#stream.until((phone, now) => phone.playing(now));
@@ -129,23 +109,12 @@ export class PhoneCall {
   }
 
   hangUp(): Promise<CallEnd> {
-    return this.#leave((socket) => {
+    if (!this.#left && this.#socket?.readyState === WebSocket.OPEN) {
+      this.#left = true;
       this.#stream.stop();
-      socket.close(1000);
-    });
-  }
-
-  /** Takes the call elsewhere, as an update over Twilio's REST API does; the server can't tell it from a hang-up. */
-  redirect(): Promise<CallEnd> {
-    return this.hangUp();
-  }
-
-  /** Loses the connection: a TCP reset, without stop. */
-  drop(): Promise<CallEnd> {
-    return this.#leave((socket) => {
-      if (this.#tcp === undefined || 'encrypted' in this.#tcp) socket.terminate();
-      else this.#tcp.resetAndDestroy();
-    });
+      this.#socket.close(1000);
+    }
+    return this.ended;
   }
 
   #connect({ url, parameters, action }: Connect): Promise<void> {
@@ -166,9 +135,6 @@ export class PhoneCall {
       this.#emit({ type: 'warning', code: 31920, detail: trouble });
       socket.terminate();
     });
-    socket.on('upgrade', (response) => {
-      this.#tcp = response.socket;
-    });
     socket.on('message', (data, isBinary) => this.#stream.receive(String(data), isBinary));
 
     return new Promise((resolve) => {
@@ -185,22 +151,13 @@ export class PhoneCall {
     });
   }
 
-  #leave(how: (socket: WebSocket) => void): Promise<CallEnd> {
-    if (!this.#left && this.#socket?.readyState === WebSocket.OPEN) {
-      this.#left = true;
-      how(this.#socket);
-      this.#stream.end();
-    }
-    return this.ended;
-  }
-
   async #end(end: CallEnd, action?: string): Promise<void> {
     const { by, code, reason } = end;
     this.#stream.end();
     this.#emit({ type: 'closed', by, code, reason });
     if (by === 'server' && action !== undefined) {
-      end.twiml = (await this.#ask(action, 'in-progress')).twiml;
-      if (end.twiml !== undefined) this.#emit({ type: 'twiml', twiml: end.twiml });
+      const { twiml } = await this.#ask(action, 'in-progress');
+      if (twiml !== undefined) this.#emit({ type: 'twiml', twiml });
     }
     this.#resolveEnded(end);
   }
@@ -208,8 +165,7 @@ export class PhoneCall {
   async #ask(path: string, CallStatus: string): Promise<Answer> {
     const call = { AccountSid: this.#accountSid, CallSid: this.callSid, CallStatus };
     const answer = await askWebhook(this.#options, path, call);
-    const { warning: code, reason: detail } = answer;
-    if (code !== undefined) this.#emit({ type: 'warning', code, detail });
+    if (answer.twiml === undefined) this.#emit({ type: 'warning', code: 11200, detail: answer.reason });
     return answer;
   }
 

@@ -48,10 +48,6 @@ function parrotLine(event: ParrotEvent): string {
       return 'begins to speak';
     case 'reply-done':
       return `has sent ${seconds(event.ms)} of speech`;
-    case 'reply-cancelled':
-      return 'stops in mid-speech';
-    case 'reply-failed':
-      return 'fails to reply';
     case 'truncated':
       return `learns that ${seconds(event.audioEndMs)} of it was heard`;
     case 'error':
@@ -61,42 +57,12 @@ function parrotLine(event: ParrotEvent): string {
   }
 }
 
-/** What went wrong, judged by what both ends saw; a line each. */
-function findFaults(caller: CallerEvent[], parrot: ParrotEvent[]): string[] {
-  const faults: string[] = [];
-  for (const event of caller) {
-    if (event.type === 'warning') faults.push(`Twilio would warn: ${event.code} ${event.detail}`);
-    if (event.type === 'closed' && event.by !== 'caller') faults.push('the server closed the stream');
-  }
-  for (const event of parrot) {
-    if (event.type === 'error' || event.type === 'reply-failed')
-      faults.push(`the parrot ${parrotLine(event)}`);
-  }
-  if (count(parrot, 'speech-stopped') !== 2) faults.push('the parrot did not hear two turns');
-  if (count(caller, 'first-sound') !== 3) faults.push('the caller did not hear three times');
-  const cuts = findCuts(caller, parrot);
-  if (cuts.length !== 1) faults.push(`there were ${cuts.length} barge-ins, not 1`);
-  for (const { reported, heard } of cuts) {
-    if (Math.abs(reported - heard) <= CUT_TOLERANCE_MS) continue;
-    faults.push(`the parrot learned that ${seconds(reported)} was heard, but it was ${seconds(heard)}`);
-  }
-  return faults;
-}
-
-/** Each barge-in: how much of the reply the caller had heard, as reported and in truth, in ms. */
-function findCuts(caller: CallerEvent[], parrot: ParrotEvent[]): { reported: number; heard: number }[] {
-  const cleared = caller.filter((event) => event.type === 'cleared');
-  return parrot
-    .filter((event) => event.type === 'truncated')
-    .map(({ itemId, audioEndMs }, n) => {
-      const reply = parrot.find((event) => event.type === 'reply-done' && event.itemId === itemId);
-      const sent = reply?.type === 'reply-done' ? reply.ms : Number.NaN;
-      return { reported: audioEndMs, heard: sent - (cleared[n]?.unheardMs ?? Number.NaN) };
-    });
-}
-
-function count(events: { type: string }[], type: string): number {
-  return events.filter((event) => event.type === type).length;
+/** The events of that type. */
+function only<E extends { type: string }, T extends E['type']>(
+  events: E[],
+  type: T,
+): Extract<E, { type: T }>[] {
+  return events.filter((event): event is Extract<E, { type: T }> => event.type === type);
 }
 
 console.log(`The real server, called by a simulated phone that plays recorded speech, with a parrot in
@@ -117,7 +83,7 @@ const parrot = await startParrot({
   greeting: await recording('greeting'),
   onEvent(event, session) {
     // The first session, dialled ahead, is this call's; the next only waits for another call.
-    if (session.number > 1) return;
+    if (session !== parrot.sessions[0]) return;
     parrotEvents.push(event);
     narrator.tell(`parrot  ${parrotLine(event)}`);
     news.emit(event.type);
@@ -154,23 +120,34 @@ clearTimeout(timer);
 
 const wav = join(await mkdtemp(join(tmpdir(), 'voice-relay-')), 'heard.wav');
 await writeFile(wav, writeWav(phone.heard));
-const cuts = findCuts(callerEvents, parrotEvents);
-const spokenMs = parrotEvents.reduce(
-  (sum, event) => sum + (event.type === 'speech-stopped' ? event.turnMs : 0),
-  0,
-);
+
+const turns = only(parrotEvents, 'speech-stopped');
+const cuts = only(parrotEvents, 'truncated');
+// The caller talks over the answer, which is the second reply.
+const reported = cuts[0]?.audioEndMs ?? Number.NaN;
+const sent = only(parrotEvents, 'reply-done')[1]?.ms ?? Number.NaN;
+const heard = sent - (only(callerEvents, 'cleared')[0]?.unheardMs ?? Number.NaN);
 console.log(`
 ${table({
   'time to first sound': seconds(timeToFirstSound(callerEvents)),
-  turns: String(count(parrotEvents, 'speech-stopped')),
-  'barge-ins': `${cuts.length}${cuts.map(({ reported, heard }) => `, cut at ${seconds(reported)}; the caller had heard ${seconds(heard)}`)}`,
-  'speech heard by the parrot': seconds(spokenMs),
+  turns: String(turns.length),
+  'barge-ins': `${cuts.length}, cut at ${seconds(reported)}; the caller had heard ${seconds(heard)}`,
+  'speech heard by the parrot': seconds(turns.reduce((sum, { turnMs }) => sum + turnMs, 0)),
   'speech heard by the caller': seconds(phone.heardMs),
   'what the caller heard': wav,
 })}
 `);
 
-const faults = findFaults(callerEvents, parrotEvents);
+const faults = [
+  ...phone.warnings.map(({ code, detail }) => `Twilio would warn: ${code} ${detail}`),
+  ...only(parrotEvents, 'error').map(({ message }) => `the parrot objects: ${message}`),
+];
+if (only(callerEvents, 'closed')[0]?.by !== 'caller') faults.push('the server closed the stream');
+if (turns.length !== 2) faults.push('the parrot did not hear two turns');
+if (only(callerEvents, 'first-sound').length !== 3) faults.push('the caller did not hear three times');
+if (cuts.length !== 1) faults.push(`there were ${cuts.length} barge-ins, not 1`);
+if (!(Math.abs(reported - heard) <= CUT_TOLERANCE_MS))
+  faults.push('the cut is not where the caller stopped hearing');
 if (calls !== 0) faults.push(`the server still counts ${calls} live calls`);
 for (const fault of faults) console.error(`Something is wrong: ${fault}.`);
 if (faults.length === 0) console.log('All went as it should.');

@@ -27,7 +27,7 @@ export function callerLine(event: CallerEvent): string {
     case 'closed':
       return event.by === 'caller' ? 'hangs up' : `loses the stream: ${event.code} ${event.reason}`.trim();
     case 'twiml':
-      return `is told: ${event.twiml.match(/<Say>(.*?)<\/Say>/)?.[1] ?? 'nothing'}`;
+      return `is told: ${event.twiml.match(/<Say>(?<words>.*?)<\/Say>/)?.groups?.words ?? 'nothing'}`;
   }
 }
 

@@ -1,11 +1,15 @@
 import { BYTES_PER_MS, SILENCE } from '../../src/wire/audio.ts';
 
-const LONGEST_BUFFER = 10 * 60_000 * BYTES_PER_MS;
+/** Audio, and the time in samples at which it begins to be heard. */
+interface Audio {
+  begin: number;
+  payload: Uint8Array;
+}
 
-/** A mark coming back; `at` is in ms since the stream began. */
-export interface MarkEcho {
+/** A mark, and the time in samples at which all audio before it has been heard. */
+interface Mark {
   name: string;
-  at: number;
+  due: number;
 }
 
 /**
@@ -13,24 +17,17 @@ export interface MarkEcho {
  * It has no clock: each `at` is in ms since the stream began, to the eighth below, and never goes back.
  */
 export class Phone {
-  /** Everything heard or buffered, where it is played; the index is the time in samples. */
-  #timeline = new Uint8Array(10_000 * BYTES_PER_MS).fill(SILENCE);
+  /** Everything heard or buffered. */
+  #audio: Audio[] = [];
   /** The sample at which the buffer runs, or ran, empty. */
   #end = 0;
-  #accepted = 0;
-  #marks: { name: string; due: number }[] = [];
+  #marks: Mark[] = [];
 
-  /** Queues audio; false if it was dropped because more than 10 minutes would be buffered (31931). */
-  media(payload: Uint8Array, at: number): boolean {
-    const now = samples(at);
-    const begin = Math.max(now, this.#end);
-    const end = begin + payload.length;
-    if (end - now > LONGEST_BUFFER) return false;
-    this.#reserve(end);
-    this.#timeline.set(payload, begin);
-    this.#end = end;
-    this.#accepted += payload.length;
-    return true;
+  /** Queues audio. */
+  media(payload: Uint8Array, at: number): void {
+    const begin = Math.max(samples(at), this.#end);
+    this.#audio.push({ begin, payload });
+    this.#end = begin + payload.length;
   }
 
   /** Queues a mark; it is due when all audio before it has been played, at once if nothing is buffered. */
@@ -39,28 +36,22 @@ export class Phone {
   }
 
   /** Empties the buffer and returns every mark still out. */
-  clear(at: number): MarkEcho[] {
-    const now = samples(at);
-    if (this.#end > now) {
-      this.#timeline.fill(SILENCE, now, this.#end);
-      this.#accepted -= this.#end - now;
-      this.#end = now;
-    }
-    return this.#marks.splice(0).map(({ name, due }) => ({ name, at: Math.min(due, now) / BYTES_PER_MS }));
+  clear(at: number): Mark[] {
+    this.#audio = this.#played(at);
+    this.#end = Math.min(this.#end, samples(at));
+    return this.#marks.splice(0);
   }
 
   /** The marks that became due up to `at`, each once, in order. */
-  advance(at: number): MarkEcho[] {
-    const now = samples(at);
-    const first = this.#marks.findIndex(({ due }) => due > now);
-    const echoed = this.#marks.splice(0, first === -1 ? this.#marks.length : first);
-    return echoed.map(({ name, due }) => ({ name, at: due / BYTES_PER_MS }));
+  advance(at: number): Mark[] {
+    const due = this.#marks.filter((mark) => mark.due <= samples(at));
+    this.#marks.splice(0, due.length);
+    return due;
   }
 
-  /** When the next mark is due or, without marks, the buffer runs empty; undefined if nothing is to come. */
-  nextAt(at: number): number | undefined {
-    const next = this.#marks[0]?.due ?? (this.playing(at) ? this.#end : undefined);
-    return next === undefined ? undefined : next / BYTES_PER_MS;
+  /** When the next mark is due; never if none is out. */
+  get nextMarkAt(): number {
+    return (this.#marks[0]?.due ?? Infinity) / BYTES_PER_MS;
   }
 
   playing(at: number): boolean {
@@ -79,21 +70,20 @@ export class Phone {
 
   /** How many ms of audio the caller has heard in all, the silence between not counted. */
   heardMs(at: number): number {
-    return this.#accepted / BYTES_PER_MS - this.bufferedMs(at);
+    return this.#played(at).reduce((sum, { payload }) => sum + payload.length, 0) / BYTES_PER_MS;
   }
 
-  /** What the caller has heard since the stream began, in mu-law, silence included; a view, not to be written. */
+  /** What the caller has heard since the stream began, in mu-law, silence included. */
   heard(at: number): Uint8Array {
-    const now = samples(at);
-    this.#reserve(now);
-    return this.#timeline.subarray(0, now);
+    const heard = new Uint8Array(samples(at)).fill(SILENCE);
+    for (const { begin, payload } of this.#played(at)) heard.set(payload, begin);
+    return heard;
   }
 
-  #reserve(length: number): void {
-    if (length <= this.#timeline.length) return;
-    const longer = new Uint8Array(Math.max(length, 2 * this.#timeline.length)).fill(SILENCE);
-    longer.set(this.#timeline);
-    this.#timeline = longer;
+  #played(at: number): Audio[] {
+    const now = samples(at);
+    const begun = this.#audio.filter(({ begin }) => begin < now);
+    return begun.map(({ begin, payload }) => ({ begin, payload: payload.subarray(0, now - begin) }));
   }
 }
 

@@ -1,6 +1,8 @@
 import { BYTES_PER_MS } from '../../src/wire/audio.ts';
 import type { JsonObject } from '../../src/wire/json.ts';
-import { newId, type SessionConfig } from './session-config.ts';
+import type { Manner } from './conversation.ts';
+import type { ParrotSession } from './parrot-session.ts';
+import { newId } from './session-config.ts';
 
 /** One item of the conversation; `audioMs` is how much of its audio there is so far. */
 export interface Item {
@@ -12,33 +14,25 @@ export interface Item {
 export interface ReplyOptions {
   /** What to say, in mu-law. */
   words: Uint8Array;
-  output: SessionConfig['audio']['output'];
-  conversationId: string;
   metadata: unknown;
-  /** How much audio the model heard before, which it is billed for. */
-  heardMs: number;
-  /** From response.created to the first audio. */
-  thinkMs: number;
-  /** Sizes of the deltas, of which the last repeats. */
-  deltaMs: readonly number[];
-  /** Times real time. */
-  pace: number;
-  send: (event: JsonObject) => void;
-  /** Called when its item joins the conversation; returns the id of the item before. */
-  onItem: (item: Item) => string | null;
+  /** Adds its item to the conversation, and returns the id of the item before. */
+  join: (item: Item) => string | null;
   /** Called after response.done. */
   onEnd: (status: ReplyStatus) => void;
 }
 
 /** How a response ends. */
-export type ReplyStatus = 'completed' | 'cancelled' | 'failed';
+export type ReplyStatus = 'completed' | 'cancelled';
 
-const NO_USAGE = { total_tokens: 0, input_tokens: 0, output_tokens: 0 };
+/** How long the first deltas are; all further ones are as long as the last. */
+const DELTA_MS = [100, 150, 250];
 
 /** One response being generated: its events in the order and shapes of the recorded ones, until it is done or cancelled. */
 export class Reply {
   readonly id = newId('resp');
   readonly item: Item = { id: newId('item'), role: 'assistant', audioMs: 0 };
+  readonly #session: ParrotSession;
+  readonly #manner: Manner;
   readonly #options: ReplyOptions;
   readonly #part: JsonObject;
   #transcript = '';
@@ -47,30 +41,22 @@ export class Reply {
   #deltas = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(options: ReplyOptions) {
+  constructor(session: ParrotSession, manner: Manner, options: ReplyOptions) {
+    this.#session = session;
+    this.#manner = manner;
     this.#options = options;
     this.#part = { response_id: this.id, item_id: this.item.id, output_index: 0, content_index: 0 };
   }
 
   /** Sends response.created, and the rest as time goes by. */
   start(): void {
-    const { thinkMs } = this.#options;
-    this.#created();
-    this.#timer = setTimeout(() => {
-      this.#begin();
-      this.#timer = setTimeout(() => this.#speak(), thinkMs * 0.2);
-    }, thinkMs * 0.8);
+    this.#session.send({ type: 'response.created', response: this.#response('in_progress', null, []) });
+    this.#timer = setTimeout(() => this.#begin(), this.#manner.thinkMs);
   }
 
-  /** Sends response.created and a failed response.done with nothing between, as for an exhausted quota. */
-  fail(error: { code: string; message: string }): void {
-    this.#created();
-    this.#finish('failed', { type: 'failed', error: { type: 'invalid_request_error', ...error } });
-  }
-
-  /** Ends it in the middle, with its item incomplete. */
-  cancel(reason: 'turn_detected' | 'client_cancelled'): void {
-    this.#finish('cancelled', { type: 'cancelled', reason });
+  /** Ends it in the middle, with its item incomplete, because the user speaks. */
+  cancel(): void {
+    this.#finish('cancelled', 'incomplete', { type: 'cancelled', reason: 'turn_detected' });
   }
 
   /** Says no more and sends nothing, because there is nobody left to send to. */
@@ -78,104 +64,74 @@ export class Reply {
     clearTimeout(this.#timer);
   }
 
-  #created(): void {
-    this.#options.send({ type: 'response.created', response: this.#response('in_progress', null, null) });
-  }
-
   #begin(): void {
-    const { send, onItem } = this.#options;
-    const item = this.#itemAs('in_progress');
-    const previous_item_id = onItem(this.item);
+    const item = this.#itemAs('in_progress', []);
+    const previous_item_id = this.#options.join(this.item);
+    const part = { type: 'audio', transcript: '' };
     this.#begun = true;
-    send({ type: 'response.output_item.added', response_id: this.id, output_index: 0, item });
-    send({ type: 'conversation.item.added', previous_item_id, item });
-    send({ type: 'response.content_part.added', ...this.#part, part: { type: 'audio', transcript: '' } });
+    this.#session.send({ type: 'response.output_item.added', response_id: this.id, output_index: 0, item });
+    this.#session.send({ type: 'conversation.item.added', previous_item_id, item });
+    this.#session.send({ type: 'response.content_part.added', ...this.#part, part });
     this.#write('Squawk');
+    this.#speak();
   }
 
   #speak(): void {
-    const { words, deltaMs, pace, send, output } = this.#options;
-    const ms = deltaMs[Math.min(this.#deltas++, deltaMs.length - 1)] ?? 250;
+    const { words } = this.#options;
+    const ms = DELTA_MS[this.#deltas++] ?? 250;
     const chunk = Buffer.from(words.subarray(this.#sentBytes, this.#sentBytes + ms * BYTES_PER_MS));
     if (chunk.length === 0) {
-      this.#finish('completed', null);
+      this.#finish('completed', 'completed', null);
       return;
     }
-    // Without audio/pcmu there is only PCM to send: silence, 24,000 16-bit samples a second.
-    const pcmu = output.format.type === 'audio/pcmu';
-    const audio = pcmu ? chunk : Buffer.alloc(chunk.length * 6);
     this.#sentBytes += chunk.length;
     this.item.audioMs = Math.floor(this.#sentBytes / BYTES_PER_MS);
-    this.#timer = setTimeout(() => this.#speak(), chunk.length / BYTES_PER_MS / pace);
-    send({ type: 'response.output_audio.delta', ...this.#part, delta: audio.toString('base64') });
+    this.#timer = setTimeout(() => this.#speak(), chunk.length / BYTES_PER_MS / this.#manner.pace);
+    this.#session.send({
+      type: 'response.output_audio.delta',
+      ...this.#part,
+      delta: chunk.toString('base64'),
+    });
     // The transcript runs ahead of the audio.
     if (this.#sentBytes < words.length) this.#write(' squawk');
   }
 
   #write(delta: string): void {
     this.#transcript += delta;
-    const obfuscation = newId('').slice(1, 12);
-    this.#options.send({ type: 'response.output_audio_transcript.delta', ...this.#part, delta, obfuscation });
+    this.#session.send({ type: 'response.output_audio_transcript.delta', ...this.#part, delta });
   }
 
-  #finish(status: ReplyStatus, details: JsonObject | null): void {
-    const { send, onEnd } = this.#options;
+  #finish(status: ReplyStatus, itemStatus: string, details: JsonObject | null): void {
     clearTimeout(this.#timer);
+    const transcript = this.#transcript;
+    const item = this.#itemAs(itemStatus, [{ type: 'output_audio', transcript }]);
     if (this.#begun) {
-      const item = this.#itemAs(status === 'completed' ? 'completed' : 'incomplete');
-      const transcript = this.#transcript;
-      send({ type: 'response.output_audio.done', ...this.#part });
-      send({ type: 'response.output_audio_transcript.done', ...this.#part, transcript });
-      send({ type: 'response.content_part.done', ...this.#part, part: { type: 'audio', transcript } });
-      send({ type: 'conversation.item.done', previous_item_id: null, item });
-      send({ type: 'response.output_item.done', response_id: this.id, output_index: 0, item });
+      const part = { type: 'audio', transcript };
+      this.#session.send({ type: 'response.output_audio.done', ...this.#part });
+      this.#session.send({ type: 'response.output_audio_transcript.done', ...this.#part, transcript });
+      this.#session.send({ type: 'response.content_part.done', ...this.#part, part });
+      this.#session.send({ type: 'conversation.item.done', previous_item_id: null, item });
+      this.#session.send({ type: 'response.output_item.done', response_id: this.id, output_index: 0, item });
     }
-    send({
-      type: 'response.done',
-      response: this.#response(status, details, status === 'failed' ? NO_USAGE : this.#usage()),
-    });
-    onEnd(status);
+    const response = this.#response(status, details, this.#begun ? [item] : []);
+    this.#session.send({ type: 'response.done', response });
+    this.#options.onEnd(status);
   }
 
-  #itemAs(status: 'in_progress' | 'completed' | 'incomplete'): JsonObject {
-    const content = status === 'in_progress' ? [] : [{ type: 'output_audio', transcript: this.#transcript }];
+  #itemAs(status: string, content: JsonObject[]): JsonObject {
     return { id: this.item.id, type: 'message', status, role: 'assistant', content };
   }
 
-  #response(status: string, details: JsonObject | null, usage: JsonObject | null): JsonObject {
-    const { output, conversationId, metadata } = this.#options;
-    const { format, voice } = output;
-    const ended = status === 'completed' ? 'completed' : 'incomplete';
+  #response(status: string, status_details: JsonObject | null, output: JsonObject[]): JsonObject {
+    const { metadata } = this.#options;
     return {
       object: 'realtime.response',
       id: this.id,
       status,
-      status_details: details,
-      output: this.#begun ? [this.#itemAs(ended)] : [],
-      conversation_id: conversationId,
-      output_modalities: ['audio'],
-      max_output_tokens: 'inf',
-      audio: { output: { format, voice } },
-      usage,
-      metadata: metadata ?? null,
-    };
-  }
-
-  /** Audio is billed by the token: 100 ms heard or 50 ms said. */
-  #usage(): JsonObject {
-    const input = { text_tokens: 14, audio_tokens: Math.ceil(this.#options.heardMs / 100), image_tokens: 0 };
-    const output = {
-      text_tokens: Math.ceil(this.#transcript.length / 4),
-      audio_tokens: Math.ceil(this.item.audioMs / 50),
-    };
-    const input_tokens = input.text_tokens + input.audio_tokens;
-    const output_tokens = output.text_tokens + output.audio_tokens;
-    return {
-      total_tokens: input_tokens + output_tokens,
-      input_tokens,
-      output_tokens,
-      input_token_details: { ...input, cached_tokens: 0 },
-      output_token_details: output,
+      status_details,
+      output,
+      usage: null,
+      metadata,
     };
   }
 }

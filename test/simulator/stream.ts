@@ -20,18 +20,13 @@ export type StreamEvent =
   | { type: 'cleared'; unheardMs: number }
   | ({ type: 'warning' } & Warning);
 
-export interface StreamOptions {
-  accountSid: string;
-  callSid: string;
-  streamSid: string;
-  /** Whether frames of silence go out while nothing is said. */
-  speakSilence: boolean;
-  onEvent: (event: StreamEvent) => void;
-}
+/** What Twilio calls a stream, its call and its account. */
+export type Sids = Record<'accountSid' | 'callSid' | 'streamSid', string>;
 
 /** One Media Stream from Twilio's end: the caller's words in frames of 20 ms, and the server's played to the caller. */
 export class Stream {
-  #options: StreamOptions;
+  #sids: Sids;
+  #onEvent: (event: StreamEvent) => void;
   #transmit: (text: string) => void = () => {};
   #phone = new Phone();
   #began: number | undefined;
@@ -40,13 +35,13 @@ export class Stream {
   #chunk = 0;
   #nextFrame = FRAME_MS;
   #timer: NodeJS.Timeout | undefined;
-  #muted = false;
   #sounding = false;
   #speech: { audio: Uint8Array; sent: number; resolve: () => void }[] = [];
   #waiting = new Set<{ met: (phone: Phone, now: number) => boolean; resolve: (met: boolean) => void }>();
 
-  constructor(options: StreamOptions) {
-    this.#options = options;
+  constructor(sids: Sids, onEvent: (event: StreamEvent) => void) {
+    this.#sids = sids;
+    this.#onEvent = onEvent;
   }
 
   get heard(): Uint8Array {
@@ -59,41 +54,36 @@ export class Stream {
 
   /** Begins, with connected and start; whatever is sent goes out by `transmit`. */
   start(customParameters: Record<string, string>, transmit: (text: string) => void): void {
-    const { accountSid, callSid, streamSid } = this.#options;
+    const { accountSid, callSid, streamSid } = this.#sids;
     const mediaFormat = { encoding: 'audio/x-mulaw', sampleRate: 8000, channels: 1 };
     const start = { accountSid, streamSid, callSid, tracks: ['inbound'], mediaFormat, customParameters };
     this.#began = performance.now();
     this.#transmit = transmit;
     transmit(JSON.stringify({ event: 'connected', protocol: 'Call', version: '1.0.0' }));
     this.#send('start', { start });
-    this.#options.onEvent({ type: 'stream-started', streamSid });
+    this.#onEvent({ type: 'stream-started', streamSid });
     this.#run();
   }
 
   /** Takes one frame of the server's. */
   receive(text: string, isBinary: boolean): void {
     if (this.#over !== undefined) return;
-    if (isBinary) {
-      this.#warn(31950, 'binary frame');
-      return;
-    }
     const now = this.#clock();
     this.#play(now);
-    const command = readCommand(text, this.#options.streamSid);
+    const command = isBinary ? undefined : readCommand(text, this.#sids.streamSid);
     if (command === undefined) {
-      this.#warn(31951, text.slice(0, 200));
+      this.#onEvent({ type: 'warning', code: isBinary ? 31950 : 31951, detail: text.slice(0, 200) });
     } else if (command.event === 'mark') {
       this.#phone.mark(command.mark.name, now);
     } else if (command.event === 'clear') {
       const unheardMs = this.#phone.bufferedMs(now);
       for (const { name } of this.#phone.clear(now)) this.#send('mark', { mark: { name } });
       this.#sounding = false;
-      this.#options.onEvent({ type: 'cleared', unheardMs });
-    } else if (!this.#phone.media(Buffer.from(command.media.payload, 'base64'), now)) {
-      this.#warn(31931, 'more than 10 minutes of audio buffered');
-    } else if (!this.#sounding && this.#phone.playing(now)) {
+      this.#onEvent({ type: 'cleared', unheardMs });
+    } else {
+      this.#phone.media(Buffer.from(command.media.payload, 'base64'), now);
+      if (!this.#sounding) this.#onEvent({ type: 'first-sound' });
       this.#sounding = true;
-      this.#options.onEvent({ type: 'first-sound' });
     }
     this.#run();
   }
@@ -106,14 +96,6 @@ export class Stream {
     });
   }
 
-  mute(muted: boolean): void {
-    this.#muted = muted;
-  }
-
-  press(digit: string): void {
-    this.#send('dtmf', { dtmf: { track: 'inbound_track', digit } });
-  }
-
   /** Resolves when `met` by what is played: true, or false if the stream ended first. */
   until(met: (phone: Phone, now: number) => boolean): Promise<boolean> {
     if (this.#over !== undefined) return Promise.resolve(false);
@@ -123,10 +105,11 @@ export class Stream {
     });
   }
 
-  /** Tells the server that the caller has left. */
+  /** Tells the server that the caller has left, and ends. */
   stop(): void {
-    const { accountSid, callSid } = this.#options;
+    const { accountSid, callSid } = this.#sids;
     this.#send('stop', { stop: { accountSid, callSid } });
+    this.end();
   }
 
   /** Stands still from here on: nothing more is sent, taken, said or heard. */
@@ -138,7 +121,7 @@ export class Stream {
     this.#waiting.clear();
   }
 
-  /** Does what is due by now, then sleeps until the next frame, mark or end of the playout. */
+  /** Does what is due by now, then sleeps until the next frame or mark. */
   #run = (): void => {
     const now = this.#clock();
     this.#play(now);
@@ -149,7 +132,7 @@ export class Stream {
       waiting.resolve(true);
     }
     if (this.#over !== undefined) return;
-    const next = Math.min(this.#nextFrame, this.#phone.nextAt(now) ?? Infinity);
+    const next = Math.min(this.#nextFrame, this.#phone.nextMarkAt);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(this.#run, Math.ceil(next - this.#clock()));
   };
@@ -158,7 +141,7 @@ export class Stream {
     for (const { name } of this.#phone.advance(now)) this.#send('mark', { mark: { name } });
     if (this.#sounding && !this.#phone.playing(now)) {
       this.#sounding = false;
-      this.#options.onEvent({ type: 'silence' });
+      this.#onEvent({ type: 'silence' });
     }
   }
 
@@ -171,11 +154,9 @@ export class Stream {
       frame.set(speech.audio.subarray(speech.sent, speech.sent + FRAME_BYTES));
       speech.sent += FRAME_BYTES;
     }
-    if (!this.#muted && (speech !== undefined || this.#options.speakSilence)) {
-      this.#chunk += 1;
-      const payload = frame.toString('base64');
-      this.#send('media', { media: { track: 'inbound', chunk: String(this.#chunk), timestamp, payload } });
-    }
+    this.#chunk += 1;
+    const payload = frame.toString('base64');
+    this.#send('media', { media: { track: 'inbound', chunk: String(this.#chunk), timestamp, payload } });
     if (speech !== undefined && speech.sent >= speech.audio.length) {
       this.#speech.shift();
       speech.resolve();
@@ -185,13 +166,9 @@ export class Stream {
   #send(event: string, body: JsonObject): void {
     if (this.#over !== undefined || this.#began === undefined) return;
     this.#sequenceNumber += 1;
-    const { streamSid } = this.#options;
+    const { streamSid } = this.#sids;
     const sequenceNumber = String(this.#sequenceNumber);
     this.#transmit(JSON.stringify({ event, sequenceNumber, ...body, streamSid }));
-  }
-
-  #warn(code: number, detail: string): void {
-    this.#options.onEvent({ type: 'warning', code, detail });
   }
 
   /** ms since the stream began; it stands still when the stream is over. */

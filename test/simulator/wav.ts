@@ -3,12 +3,11 @@ import { decodeMulaw, encodeMulaw } from './mulaw.ts';
 const RATE = 8_000;
 const PCM = 1;
 const MULAW = 7;
-const EXTENSIBLE = 0xfffe;
 const CONVERT = 'convert it with  sox in.wav -r 8000 -c 1 -b 16 out.wav';
 
 /**
  * The audio of a WAV file as mu-law at 8 kHz mono; reads 16-bit PCM and mu-law of that rate, nothing else.
- * Throws an Error whose message is to follow the file's name: `is 44,100 Hz stereo 16-bit PCM, not …`.
+ * Throws an Error whose message is to follow the file's name: `is at 44,100 Hz with 2 channels …`.
  */
 export function readWav(file: Buffer): Uint8Array {
   if (file.toString('latin1', 0, 4) !== 'RIFF' || file.toString('latin1', 8, 12) !== 'WAVE') {
@@ -17,50 +16,37 @@ export function readWav(file: Buffer): Uint8Array {
   const chunks = readChunks(file);
   const format = chunks.get('fmt ');
   const data = chunks.get('data');
-  if (format === undefined || format.length < 16) {
-    throw new Error('is truncated: it has no whole fmt chunk, make it again');
+  if (format === undefined || format.length < 16 || data === undefined) {
+    throw new Error('is truncated: it lacks a fmt or a data chunk, make it again');
   }
+  if (data.length === 0) throw new Error('has no audio in it: record it again');
 
-  const tag = format.readUInt16LE(0);
-  // An extensible format names the real one at the beginning of its GUID.
-  const encoding = tag === EXTENSIBLE && format.length >= 40 ? format.readUInt16LE(24) : tag;
+  const encoding = format.readUInt16LE(0);
   const channels = format.readUInt16LE(2);
   const rate = format.readUInt32LE(4);
   const bits = format.readUInt16LE(14);
-  const readable = (encoding === PCM && bits === 16) || (encoding === MULAW && bits === 8);
-  if (!readable || channels !== 1 || rate !== RATE) {
-    const found = `${rate.toLocaleString('en')} Hz ${channelName(channels)} ${encodingName(encoding, bits)}`;
+  const isReadable = (encoding === PCM && bits === 16) || (encoding === MULAW && bits === 8);
+  if (!isReadable || channels !== 1 || rate !== RATE) {
+    const found = `at ${rate.toLocaleString('en')} Hz with ${channels} channels in ${bits} bits of encoding ${encoding}`;
     throw new Error(`is ${found}, not 8,000 Hz mono 16-bit PCM or mu-law: ${CONVERT}`);
   }
-  if (data?.length === 0) throw new Error('has no audio in it: record it again');
-  if (data === undefined) throw new Error('is truncated: it has no data chunk, make it again');
-
   if (encoding === MULAW) return Uint8Array.from(data);
   return Uint8Array.from({ length: data.length >> 1 }, (_, i) => encodeMulaw(data.readInt16LE(2 * i)));
 }
 
 /** A WAV file of mu-law audio at 8 kHz mono, in 16-bit PCM, which every player plays. */
 export function writeWav(mulaw: Uint8Array): Buffer {
-  const header = Buffer.alloc(44);
-  const bytes = 2 * mulaw.length;
-  header.write('RIFF', 0, 'latin1');
-  header.writeUInt32LE(36 + bytes, 4);
-  header.write('WAVEfmt ', 8, 'latin1');
-  header.writeUInt32LE(16, 16);
-  header.writeUInt16LE(PCM, 20);
-  header.writeUInt16LE(1, 22);
-  header.writeUInt32LE(RATE, 24);
-  header.writeUInt32LE(2 * RATE, 28);
-  header.writeUInt16LE(2, 32);
-  header.writeUInt16LE(16, 34);
-  header.write('data', 36, 'latin1');
-  header.writeUInt32LE(bytes, 40);
-
-  const samples = Buffer.alloc(bytes);
+  const samples = Buffer.alloc(2 * mulaw.length);
   mulaw.forEach((byte, i) => {
     samples.writeInt16LE(decodeMulaw(byte), 2 * i);
   });
-  return Buffer.concat([header, samples]);
+  const format = Uint16Array.of(PCM, 1, RATE, 0, 2 * RATE, 0, 2, 16);
+  const chunks = [chunk('fmt ', Buffer.from(format.buffer)), chunk('data', samples)];
+  return chunk('RIFF', Buffer.concat([Buffer.from('WAVE'), ...chunks]));
+}
+
+function chunk(name: string, body: Buffer): Buffer {
+  return Buffer.concat([Buffer.from(name), Buffer.from(Uint32Array.of(body.length).buffer), body]);
 }
 
 function readChunks(file: Buffer): Map<string, Buffer> {
@@ -74,22 +60,8 @@ function readChunks(file: Buffer): Map<string, Buffer> {
       const found = `${body.length.toLocaleString('en')} of the ${size.toLocaleString('en')} bytes`;
       throw new Error(`is truncated: it has ${found} of its ${name.trim()} chunk, make it again`);
     }
-    if (!chunks.has(name)) chunks.set(name, body);
+    chunks.set(name, body);
     offset += 8 + size + (size % 2);
   }
   return chunks;
-}
-
-function channelName(channels: number): string {
-  return ['without channels', 'mono', 'stereo'][channels] ?? `${channels}-channel`;
-}
-
-function encodingName(encoding: number, bits: number): string {
-  const names: Record<number, string> = {
-    [PCM]: 'PCM',
-    3: 'floating-point PCM',
-    6: 'A-law',
-    [MULAW]: 'mu-law',
-  };
-  return `${bits}-bit ${names[encoding] ?? `audio in format ${encoding}`}`;
 }

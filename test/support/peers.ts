@@ -120,11 +120,16 @@ export class OpenAIPeer extends Peer {
     this.request = request;
   }
 
-  /** Says that the session is there, and takes the update that follows. */
-  async configure(): Promise<Message> {
+  /** Says that the session is there, and returns the update that follows. */
+  async begin(): Promise<Message> {
     this.send({ type: 'session.created', session: { id: 'sess_1', expires_at: this.sessionExpiresAt } });
-    const update = await this.next('session.update');
-    const format = { type: 'audio/pcmu' };
+    return this.next('session.update');
+  }
+
+  /** Begins the session and says that its audio is of that type from now on, whatever it was asked for. */
+  async configure(type = 'audio/pcmu'): Promise<Message> {
+    const update = await this.begin();
+    const format = { type };
     this.send({ type: 'session.updated', session: { audio: { input: { format }, output: { format } } } });
     return update;
   }
@@ -142,9 +147,14 @@ export class OpenAIPeer extends Peer {
   }
 }
 
+/** How a handshake, counted from 1, is refused: with an HTTP status, or by never being answered. */
+type Refuse = (handshake: number) => number | 'hang' | undefined;
+
 /** OpenAI's server, which leaves it to the test to answer. */
 export class FakeOpenAI {
   readonly server: WebSocketServer;
+  /** How many handshakes there were, the refused ones too. */
+  handshakes = 0;
   readonly peers: OpenAIPeer[] = [];
   readonly #news = new EventEmitter();
   readonly #untaken: OpenAIPeer[] = [];
@@ -159,10 +169,21 @@ export class FakeOpenAI {
     });
   }
 
-  static async listen(): Promise<FakeOpenAI> {
+  static async listen(refuse: Refuse = () => undefined): Promise<FakeOpenAI> {
     const server = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate: false });
+    const fake = new FakeOpenAI(server);
+    server.options.verifyClient = ({ req }, answer) => {
+      fake.handshakes += 1;
+      const refusal = refuse(fake.handshakes);
+      if (refusal === 'hang') {
+        // Unread, a socket would never tell that the client has given up.
+        req.socket.resume().on('end', () => req.socket.destroy());
+      } else {
+        answer(refusal === undefined, refusal);
+      }
+    };
     await once(server, 'listening');
-    return new FakeOpenAI(server);
+    return fake;
   }
 
   get url(): string {
