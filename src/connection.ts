@@ -25,7 +25,7 @@ const MAX_MESSAGE_BYTES = 4_194_304;
 export interface ConnectionListener {
   /** An event came; undefined stands for a message that can't be read. */
   event(event: ServerEvent | undefined): void;
-  /** Nothing has come for a minute. */
+  /** It has answered no ping for a minute. */
   silent(): void;
   closed(close: Close): void;
 }
@@ -53,7 +53,7 @@ export class Connection {
       headers: { Authorization: `Bearer ${openaiApiKey}` },
     });
     this.#socket = socket;
-    socket.on('upgrade', ({ socket: tcp }) => watch(socket, tcp, () => this.#listener?.silent()));
+    socket.on('upgrade', ({ socket: tcp }) => watch(socket, tcp, 'pong', () => this.#listener?.silent()));
     socket.on('unexpected-response', (_request, response) => this.#refused(response));
     socket.on('message', (data, isBinary) => {
       const event = isBinary || !Buffer.isBuffer(data) ? undefined : parseServerEvent(data, openaiApiKey);

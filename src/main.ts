@@ -2,6 +2,7 @@ import { config as loadEnv } from 'dotenv';
 import { buildApp } from './app.ts';
 import { Calls } from './calls.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
+import { LogOutput } from './log.ts';
 import { shutDown } from './shutdown.ts';
 import { Streams } from './streams.ts';
 
@@ -19,7 +20,8 @@ loadEnv({ quiet: true });
 const config = configOrExit();
 const calls = new Calls(config.maxConcurrentCalls);
 const streams = new Streams();
-const app = await buildApp(config, { calls, streams });
+const output = new LogOutput(process.stdout);
+const app = await buildApp(config, { calls, streams, logger: { level: config.logLevel, stream: output } });
 if (config.twilioAuthToken === undefined) {
   app.log.warn('ALLOW_UNSIGNED_REQUESTS is true: anyone who finds this server can talk on your OpenAI bill');
 }
@@ -33,6 +35,7 @@ async function stop(signal: string): Promise<void> {
   app.log.info({ signal, calls: calls.live }, 'shutting down');
   await shutDown(calls, streams, config.shutdownGraceSeconds * 1_000);
   await app.close();
+  await output.flush();
   process.exit(0);
 }
 

@@ -1,15 +1,17 @@
 import type { Socket } from 'node:net';
 import type { FastifyBaseLogger } from 'fastify';
 import type { WebSocket } from 'ws';
-import { refusal } from './admission.ts';
+import { refusal, type UsedTokens } from './admission.ts';
 import { Call } from './call/call.ts';
 import type { Effect } from './call/effect.ts';
 import type { Calls } from './calls.ts';
 import { ENDINGS, type Failure, logFailure, type Reason } from './failure.ts';
+import type { ThrottledLog } from './log.ts';
 import { Session, type SessionListener, type SessionOptions } from './session.ts';
 import type { Standby } from './standby.ts';
 import type { Stream, Streams } from './streams.ts';
-import { isStalled, TEXT, untilClosed, watch } from './wire/socket.ts';
+import { loggable } from './wire/loggable.ts';
+import { floodDetector, isStalled, TEXT, untilClosed, watch } from './wire/socket.ts';
 import {
   encodeTwilioCommand,
   parseTwilioMessage,
@@ -22,6 +24,8 @@ import {
 export interface RelayOptions extends SessionOptions {
   calls: Calls;
   streams: Streams;
+  usedTokens: UsedTokens;
+  refusals: ThrottledLog;
   standby: Standby;
 }
 
@@ -50,51 +54,66 @@ export function relay(
   options: RelayOptions,
   parentLog: FastifyBaseLogger,
 ): void {
-  const { config, assistant, calls, streams, standby } = options;
+  const { config, assistant, calls, streams, usedTokens, refusals, standby } = options;
   const twilioClosed = untilClosed(twilio);
+  const isFlooded = floodDetector(tcp);
   let log = parentLog;
+  let ids = {};
   let started: Started | undefined;
   let isOver = false;
   let ignored = 0;
 
   const startTimer = setTimeout(() => end('no start'), START_MS);
   const stream: Stream = {
-    tick: () => started && perform(started.call.tick(performance.now())),
+    get hasStarted() {
+      return started !== undefined;
+    },
+    tick() {
+      const now = performance.now();
+      if (isFlooded(now)) end('twilio flooded');
+      else perform(started?.call.tick(now));
+    },
     shutDown: () => end('shutdown'),
   };
   streams.add(stream);
-  watch(twilio, tcp, () => end('twilio silent'));
+  watch(twilio, tcp, 'bytes', () => end('twilio silent'));
   twilio.on('close', (code) => end([1000, 1001, 1005].includes(code) ? 'twilio closed' : 'twilio lost'));
   twilio.on('message', (data, isBinary) => {
     if (isOver) return;
     const message = isBinary || !Buffer.isBuffer(data) ? undefined : parseTwilioMessage(data);
-    if (message === undefined || !receive(message)) ignored += 1;
+    if (started === undefined) receiveFirst(message);
+    else if (message === undefined || !receive(started, message)) ignored += 1;
   });
 
-  /** Returns whether the message belongs where it came. */
-  function receive(message: TwilioMessage): boolean {
-    if (message.event === 'connected') return started === undefined;
-    if (message.event === 'start') {
-      if (started !== undefined) return false;
-      start(message);
-      return true;
-    }
-    if (message.streamSid !== started?.streamSid) return false;
+  /** Nothing comes before the start but `connected`. */
+  function receiveFirst(message: TwilioMessage | undefined): void {
+    if (message?.event === 'start') start(message);
+    else if (message?.event !== 'connected') end('no start');
+  }
+
+  /** Returns whether the message belongs to the stream that has started. */
+  function receive({ streamSid, call }: Started, message: TwilioMessage): boolean {
+    if (message.event === 'connected' || message.event === 'start') return false;
+    if (message.streamSid !== streamSid) return false;
     if (message.event === 'stop') end('twilio stopped');
-    else perform(started.call.fromTwilio(message, performance.now()));
+    else perform(call.fromTwilio(message, performance.now()));
     return true;
   }
 
   function start(message: Start): void {
     const { streamSid } = message;
-    const { callSid, mediaFormat } = message.start;
+    const { callSid, mediaFormat, customParameters } = message.start;
     clearTimeout(startTimer);
-    log = parentLog.child({ callSid, streamSid });
-    const refused = refusal(message, config.twilioAuthToken, calls, Date.now());
+    ids = { callSid, streamSid };
+    log = parentLog.child(ids);
+    const { twilioAuthToken: authToken } = config;
+    const refused = refusal(message, { authToken, calls, usedTokens, now: Date.now() });
     if (refused === 'not mu-law 8000 mono') {
-      log.warn({ mediaFormat }, 'the stream is not in mu-law at 8000 Hz, mono');
+      const format = loggable(JSON.stringify(mediaFormat));
+      log.warn({ format }, 'the stream is not in mu-law at 8000 Hz, mono');
     }
     if (refused !== undefined) return end(refused);
+    usedTokens.add(callSid, customParameters.token ?? '');
     calls.begin(callSid);
     log.info('call started');
     const at = performance.now();
@@ -154,7 +173,7 @@ export function relay(
   async function logEnd(reason: Reason, endedAt: number): Promise<void> {
     const [twilio, openai] = await Promise.all([twilioClosed, started?.session.closed]);
     if (started === undefined) {
-      log.warn({ reason, twilio }, 'stream ended before its call began');
+      refusals.warn({ ...ids, reason, twilio }, 'stream ended before its call began');
     } else {
       const { session, at, call } = started;
       log.info(

@@ -7,7 +7,9 @@ import type { Streams } from './streams.ts';
  * closed and logged, and their callers have been told.
  */
 export async function shutDown(calls: Calls, streams: Streams, graceMs: number): Promise<void> {
-  await Promise.race([calls.close(), pause(graceMs, undefined, { ref: false })]);
+  const ended = calls.close();
+  streams.shutDownWaiting();
+  await Promise.race([ended, pause(graceMs, undefined, { ref: false })]);
   await streams.shutDown();
   if (calls.isAwaitingTwilio) await pause(ASKED_MS);
 }

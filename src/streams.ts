@@ -1,5 +1,6 @@
 /** A stream that is open, whether its call has started or not, or whose end is still to be logged. */
 export interface Stream {
+  readonly hasStarted: boolean;
   /** To be called a few times a second. */
   tick(): void;
   shutDown(): void;
@@ -27,6 +28,16 @@ export class Streams {
     clearInterval(this.#ticker);
     this.#ticker = undefined;
     this.#onEmpty();
+  }
+
+  /** How many haven't started yet. */
+  get waiting(): number {
+    return [...this.#open].filter(({ hasStarted }) => !hasStarted).length;
+  }
+
+  /** Ends those that haven't started, whose caller hears of it from Twilio. */
+  shutDownWaiting(): void {
+    for (const stream of this.#open) if (!stream.hasStarted) stream.shutDown();
   }
 
   /** Ends them all; resolves when each is closed and logged. */

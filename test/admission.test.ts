@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { refusal } from '../src/admission.ts';
+import { type Circumstances, refusal, UsedTokens } from '../src/admission.ts';
 import { issueToken } from '../src/wire/auth.ts';
 import type { Start } from '../src/wire/twilio.ts';
 import { STREAM } from './support/wire.ts';
@@ -16,19 +16,21 @@ function start(token?: string, mediaFormat: object = MULAW): Start {
   };
 }
 
-function calls({ isLive = false, isBusy = false } = {}) {
-  return { isLive: () => isLive, isBusy };
+/** What is known when a stream asks to be let in: nothing that speaks against it, but for `changes`. */
+function circumstances(changes: Partial<Circumstances & Circumstances['calls']> = {}): Circumstances {
+  const { isLive = () => false, isBusy = false, ...rest } = changes;
+  return { authToken: 'secret', calls: { isLive, isBusy }, usedTokens: new UsedTokens(), now: NOW, ...rest };
 }
 
 const issued = (callSid = 'CA1', now = NOW, authToken = 'secret') => issueToken(authToken, callSid, now);
 
 describe('a stream that starts', () => {
   it('is let in with the token that was issued for its call', () => {
-    expect(refusal(start(issued()), 'secret', calls(), NOW + 59_999)).toBeUndefined();
+    expect(refusal(start(issued()), circumstances({ now: NOW + 59_999 }))).toBeUndefined();
   });
 
   it('is let in without a token where none is asked for', () => {
-    expect(refusal(start(), undefined, calls(), NOW)).toBeUndefined();
+    expect(refusal(start(), circumstances({ authToken: undefined }))).toBeUndefined();
   });
 
   it.each([
@@ -39,7 +41,7 @@ describe('a stream that starts', () => {
     ['a token of another key', issued('CA1', NOW, 'guess')],
     ['a token that was made to last', issued().replace(/^\d+/, String(NOW + 3_600_000))],
   ])('is refused when it brings %s', (_, token) => {
-    expect(refusal(start(token), 'secret', calls(), NOW)).toBe('bad token');
+    expect(refusal(start(token), circumstances())).toBe('bad token');
   });
 
   it.each([
@@ -48,14 +50,36 @@ describe('a stream that starts', () => {
     { ...MULAW, channels: 2 },
     {},
   ])('is refused when its audio is %j', (mediaFormat) => {
-    expect(refusal(start(issued(), mediaFormat), 'secret', calls(), NOW)).toBe('not mu-law 8000 mono');
+    expect(refusal(start(issued(), mediaFormat), circumstances())).toBe('not mu-law 8000 mono');
   });
 
   it('is refused when its call has one already', () => {
-    expect(refusal(start(issued()), 'secret', calls({ isLive: true }), NOW)).toBe('call already live');
+    expect(refusal(start(issued()), circumstances({ isLive: () => true }))).toBe('call already live');
   });
 
   it('is refused when all places are taken', () => {
-    expect(refusal(start(issued()), 'secret', calls({ isBusy: true }), NOW)).toBe('busy');
+    expect(refusal(start(issued()), circumstances({ isBusy: true }))).toBe('busy');
+  });
+
+  it('is refused when its token has let one in before', () => {
+    const usedTokens = new UsedTokens();
+    usedTokens.add('CA1', issued());
+    expect(refusal(start(issued()), circumstances({ usedTokens }))).toBe('token already used');
+    expect(refusal(start(issued('CA1', NOW + 1)), circumstances({ usedTokens }))).toBeUndefined();
+  });
+
+  it('is refused when its call has had five', () => {
+    const usedTokens = new UsedTokens();
+    for (let n = 1; n <= 5; n++) usedTokens.add('CA1', issued('CA1', NOW + n));
+    expect(refusal(start(issued()), circumstances({ usedTokens }))).toBe('too many streams');
+  });
+});
+
+describe('the tokens of the last calls', () => {
+  it('are forgotten, the oldest call first, when there were 10,000 calls after it', () => {
+    const usedTokens = new UsedTokens();
+    for (let n = 0; n <= 10_000; n++) usedTokens.add(`CA${n}`, 'token');
+    expect(usedTokens.of('CA0')).toEqual([]);
+    expect(usedTokens.of('CA1')).toEqual(['token']);
   });
 });

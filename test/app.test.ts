@@ -210,19 +210,18 @@ describe('a number that is open to the world', () => {
   it.each(['application/json', 'text/plain', 'multipart/form-data; boundary=x', 'nonsense'])(
     'answers 415 to a body of %s',
     async (type) => {
-      const reply = await ask(
-        { method: 'POST', url: '/incoming-call', headers: { 'content-type': type }, payload: '{}' },
-        env,
-      );
+      const headers = { ...signed('https://relay.example.com/incoming-call'), 'content-type': type };
+      const reply = await ask({ method: 'POST', url: '/incoming-call', headers, payload: '{}' }, env);
       expect(reply.statusCode).toBe(415);
     },
   );
 
   it('answers 413 to a body of more than 64 KiB', async () => {
     const payload = `a=${'x'.repeat(65_536)}`;
-    expect(
-      (await ask({ method: 'POST', url: '/incoming-call', headers: form, payload }, env)).statusCode,
-    ).toBe(413);
+    const headers = signed('https://relay.example.com/incoming-call');
+    expect((await ask({ method: 'POST', url: '/incoming-call', headers, payload }, env)).statusCode).toBe(
+      413,
+    );
   });
 });
 

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
@@ -207,6 +206,9 @@ it('hostile requests are answered with 4xx, or not at all, and another call goes
     ];
     const socket = connect(Number(port), '127.0.0.1');
     let answer = '';
+    const closed = new Promise((resolve) => {
+      socket.on('close', resolve);
+    });
     socket.on('error', () => {});
     socket.setEncoding('latin1').on('data', (text: string) => {
       answer += text;
@@ -214,7 +216,7 @@ it('hostile requests are answered with 4xx, or not at all, and another call goes
     });
     socket.end(`${method} ${path} HTTP/1.1\r\n${headers.join('\r\n')}\r\n\r\n${body}`);
     socket.setTimeout(200, () => socket.destroy());
-    await once(socket, 'close');
+    await closed;
     expect(answer).toMatch(/^(HTTP\/1\.1 (101|4\d\d) |$)/);
     expect(answer).not.toContain('<Response>');
     if (n % 20 === 0) await expectAlive(other, n / 20);

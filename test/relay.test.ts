@@ -46,7 +46,6 @@ describe('a call begins', () => {
   it('does not dial before the stream has started', async () => {
     const twilio = await dialStream(server.origin);
     twilio.send({ event: 'connected', protocol: 'Call', version: '1.0.0' });
-    twilio.media(0);
     twilio.start();
     await openai.dialled();
     expect(openai.peers).toHaveLength(1);

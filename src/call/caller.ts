@@ -1,10 +1,13 @@
 import { audioMs, silence } from '../wire/audio.ts';
 import { type Effect, toOpenAI } from './effect.ts';
 
-/** How much of what the caller says before the session is ready is kept, in ms. */
+/** How much of what the caller says before the session is ready is kept, in ms and in frames, which may be tiny. */
 const MAX_EARLY_MS = 10_000;
+const MAX_EARLY_FRAMES = 1_000;
 /** How much of a gap in the caller's audio is filled, in ms. */
 const MAX_GAP_MS = 10_000;
+/** By how much a stream's audio may be ahead of the time that has passed since its start came, in ms. */
+const MAX_AHEAD_MS = 1_000;
 /** A caller from whom nothing comes in mid-sentence is muted after this long, in ms... */
 const MUTED_AFTER_MS = 750;
 /** ...and this much silence ends the turn. */
@@ -26,9 +29,13 @@ export class Caller {
   #timestamp: number | undefined;
   #frameMs = 0;
   #audioEnds = 0;
+  /** When the stream began, and how much audio it has had since. */
+  readonly #began: number;
+  #audioMs = 0;
 
   /** `now`, here and below, is the process's monotonic clock in ms. */
   constructor(now: number) {
+    this.#began = now;
     this.#offset = -now;
   }
 
@@ -41,10 +48,12 @@ export class Caller {
   frame(timestamp: number, payload: string, now: number): Effect[] {
     const ms = audioMs(payload);
     if (ms === 0) return [];
-    const missing = this.#advance(timestamp, ms, now);
+    // Whatever its timestamps claim, a stream has no more audio than time.
+    const room = MAX_AHEAD_MS + now - this.#began - this.#audioMs - ms;
+    const gap = Math.floor(Math.min(this.#advance(timestamp, ms, now), room, MAX_GAP_MS));
     this.counts.framesUp += 1;
-    const frame = this.#append(payload, ms);
-    return missing === 0 ? frame : [...this.#fill(Math.min(missing, MAX_GAP_MS)), ...frame];
+    const filled = gap > 0 ? this.#fill(gap) : [];
+    return [...filled, ...this.#append(payload, ms)];
   }
 
   /** The session takes audio from now on; returns what waited for it. */
@@ -84,10 +93,11 @@ export class Caller {
   }
 
   #append(audio: string, ms: number): Effect[] {
+    this.#audioMs += ms;
     if (this.#early === undefined) return [toOpenAI({ type: 'input_audio_buffer.append', audio })];
     this.#early.push({ audio, ms });
     this.#earlyMs += ms;
-    while (this.#earlyMs > MAX_EARLY_MS) {
+    while (this.#earlyMs > MAX_EARLY_MS || this.#early.length > MAX_EARLY_FRAMES) {
       this.#earlyMs -= this.#early.shift()?.ms ?? this.#earlyMs;
       this.counts.earlyFramesDropped += 1;
     }

@@ -12,24 +12,36 @@ const TOKEN_MS = 60_000;
  * `url` is the whole address with its query; `parameters` those of a form POST, none for a GET or a WebSocket.
  */
 export function sign(authToken: string, url: string, parameters: Parameters = {}): string {
+  return hmac(authToken, url + signedText(parameters));
+}
+
+/** Whether a header may be a signature at all, which costs nothing to tell. */
+export function isSignature(header: unknown): header is string {
+  return typeof header === 'string' && /^[A-Za-z0-9+/]{27}=$/.test(header);
+}
+
+/** Whether Twilio signed a request to any of `urls`, with or without the port, which Twilio may leave out. */
+export function isSigned(
+  authToken: string,
+  signature: unknown,
+  urls: string[],
+  parameters: Parameters = {},
+): boolean {
+  const text = signedText(parameters);
+  return urls.flatMap(portVariants).some((url) => isSame(hmac(authToken, url + text), signature));
+}
+
+function signedText(parameters: Parameters): string {
   const names = Object.keys(parameters).sort();
   const pairs = names.flatMap((name) => {
     const values = new Set([parameters[name] ?? []].flat());
     return [...values].sort().map((value) => name + value);
   });
-  return createHmac('sha1', authToken)
-    .update(url + pairs.join(''), 'utf8')
-    .digest('base64');
+  return pairs.join('');
 }
 
-/** Whether Twilio signed this request to `url`, with or without the port, which Twilio may leave out. */
-export function isSigned(
-  authToken: string,
-  signature: unknown,
-  url: string,
-  parameters?: Parameters,
-): boolean {
-  return portVariants(url).some((variant) => isSame(sign(authToken, variant, parameters), signature));
+function hmac(authToken: string, text: string): string {
+  return createHmac('sha1', authToken).update(text, 'utf8').digest('base64');
 }
 
 /** A token that admits the stream of `callSid` for a minute after `now`, a time in ms since 1970. */
@@ -39,13 +51,8 @@ export function issueToken(authToken: string, callSid: string, now: number): str
 }
 
 /** Whether `token` was issued for `callSid`, by any process with this auth token, and hasn't expired. */
-export function isTokenGood(
-  authToken: string,
-  callSid: string,
-  token: string | undefined,
-  now: number,
-): boolean {
-  const { expires, mac } = token?.match(/^(?<expires>\d{1,15})\.(?<mac>.+)$/)?.groups ?? {};
+export function isTokenGood(authToken: string, callSid: string, token: string, now: number): boolean {
+  const { expires, mac } = token.match(/^(?<expires>\d{1,15})\.(?<mac>.+)$/)?.groups ?? {};
   return isSame(tokenMac(authToken, callSid, Number(expires)), mac) && now < Number(expires);
 }
 

@@ -9,6 +9,11 @@ export function asObject(value: unknown): JsonObject {
   return isObject(value) ? value : {};
 }
 
+/** Whether `value` is an id as both vendors make them: short, and fit to be logged. */
+export function isId(value: unknown): value is string {
+  return typeof value === 'string' && /^[\x21-\x7e]{1,200}$/.test(value);
+}
+
 /** The entries of an object whose values are strings. */
 export function texts(value: unknown): Record<string, string> {
   const entries = Object.entries(asObject(value));

@@ -1,5 +1,5 @@
 import { BASE64, isAudio, isPadded } from './audio.ts';
-import { asObject, isObject, type JsonObject, parseObject } from './json.ts';
+import { asObject, isId, isObject, type JsonObject, parseObject } from './json.ts';
 import { withoutKey } from './loggable.ts';
 
 // The Realtime API (GA) on the wire: https://platform.openai.com/docs/api-reference/realtime
@@ -81,9 +81,9 @@ function parseAnyEvent(text: string, apiKey: string): ServerEvent | undefined {
   switch (type) {
     case 'session.created': {
       const { id, expires_at } = asObject(event.session);
-      if (typeof id !== 'string') return undefined;
+      if (!isId(id)) return undefined;
       const expiresAt = typeof expires_at === 'number' ? expires_at * 1_000 : undefined;
-      return { type, session: { id, expiresAt } };
+      return { type, session: { id: withoutKey(id, apiKey), expiresAt } };
     }
     case 'session.updated':
       return { type, isForPhone: isForPhone(event.session) };
@@ -92,13 +92,13 @@ function parseAnyEvent(text: string, apiKey: string): ServerEvent | undefined {
       return { type };
     case 'response.created': {
       const { id } = asObject(event.response);
-      return typeof id === 'string' ? { type, response: { id } } : undefined;
+      return isId(id) ? { type, response: { id } } : undefined;
     }
     case 'response.output_audio.delta':
       return audioDelta(event, isAudio(event.delta) ? event.delta : undefined);
     case 'response.done': {
       const { id, status, status_details, usage } = asObject(event.response);
-      if (typeof id !== 'string' || typeof status !== 'string') return undefined;
+      if (!isId(id) || typeof status !== 'string') return undefined;
       const error = parseError(asObject(status_details).error, apiKey);
       return { type, response: { id, status, error, usage: parseUsage(usage) } };
     }
@@ -118,7 +118,7 @@ export function parseError(error: unknown, apiKey: string): OpenAIError | undefi
 
 function audioDelta(event: JsonObject | undefined, delta: string | undefined): ServerEvent | undefined {
   const { response_id, item_id } = event ?? {};
-  if (typeof response_id !== 'string' || typeof item_id !== 'string' || delta === undefined) return undefined;
+  if (!isId(response_id) || !isId(item_id) || delta === undefined) return undefined;
   return { type: 'response.output_audio.delta', response_id, item_id, delta };
 }
 

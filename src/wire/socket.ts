@@ -1,5 +1,7 @@
+import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
+import { loggable } from './loggable.ts';
 
 /**
  * What every WebSocket here is opened with: no compression, and a close that is over in 0.8 s, answered or not.
@@ -15,24 +17,50 @@ const CHECK_MS = 5_000;
 const PING_MS = 20_000;
 const DEAD_MS = 60_000;
 const STALLED_BYTES = 1_048_576;
+const FLOOD_MS = 5_000;
+const FLOOD_BYTES = 1_048_576;
 
 /**
- * Pings an open WebSocket every 20 s until it closes, and calls `onDead` once nothing has come for 60 s.
+ * Pings an open WebSocket every 20 s until it closes, and calls `onDead` once there was no proof of life for 60 s.
  *
- * `tcp` is the connection below it: any byte counts as life, and counting them costs a frame nothing.
+ * A `pong` proves that the peer reads what it is sent. From a peer that may not answer pings, `bytes` must do: any that
+ * come over `tcp`, the connection below the socket; counting them costs a frame nothing.
  */
-export function watch(socket: WebSocket, tcp: Socket, onDead: () => void): void {
+export function watch(socket: WebSocket, tcp: Socket, proof: 'pong' | 'bytes', onDead: () => void): void {
   let bytes = tcp.bytesRead;
+  let ping = '';
+  let isAnswered = false;
   let silentMs = 0;
   let elapsedMs = 0;
   const timer = setInterval(() => {
     elapsedMs += CHECK_MS;
-    silentMs = tcp.bytesRead === bytes ? silentMs + CHECK_MS : 0;
+    const isAlive = proof === 'pong' ? isAnswered : tcp.bytesRead !== bytes;
+    silentMs = isAlive ? 0 : silentMs + CHECK_MS;
     bytes = tcp.bytesRead;
+    isAnswered = false;
     if (silentMs >= DEAD_MS) onDead();
-    else if (elapsedMs % PING_MS === 0 && socket.readyState === WebSocket.OPEN) socket.ping();
+    else if (elapsedMs % PING_MS === 0 && socket.readyState === WebSocket.OPEN) {
+      ping = randomUUID();
+      socket.ping(ping);
+    }
   }, CHECK_MS);
+  socket.on('pong', (data) => {
+    isAnswered ||= data.toString() === ping;
+  });
   socket.once('close', () => clearInterval(timer));
+}
+
+/** Returns a function that tells, asked now and then, whether more than 1 MiB has come over `tcp` within 5 s. */
+export function floodDetector(tcp: Socket): (now: number) => boolean {
+  let since = performance.now();
+  let bytes = tcp.bytesRead;
+  return (now) => {
+    if (now - since >= FLOOD_MS) {
+      since = now;
+      bytes = tcp.bytesRead;
+    }
+    return tcp.bytesRead - bytes > FLOOD_BYTES;
+  };
 }
 
 /** Whether the peer has stopped reading: more than 1 MiB is waiting for it. */
@@ -46,9 +74,9 @@ export interface Close {
   reason: string;
 }
 
-/** Resolves when `socket` has closed. */
+/** Resolves when `socket` has closed; the reason is fit to be logged. */
 export function untilClosed(socket: WebSocket): Promise<Close> {
   return new Promise((resolve) => {
-    socket.once('close', (code, reason) => resolve({ code, reason: reason.toString() }));
+    socket.once('close', (code, reason) => resolve({ code, reason: loggable(reason.toString()) }));
   });
 }

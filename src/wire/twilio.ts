@@ -1,5 +1,5 @@
 import { BASE64, isAudio, isPadded } from './audio.ts';
-import { asObject, isObject, type JsonObject, parseObject, texts } from './json.ts';
+import { asObject, isId, isObject, type JsonObject, parseObject, texts } from './json.ts';
 
 // Media Streams on the wire: https://www.twilio.com/docs/voice/media-streams/websocket-messages
 
@@ -32,7 +32,7 @@ export function isPhoneAudio({ encoding, sampleRate, channels }: JsonObject): bo
 
 /** The media frame exactly as Twilio writes it, fifty times a second. */
 const MEDIA_FRAME = new RegExp(
-  String.raw`^\{"event":"media","sequenceNumber":"\d{1,15}","media":\{"track":"inbound","chunk":"\d{1,15}","timestamp":"(?<timestamp>\d{1,15})","payload":"(?<payload>${BASE64})"\},"streamSid":"(?<streamSid>\w+)"\}$`,
+  String.raw`^\{"event":"media","sequenceNumber":"\d{1,15}","media":\{"track":"inbound","chunk":"\d{1,15}","timestamp":"(?<timestamp>\d{1,15})","payload":"(?<payload>${BASE64})"\},"streamSid":"(?<streamSid>\w{1,200})"\}$`,
 );
 
 /** Reads one text frame of Twilio's; undefined for whatever isn't a documented message. Never throws. */
@@ -49,12 +49,12 @@ function parseAnyMessage(text: string): TwilioMessage | undefined {
   if (message === undefined) return undefined;
   const { event, streamSid } = message;
   if (event === 'connected') return { event };
-  if (typeof streamSid !== 'string') return undefined;
+  if (!isId(streamSid)) return undefined;
 
   switch (event) {
     case 'start': {
       const { callSid, mediaFormat, customParameters } = asObject(message.start);
-      if (typeof callSid !== 'string' || !isObject(mediaFormat)) return undefined;
+      if (!isId(callSid) || !isObject(mediaFormat)) return undefined;
       return { event, streamSid, start: { callSid, mediaFormat, customParameters: texts(customParameters) } };
     }
     case 'media': {

@@ -23,6 +23,11 @@ export function rejectAsBusy(): string {
   return twiml('<Reject reason="busy"/>');
 }
 
+/** Has Twilio ask `url` once more in a second, before it answers the call. */
+export function askAgain(url: string): string {
+  return twiml(`<Pause length="1"/><Redirect>${escapeXml(url)}</Redirect>`);
+}
+
 function twiml(verbs: string): string {
   return `<?xml version="1.0" encoding="UTF-8"?>\n<Response>${verbs}</Response>\n`;
 }

@@ -74,6 +74,21 @@ describe("the caller's audio", () => {
   });
 });
 
+describe("the caller's audio, where a stream is hostile", () => {
+  it('waits in 1,000 frames at most, however short they are', () => {
+    const caller = new Caller(0);
+    for (let n = 0; n < 3_000; n++) caller.frame(n, audio(1), n);
+    expect(caller.sessionReady()).toHaveLength(1_000);
+  });
+
+  it('is not made longer by timestamps than the time that has passed, but for a second', () => {
+    const caller = readyCaller();
+    caller.frame(0, FRAME, 0);
+    expect(caller.frame(10_000, FRAME, 500)).toEqual([silence(1460), append(FRAME)]);
+    expect(caller.frame(20_000, FRAME, 520)).toEqual([append(FRAME)]);
+  });
+});
+
 describe("a gap in the caller's audio", () => {
   /** What goes up for frames of 20 ms with these timestamps, the frames themselves left out. */
   function filledIn(...timestamps: number[]): unknown[] {

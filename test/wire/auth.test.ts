@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { sign } from '../../src/wire/auth.ts';
+import { isSignature, sign } from '../../src/wire/auth.ts';
 
 describe('signing as Twilio does', () => {
   it('signs a form by its address and sorted parameters', () => {
@@ -26,5 +26,23 @@ describe('signing as Twilio does', () => {
     expect(sign('t', 'https://a.b/', { b: ['2', '1', '2'], B: 'x', a: '' })).toBe(
       sign('t', 'https://a.b/Bxab1b2'),
     );
+  });
+});
+
+describe('a header that may be a signature', () => {
+  it('is what Twilio signs with', () => {
+    expect(isSignature(sign('12345', 'wss://relay.example.com/media'))).toBe(true);
+  });
+
+  it.each([
+    undefined,
+    '',
+    'nonsense',
+    ['a', 'b'],
+    `${'A'.repeat(28)}`,
+    `${'A'.repeat(26)}-=`,
+    `${'A'.repeat(5_000)}=`,
+  ])('is not %j', (header) => {
+    expect(isSignature(header)).toBe(false);
   });
 });

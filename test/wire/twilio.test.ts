@@ -64,6 +64,8 @@ describe('what Twilio sends', () => {
     [{ event: 'start', streamSid: 'MZ1', start: { callSid: 7, mediaFormat } }],
     [{ event: 'mark', streamSid: 'MZ1', mark: {} }],
     [{ event: 'dtmf', streamSid: 'MZ1' }],
+    [{ event: 'stop', streamSid: 'M'.repeat(201) }],
+    [{ event: 'start', streamSid: 'MZ1', start: { callSid: 'CA\u202e1', mediaFormat } }],
     [{ event: 'mystery', streamSid: 'MZ1' }],
     [{ event: 7 }],
     [[]],

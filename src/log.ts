@@ -1,0 +1,74 @@
+import type { Writable } from 'node:stream';
+import type { FastifyBaseLogger } from 'fastify';
+
+/** How much may wait to be written when the log's reader is slow, in bytes. */
+const MAX_WAITING_BYTES = 1_048_576;
+/** How long is waited at the end for what is left, in ms. */
+const FLUSH_MS = 1_000;
+/** Each kind of what strangers cause is logged once in so many ms. */
+const WINDOW_MS = 1_000;
+
+/** Where the log goes. What can't be written, as the disk is full or nobody reads, is dropped and counted. */
+export class LogOutput {
+  readonly #output: Writable;
+  #dropped = 0;
+
+  constructor(output: Writable) {
+    this.#output = output;
+    output.on('error', () => {
+      this.#dropped += 1;
+    });
+  }
+
+  write(line: string): void {
+    if (this.#output.writableLength > MAX_WAITING_BYTES) {
+      this.#dropped += 1;
+      return;
+    }
+    const lines = this.#dropped;
+    this.#dropped = 0;
+    if (lines > 0) {
+      this.#output.write(
+        `${JSON.stringify({ level: 40, time: Date.now(), lines, msg: 'log lines dropped' })}\n`,
+      );
+    }
+    this.#output.write(line);
+  }
+
+  /** Resolves when all is written, or it is clear that it won't be. */
+  async flush(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      setTimeout(resolve, FLUSH_MS).unref();
+      this.#output.write('', () => resolve());
+    });
+  }
+}
+
+/** Logs what strangers cause: each kind at most once a second, with how many there were since. */
+export class ThrottledLog {
+  readonly #log: FastifyBaseLogger;
+  /** What came since each kind was last logged. */
+  readonly #held = new Map<string, { fields: object; times: number }>();
+
+  constructor(log: FastifyBaseLogger) {
+    this.#log = log;
+  }
+
+  /** `message` names the kind; there must be few of them. */
+  warn(fields: object, message: string): void {
+    const held = this.#held.get(message);
+    if (held !== undefined) {
+      this.#held.set(message, { fields, times: held.times + 1 });
+      return;
+    }
+    this.#log.warn(fields, message);
+    this.#held.set(message, { fields, times: 0 });
+    setTimeout(() => this.#release(message), WINDOW_MS).unref();
+  }
+
+  #release(message: string): void {
+    const { fields, times } = this.#held.get(message) ?? { fields: {}, times: 0 };
+    this.#held.delete(message);
+    if (times > 0) this.warn({ ...fields, times }, message);
+  }
+}

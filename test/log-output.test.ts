@@ -1,0 +1,101 @@
+import { Writable } from 'node:stream';
+import type { FastifyBaseLogger } from 'fastify';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { LogOutput, ThrottledLog } from '../src/log.ts';
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+/** A place to log to that writes nothing before `release` is called. */
+function output() {
+  const written: string[] = [];
+  const waiting: (() => void)[] = [];
+  const stream = new Writable({
+    decodeStrings: false,
+    write(chunk, _encoding, done) {
+      written.push(chunk);
+      waiting.push(done);
+    },
+  });
+  const release = () => {
+    for (let done = waiting.shift(); done !== undefined; done = waiting.shift()) done();
+  };
+  return { stream, written, release };
+}
+
+describe('the output of the log', () => {
+  it('drops lines when 1 MiB waits to be written, and tells how many once it goes on', () => {
+    const { stream, written, release } = output();
+    const log = new LogOutput(stream);
+    log.write('x'.repeat(1_048_577));
+    log.write('dropped\n');
+    log.write('dropped\n');
+    release();
+    log.write('on again\n');
+    release();
+    expect(written.slice(1)).toEqual([
+      expect.stringMatching(/"lines":2,"msg":"log lines dropped"/),
+      'on again\n',
+    ]);
+  });
+
+  it('goes on after a line that could not be written, and counts it', () => {
+    const { stream, written, release } = output();
+    const log = new LogOutput(stream);
+    stream.emit('error', new Error('ENOSPC: no space left on device'));
+    log.write('on again\n');
+    release();
+    expect(written.join('')).toMatch(/"lines":1,.*on again/s);
+  });
+
+  it('is waited for at the end until all is written', async () => {
+    const { stream, release } = output();
+    const log = new LogOutput(stream);
+    log.write('last words\n');
+    const flushed = log.flush();
+    release();
+    await flushed;
+  });
+
+  it('is waited for at the end for a second at most', async () => {
+    const { stream } = output();
+    const log = new LogOutput(stream);
+    log.write('unread\n');
+    const flushed = log.flush();
+    vi.advanceTimersByTime(1_000);
+    await flushed;
+  });
+});
+
+describe('what strangers can cause', () => {
+  function throttled() {
+    const warn = vi.fn();
+    return { warn, log: new ThrottledLog({ warn } as unknown as FastifyBaseLogger) };
+  }
+
+  it('is logged at once, then once a second with how many there were and the last of them', () => {
+    const { warn, log } = throttled();
+    for (let n = 1; n <= 5; n++) log.warn({ n }, 'refused');
+    expect(warn.mock.calls).toEqual([[{ n: 1 }, 'refused']]);
+    vi.advanceTimersByTime(1_000);
+    expect(warn.mock.calls.slice(1)).toEqual([[{ n: 5, times: 4 }, 'refused']]);
+    log.warn({ n: 6 }, 'refused');
+    vi.advanceTimersByTime(1_000);
+    expect(warn.mock.calls.slice(2)).toEqual([[{ n: 6, times: 1 }, 'refused']]);
+  });
+
+  it('is logged at once where the last of its kind was a second ago', () => {
+    const { warn, log } = throttled();
+    log.warn({ n: 1 }, 'refused');
+    vi.advanceTimersByTime(1_000);
+    log.warn({ n: 2 }, 'refused');
+    expect(warn).toHaveBeenCalledTimes(2);
+  });
+
+  it('is held back by its own kind alone', () => {
+    const { warn, log } = throttled();
+    log.warn({}, 'refused');
+    log.warn({}, 'rejected');
+    expect(warn).toHaveBeenCalledTimes(2);
+  });
+});

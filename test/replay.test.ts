@@ -1,0 +1,142 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { issueToken, sign } from '../src/wire/auth.ts';
+import { AUTH_TOKEN, GUARDED, HOST, SIGNATURE } from './support/config.ts';
+import { CALL, dialStream, FakeOpenAI, type TwilioPeer } from './support/peers.ts';
+import { TestServer } from './support/server.ts';
+import { audio } from './support/wire.ts';
+
+let openai: FakeOpenAI;
+let server: TestServer;
+
+beforeEach(async () => {
+  openai = await FakeOpenAI.listen();
+  server = await TestServer.start({ OPENAI_REALTIME_URL: openai.url, ...GUARDED, MAX_CONCURRENT_CALLS: '2' });
+});
+
+afterEach(async () => {
+  vi.useRealTimers();
+  await server.app.close();
+  await openai.close();
+});
+
+/** Twilio's request for the call, as it was recorded: what it is answered with, and the token in that. */
+async function webhook(): Promise<{ body: string; token: string | undefined }> {
+  const form = { CallSid: CALL };
+  const { body } = await server.app.inject({
+    method: 'POST',
+    url: '/incoming-call',
+    headers: {
+      'content-type': 'application/x-www-form-urlencoded',
+      'x-twilio-signature': sign(AUTH_TOKEN, `https://${HOST}/incoming-call`, form),
+    },
+    payload: new URLSearchParams(form).toString(),
+  });
+  return { body, token: body.match(/name="token" value="(?<token>[^"]+)"/)?.groups?.token };
+}
+
+async function stream(token: string | undefined): Promise<TwilioPeer> {
+  const twilio = await dialStream(server.origin, SIGNATURE);
+  twilio.start(CALL, token);
+  return twilio;
+}
+
+/** A stream that was let in, and whose call is over. */
+async function wholeCall(token: string | undefined): Promise<void> {
+  const twilio = await stream(token);
+  await openai.dialled();
+  twilio.stop();
+  await twilio.closed;
+  await vi.waitFor(() => expect(server.calls.live).toBe(0));
+}
+
+describe('a request that is replayed', () => {
+  it('lets no second stream in with the token of the first, also when its call is over', async () => {
+    const { token } = await webhook();
+    await wholeCall(token);
+    const second = await stream(token);
+    expect((await second.closed).code).toBe(1008);
+    expect(openai.peers).toHaveLength(1);
+  });
+
+  it('gets no token while its call is live: Twilio is to ask again', async () => {
+    const { token } = await webhook();
+    await stream(token);
+    await openai.dialled();
+    const { body } = await webhook();
+    expect(body).toContain('<Response><Pause length="1"/><Redirect>/incoming-call</Redirect></Response>');
+  });
+
+  it('lets a call come back up to five times in all, then ends it with the apology', async () => {
+    for (let n = 0; n < 5; n++) {
+      vi.setSystemTime(Date.now() + 1);
+      await wholeCall((await webhook()).token);
+    }
+    vi.useRealTimers();
+    expect((await webhook()).body).toMatch(/<Response><Say>I am sorry.*<\/Say><Hangup\/><\/Response>/);
+    const sixth = await stream(issueToken(AUTH_TOKEN, CALL, Date.now() + 10));
+    expect((await sixth.closed).code).toBe(1008);
+    expect(openai.peers).toHaveLength(5);
+  });
+});
+
+describe('streams that do not start', () => {
+  it('are refused with 503 beyond MAX_CONCURRENT_CALLS and ten more', async () => {
+    for (let n = 0; n < 12; n++) await dialStream(server.origin, SIGNATURE);
+    await expect(dialStream(server.origin, SIGNATURE)).rejects.toThrow('503');
+    expect(await server.log.find('stream refused')).toMatchObject({ waiting: 12 });
+  });
+
+  it.each<[string, (twilio: TwilioPeer) => void]>([
+    ['media', (twilio) => twilio.media(0)],
+    ['stop', (twilio) => twilio.stop()],
+    ['what is no message', (twilio) => twilio.socket.send('{')],
+    ['a binary message', (twilio) => twilio.socket.send(Buffer.from('{"event":"connected"}'))],
+  ])('are closed with 1008 at once when they begin with %s', async (_, begin) => {
+    const twilio = await dialStream(server.origin, SIGNATURE);
+    begin(twilio);
+    expect((await twilio.closed).code).toBe(1008);
+  });
+});
+
+describe('a flood on a stream', () => {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+  });
+
+  /** Waits until the server has read what came before, then has it look at its streams. */
+  async function tick(twilio: TwilioPeer): Promise<void> {
+    const answered = new Promise((resolve) => twilio.socket.once('pong', resolve));
+    twilio.socket.ping();
+    await answered;
+    vi.advanceTimersByTime(250);
+  }
+
+  it.each<[string, (twilio: TwilioPeer) => void]>([
+    ['pongs', (twilio) => twilio.socket.pong('x'.repeat(125))],
+    ['messages of another stream', (twilio) => twilio.send({ event: 'stop', streamSid: 'x'.repeat(150) })],
+    ['its own media', (twilio) => twilio.media(0, audio(20))],
+  ])('ends it when it is of %s and more than 1 MiB in 5 s', async (kind, send) => {
+    const { token } = await webhook();
+    const twilio = await stream(token);
+    await openai.dialled();
+    const size = kind === 'its own media' ? 330 : 130;
+    for (let bytes = 0; bytes < 1_300_000; bytes += size) send(twilio);
+    await tick(twilio);
+    expect((await twilio.closed).code).toBe(1008);
+  });
+
+  it('ends it when a message comes in more than 64 KiB of fragments', async () => {
+    const twilio = await dialStream(server.origin, SIGNATURE);
+    for (let n = 0; n < 700; n++) twilio.socket.send('x'.repeat(100), { fin: false });
+    expect((await twilio.closed).code).toBe(1009);
+  });
+
+  it('is not what half a minute of a call is that comes at once', async () => {
+    const { token } = await webhook();
+    const twilio = await stream(token);
+    await openai.dialled();
+    for (let n = 0; n < 1_500; n++) twilio.media(n * 20);
+    await tick(twilio);
+    expect(server.calls.live).toBe(1);
+  });
+});
