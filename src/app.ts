@@ -11,17 +11,17 @@ import Fastify, {
   LogController,
 } from 'fastify';
 import { UsedTokens } from './admission.ts';
-import { type Assistant, assistant as defaultAssistant } from './assistant.ts';
+import type { Assistant } from './assistant.ts';
 import { Calls } from './calls.ts';
 import type { Config } from './config.ts';
 import { dismiss, Gate } from './gate.ts';
+import { form, Guard, streamUrl } from './guard.ts';
 import { ThrottledLog } from './log.ts';
 import { relay } from './relay.ts';
 import { Standby } from './standby.ts';
 import { Streams } from './streams.ts';
-import { isSignature, isSigned, issueToken, type Parameters } from './wire/auth.ts';
+import { issueToken } from './wire/auth.ts';
 import { isId, texts } from './wire/json.ts';
-import { loggable } from './wire/loggable.ts';
 import { socketOptions } from './wire/socket.ts';
 import { askAgain, connectStream, hangUp, rejectAsBusy } from './wire/twiml.ts';
 
@@ -38,16 +38,18 @@ const STREAM_PATH = '/media-stream';
 
 /** What a server can be given in place of its own. */
 export interface AppOptions {
-  assistant?: Assistant;
   calls?: Calls;
   streams?: Streams;
   logger?: FastifyServerOptions['logger'];
 }
 
 /** The server, ready to listen: Twilio's webhooks and its stream. */
-export async function buildApp(config: Config, options: AppOptions = {}): Promise<FastifyInstance> {
+export async function buildApp(
+  config: Config,
+  assistant: Assistant,
+  options: AppOptions = {},
+): Promise<FastifyInstance> {
   const {
-    assistant = defaultAssistant,
     calls = new Calls(config.maxConcurrentCalls),
     streams = new Streams(),
     logger = { level: config.logLevel },
@@ -69,6 +71,7 @@ export async function buildApp(config: Config, options: AppOptions = {}): Promis
   const upgrades = createServer();
   const gate = new Gate(app.server, STREAM_PATH, upgrades, config.maxConcurrentCalls + maxWaiting);
   const refusals = new ThrottledLog(app.log);
+  const guard = new Guard(config, refusals);
   const standby = new Standby({ config, assistant }, app.log);
   const usedTokens = new UsedTokens();
   app.addHook('onListen', async () => standby.open());
@@ -96,7 +99,7 @@ export async function buildApp(config: Config, options: AppOptions = {}): Promis
       .send({ message: 'Twilio Media Stream Server is running!', calls: calls.live }),
   );
 
-  const signed = { onRequest: requireHeader, preHandler: requireSignature };
+  const signed = { onRequest: guard.screen, preHandler: guard.check };
 
   app.all('/incoming-call', signed, (request, reply) => {
     const { callSid, from } = fields(request);
@@ -109,9 +112,10 @@ export async function buildApp(config: Config, options: AppOptions = {}): Promis
     // Its stream is about to end, or the request is a recorded one: neither is given a second token.
     if (callSid !== undefined && calls.isLive(callSid)) return reply.send(askAgain(request.originalUrl));
     request.log.info({ callSid, from }, 'call answered');
-    const { protocol, host } = origin(request);
+    const origin = guard.origin(request);
     const token = twilioAuthToken && callSid && issueToken(twilioAuthToken, callSid, Date.now());
-    return reply.send(connectStream(streamUrl(host), `${protocol}//${host}/call-ended`, token));
+    const actionUrl = `${origin.protocol}//${origin.host}/call-ended`;
+    return reply.send(connectStream(streamUrl(origin, STREAM_PATH), actionUrl, token));
   });
 
   app.all('/call-ended', signed, (request, reply) => {
@@ -120,79 +124,40 @@ export async function buildApp(config: Config, options: AppOptions = {}): Promis
     return reply.type('text/xml').send(hangUp(sentences[outcome]));
   });
 
-  app.get(STREAM_PATH, { ...signed, websocket: true }, (socket, request) => {
-    gate.pass(request.raw.socket);
-    relay(
-      socket,
-      request.raw.socket,
-      { config, assistant, calls, streams, usedTokens, refusals, standby },
-      request.log,
-    );
+  app.route({
+    method: 'GET',
+    url: STREAM_PATH,
+    onRequest: [requireUpgrade, requirePlace, guard.screen],
+    preHandler: guard.check,
+    handler: (_request, reply) => reply.send(),
+    wsHandler(socket, { raw, log }) {
+      gate.pass(raw.socket);
+      relay(socket, raw.socket, { config, assistant, calls, streams, usedTokens, refusals, standby }, log);
+    },
   });
 
-  /** Refuses what can't be signed before a byte of its body is read. */
-  async function requireHeader(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    if (request.ws && (calls.isClosing || streams.waiting >= maxWaiting)) {
-      refusals.warn({ waiting: streams.waiting, isClosing: calls.isClosing }, 'stream refused');
-      return reply.code(503).send();
-    }
-    if (twilioAuthToken !== undefined && !isSignature(request.headers['x-twilio-signature'])) {
-      return refuse(request, reply);
-    }
+  async function requireUpgrade(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    if (request.ws) return;
+    refusals.warn(
+      {},
+      'no upgrade came with a request for a stream: have the proxy pass on Upgrade and Connection',
+    );
+    return reply.code(426).header('upgrade', 'websocket').send();
   }
 
-  async function requireSignature(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    if (twilioAuthToken === undefined) return;
-    const { protocol, host } = origin(request);
-    // Twilio may sign the address of a stream with a slash at its end.
-    const urls = request.ws
-      ? [streamUrl(host), `${streamUrl(host)}/`]
-      : [`${protocol}//${host}${request.originalUrl}`];
-    const signature = request.headers['x-twilio-signature'];
-    if (!isSigned(twilioAuthToken, signature, urls, form(request))) return refuse(request, reply);
-  }
-
-  /** The address goes into the log, as a wrong PUBLIC_URL is the likeliest cause; who asked gets no hint. */
-  function refuse(request: FastifyRequest, reply: FastifyReply): FastifyReply {
-    const { protocol, host } = origin(request);
-    const address = loggable(request.ws ? streamUrl(host) : `${protocol}//${host}`);
-    const isSigned = request.headers['x-twilio-signature'] !== undefined;
-    refusals.warn({ isSigned, address }, 'refused: not signed by Twilio for this address');
-    return reply.code(403).send();
-  }
-
-  /**
-   * Where Twilio reached this server: PUBLIC_URL, otherwise what the proxy in front was asked for, otherwise the Host.
-   *
-   * Whoever sends the headers chooses the address, but can't sign it: with a wrong one, no signature is valid.
-   */
-  function origin({ headers, protocol }: FastifyRequest): { protocol: string; host: string } {
-    if (config.publicUrl) return config.publicUrl;
-    const scheme = firstValue(headers['x-forwarded-proto']) ?? protocol;
-    const host = firstValue(headers['x-forwarded-host']) ?? headers.host ?? '';
-    return { protocol: scheme === 'https' ? 'https:' : 'http:', host };
+  async function requirePlace(_request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const { waiting } = streams;
+    if (!calls.isClosing && waiting < maxWaiting) return;
+    refusals.warn({ waiting, isClosing: calls.isClosing }, 'stream refused');
+    return reply.code(503).send();
   }
 
   return app;
 }
 
-function streamUrl(host: string): string {
-  return `wss://${host}${STREAM_PATH}`;
-}
-
-/** Each proxy appends its own value to the header: the first is the client's. */
-function firstValue(header: string | string[] | undefined): string | undefined {
-  return header?.toString().split(',')[0]?.trim() || undefined;
-}
-
-/** What was posted, which Twilio signs along with the address. */
-function form(request: FastifyRequest): Parameters {
-  return Object.fromEntries(Object.entries(request.body ?? {}));
-}
-
 /** What Twilio says about the call, posted or in the query; repeated parameters, which it doesn't send, are left out. */
-function fields({ query, body }: FastifyRequest): { callSid: string | undefined; from: string } {
-  const { CallSid, From } = { ...texts(query), ...texts(body) };
+function fields(request: FastifyRequest): { callSid: string | undefined; from: string } {
+  const { CallSid, From } = { ...texts(request.query), ...texts(form(request)) };
   return { callSid: isId(CallSid) ? CallSid : undefined, from: masked(From) };
 }
 

@@ -3,7 +3,7 @@ import type { Outcome } from './failure.ts';
 /** For how long an outcome is kept, in ms, for Twilio to ask what to tell the caller. */
 const OUTCOME_MS = 60_000;
 /** How soon Twilio asks, in ms, if it asks at all. */
-export const ASKED_MS = 2_000;
+const ASKED_MS = 2_000;
 
 /** The calls of this process: which are live, how the last ones ended, and whether there is room for more. */
 export class Calls {

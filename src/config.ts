@@ -30,8 +30,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
 
   function text(name: string, fallback?: string): string {
     const value = env[name]?.trim() || fallback;
-    if (value === undefined)
-      mistakes.push(`${name} is missing: set it in .env (see .env.example), then start again.`);
+    if (value === undefined) mistakes.push(`${name} is missing: set it in .env (see .env.example).`);
     return value ?? '';
   }
 
@@ -83,6 +82,11 @@ export function readConfig(env: Record<string, string | undefined>): Config {
       mistakes.push(
         'TWILIO_AUTH_TOKEN is missing: set it in .env, or anyone who finds this server could talk on your OpenAI ' +
           'bill (to try it out on your own machine, set ALLOW_UNSIGNED_REQUESTS=true instead).',
+      );
+    }
+    if (/^(AC|SK)[0-9a-f]{32}$/i.test(value)) {
+      mistakes.push(
+        `TWILIO_AUTH_TOKEN is the SID of ${value.startsWith('AC') ? 'an account' : 'an API key'}: the auth token stands beside the Account SID at https://console.twilio.com.`,
       );
     }
     return value;

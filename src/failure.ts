@@ -49,6 +49,10 @@ export interface Failure {
   httpStatus?: number | undefined;
 }
 
+/** How long to wait where OpenAI has had too many requests and doesn't say, and at most, in ms. */
+const RETRY_AFTER_MS = 1_000;
+const MAX_RETRY_AFTER_MS = 5_000;
+
 /** `again`: it may pass. `give up`: it lasts until the owner mends it. `over`: neither, and another try changes nothing. */
 export type Verdict = 'again' | 'give up' | 'over';
 
@@ -98,17 +102,24 @@ const FAULTS_BY_NUMBER = new Map([
   [4004, MODEL],
 ]);
 
+/** How long to wait before the other try, in ms: as long as OpenAI says where it has had too many requests. */
+export function retryAfterMs({ error }: Failure): number {
+  if (error?.code !== 'rate_limit_exceeded') return 0;
+  const { amount, unit } =
+    error.message?.match(/try again in (?<amount>[\d.]+) ?(?<unit>ms|s)\b/)?.groups ?? {};
+  const ms = Number(amount) * (unit === 'ms' ? 1 : 1_000);
+  return Number.isFinite(ms) ? Math.min(ms, MAX_RETRY_AFTER_MS) : RETRY_AFTER_MS;
+}
+
 /** What the owner can do about a failure; undefined where only OpenAI can do something. */
 export function advice(failure: Failure): string | undefined {
   const isUnreachable = failure.reason === 'dialling failed' && failure.httpStatus === undefined;
   return ownersFault(failure) ?? (isUnreachable && wasCutOff(failure) ? NETWORK : undefined);
 }
 
-/** Logs a failure under `message`, and then what the owner can do about it. */
+/** Logs a failure, with what the owner can do about it. */
 export function logFailure(log: FastifyBaseLogger, failure: Failure, message: string): void {
-  log.error(failure, message);
-  const words = advice(failure);
-  if (words !== undefined) log.error(words);
+  log.error({ ...failure, advice: advice(failure) }, message);
 }
 
 function ownersFault({ error, closed, httpStatus }: Failure): string | undefined {

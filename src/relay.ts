@@ -8,6 +8,7 @@ import type { Calls } from './calls.ts';
 import { ENDINGS, type Failure, logFailure, type Reason } from './failure.ts';
 import type { ThrottledLog } from './log.ts';
 import { Session, type SessionListener, type SessionOptions } from './session.ts';
+import { turnEndMs } from './session-update.ts';
 import type { Standby } from './standby.ts';
 import type { Stream, Streams } from './streams.ts';
 import { loggable } from './wire/loggable.ts';
@@ -117,7 +118,8 @@ export function relay(
     calls.begin(callSid);
     log.info('call started');
     const at = performance.now();
-    const call = new Call(streamSid, assistant.greeting, at);
+    const greets = assistant.greeting !== '';
+    const call = new Call({ streamSid, greets, turnEndMs: turnEndMs(assistant.turnDetection) }, at);
     const standbySession = standby.take();
     const session = standbySession ?? new Session(options, log, sessionListener);
     const limit = setTimeout(() => end('time limit'), config.maxCallSeconds * 1_000);

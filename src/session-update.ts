@@ -1,15 +1,16 @@
-import type { Assistant } from './assistant.ts';
+import type { Assistant, SemanticVad, ServerVad } from './assistant.ts';
 import { type ClientEvent, PHONE_AUDIO } from './wire/openai.ts';
 
 /** Configures a session for a telephone, with everything that would otherwise vary by model. */
-export function sessionUpdate({ instructions, voice, turnDetection }: Assistant): ClientEvent {
+export function sessionUpdate({ instructions, greeting, voice, turnDetection }: Assistant): ClientEvent {
   const format = { type: PHONE_AUDIO };
   return {
     type: 'session.update',
     session: {
       type: 'realtime',
       output_modalities: ['audio'],
-      instructions,
+      // Instructions that come with a response would stand in place of the session's.
+      instructions: greeting === '' ? instructions : `${instructions}\n\nHow you open the call: ${greeting}`,
       audio: {
         input: {
           format,
@@ -19,4 +20,17 @@ export function sessionUpdate({ instructions, voice, turnDetection }: Assistant)
       },
     },
   };
+}
+
+/** How long semantic_vad waits at most, in ms: https://platform.openai.com/docs/guides/realtime-vad#semantic-vad */
+const MAX_SEMANTIC_MS = { low: 8_000, medium: 4_000, high: 2_000, auto: 4_000 };
+/** What is added, so that the end of a turn isn't missed by a frame. */
+const MARGIN_MS = 500;
+
+/** How much silence ends a caller's turn at the latest, in ms. */
+export function turnEndMs(turnDetection: ServerVad | SemanticVad): number {
+  const { type } = turnDetection;
+  const ms =
+    type === 'server_vad' ? turnDetection.silence_duration_ms : MAX_SEMANTIC_MS[turnDetection.eagerness];
+  return ms + MARGIN_MS;
 }

@@ -1,6 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { ASKED_MS, type Calls } from './calls.ts';
+import type { Calls } from './calls.ts';
 import type { Streams } from './streams.ts';
+
+/** How often is looked whether Twilio has asked, in ms. */
+const POLL_MS = 50;
 
 /**
  * Takes no more calls, gives the live ones `graceMs` to end, then ends those that didn't. Resolves when all streams are
@@ -11,5 +14,5 @@ export async function shutDown(calls: Calls, streams: Streams, graceMs: number):
   streams.shutDownWaiting();
   await Promise.race([ended, pause(graceMs, undefined, { ref: false })]);
   await streams.shutDown();
-  if (calls.isAwaitingTwilio) await pause(ASKED_MS);
+  while (calls.isAwaitingTwilio) await pause(POLL_MS);
 }

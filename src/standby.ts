@@ -63,6 +63,8 @@ export class Standby {
     const session = new Session(this.#options, this.#log, {
       ready: () => {
         readyAt = performance.now();
+        const { config } = this.#options;
+        this.#log.info({ sessionId: session.id, model: config.model }, 'standby session ready');
         this.#sessions.set(
           session,
           setTimeout(() => this.#replace(session), this.#keepFor(session)),

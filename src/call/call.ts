@@ -4,9 +4,17 @@ import type { OpenAIError, ServerEvent } from '../wire/openai.ts';
 import type { TwilioMessage } from '../wire/twilio.ts';
 import { Caller } from './caller.ts';
 import { type Effect, toOpenAI } from './effect.ts';
-import { Playback } from './playback.ts';
+import { type Cut, Playback } from './playback.ts';
 import { Replies } from './replies.ts';
 import { Tally } from './tally.ts';
+
+export interface CallOptions {
+  streamSid: string;
+  /** Whether the assistant speaks first. */
+  greets: boolean;
+  /** How much silence ends a turn at the latest, in ms. */
+  turnEndMs: number;
+}
 
 /**
  * One conversation: takes messages, and returns what must be done about them, in order.
@@ -20,11 +28,10 @@ export class Call {
   readonly #playback = new Playback();
   readonly #tally: Tally;
 
-  /** `greeting` tells the assistant how to open the call; if it is empty, the caller speaks first. */
-  constructor(streamSid: string, greeting: string, now: number) {
+  constructor({ streamSid, greets, turnEndMs }: CallOptions, now: number) {
     this.#streamSid = streamSid;
-    this.#caller = new Caller(now);
-    this.#replies = new Replies(greeting);
+    this.#caller = new Caller(turnEndMs, now);
+    this.#replies = new Replies(greets);
     this.#tally = new Tally(now);
   }
 
@@ -68,7 +75,7 @@ export class Call {
         return this.#replies.done(event.response, now);
       case 'input_audio_buffer.speech_started':
         this.#caller.speechStarted();
-        this.#replies.speechStarted();
+        this.#replies.speechStarted(now);
         return this.#bargeIn(now);
       case 'input_audio_buffer.speech_stopped':
         this.#caller.speechStopped();
@@ -83,7 +90,9 @@ export class Call {
 
   /** To be called a few times a second. */
   tick(now: number): Effect[] {
-    return [...this.#replies.tick(now), ...this.#caller.tick(now)];
+    const silence = this.#caller.tick(now);
+    if (silence.length > 0) this.#replies.muted(now);
+    return [...this.#replies.tick(now), ...silence];
   }
 
   /** What is known of the call when it is over, as it goes into the log. */
@@ -94,7 +103,9 @@ export class Call {
 
   #play(responseId: string, itemId: string, delta: string, now: number): Effect[] {
     const ms = audioMs(delta);
-    if (ms === 0 || this.#replies.isInterrupted(responseId)) return [];
+    if (ms === 0) return [];
+    // OpenAI would believe that it was heard.
+    if (this.#replies.isInterrupted(responseId)) return this.#playback.dropped(itemId).map(truncate);
     this.#tally.sound(this.#replies.heard(responseId, now), now);
     const streamSid = this.#streamSid;
     const name = this.#playback.sent(itemId, ms, this.#caller.clock(now));
@@ -108,10 +119,7 @@ export class Call {
     const cuts = this.#playback.interrupt(this.#caller.clock(now));
     if (cuts.length === 0) return [];
     this.#tally.bargeIns += 1;
-    return [
-      { to: 'twilio', message: { event: 'clear', streamSid: this.#streamSid } },
-      ...cuts.map((cut) => toOpenAI({ type: 'conversation.item.truncate', content_index: 0, ...cut })),
-    ];
+    return [{ to: 'twilio', message: { event: 'clear', streamSid: this.#streamSid } }, ...cuts.map(truncate)];
   }
 
   /** By itself an error ends nothing: a close would follow. */
@@ -119,4 +127,8 @@ export class Call {
     this.#tally.error(error.code);
     return verdict({ reason: 'openai error', error }) === 'give up' ? [{ end: 'openai error', error }] : [];
   }
+}
+
+function truncate(cut: Cut): Effect {
+  return toOpenAI({ type: 'conversation.item.truncate', content_index: 0, ...cut });
 }

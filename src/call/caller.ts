@@ -8,10 +8,8 @@ const MAX_EARLY_FRAMES = 1_000;
 const MAX_GAP_MS = 10_000;
 /** By how much a stream's audio may be ahead of the time that has passed since its start came, in ms. */
 const MAX_AHEAD_MS = 1_000;
-/** A caller from whom nothing comes in mid-sentence is muted after this long, in ms... */
+/** A caller from whom nothing comes in mid-sentence is muted after this long, in ms. */
 const MUTED_AFTER_MS = 750;
-/** ...and this much silence ends the turn. */
-const MUTED_FILL_MS = 1_000;
 
 /** The caller's audio on its way up: kept while it is early, with silence where some is missing; and the stream's clock. */
 export class Caller {
@@ -30,11 +28,15 @@ export class Caller {
   #frameMs = 0;
   #audioEnds = 0;
   /** When the stream began, and how much audio it has had since. */
+  readonly #turnEndMs: number;
   readonly #began: number;
   #audioMs = 0;
 
-  /** `now`, here and below, is the process's monotonic clock in ms. */
-  constructor(now: number) {
+  /**
+   * `turnEndMs` is how much silence ends a turn at the latest; `now`, here and below, the process's monotonic clock in ms.
+   */
+  constructor(turnEndMs: number, now: number) {
+    this.#turnEndMs = turnEndMs;
     this.#began = now;
     this.#offset = -now;
   }
@@ -83,8 +85,8 @@ export class Caller {
     const quietMs = this.clock(now) - this.#origin - this.#timestamp;
     if (quietMs < MUTED_AFTER_MS) return [];
     this.#isSpeaking = false;
-    this.#audioEnds += MUTED_FILL_MS;
-    return this.#fill(MUTED_FILL_MS);
+    this.#audioEnds += this.#turnEndMs;
+    return this.#fill(this.#turnEndMs);
   }
 
   #fill(ms: number): Effect[] {

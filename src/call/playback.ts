@@ -17,6 +17,8 @@ export interface Cut {
 const JITTER_MS = 100;
 /** A mark this long overdue is not coming. */
 const LOST_MS = 10_000;
+/** How many items are remembered: late audio can only come for the last few. */
+const MAX_ITEMS = 100;
 /** After so many chunks that are done with, the list is made anew. */
 const MAX_DONE = 1_000;
 
@@ -38,8 +40,8 @@ export class Playback {
   #done = 0;
   /** When the first chunk that isn't begins; the others begin when it, or what is before them, has ended. */
   #headBegins = 0;
-  /** The last item, and how much of it was sent. */
-  #item = { id: '', ms: 0 };
+  /** The last items that had audio, the oldest first: how much of it was sent, and whether OpenAI was told of a cut. */
+  readonly #items = new Map<string, { ms: number; isCut: boolean }>();
   /** How many marks were named: the last `#chunks.length` of them are those of the chunks. */
   #marks = 0;
   /** The quickest echo so far after the end that was reckoned; unknown until there was one. */
@@ -49,10 +51,10 @@ export class Playback {
   sent(itemId: string, ms: number, clock: number): string {
     while (this.#head !== undefined && this.#headEnds + LOST_MS < clock) this.#drop();
     if (this.#head === undefined) this.#headBegins = clock;
-    if (itemId !== this.#item.id) this.#item = { id: itemId, ms: 0 };
+    const item = this.#item(itemId);
     this.#marks += 1;
-    this.#chunks.push({ itemId, offset: this.#item.ms, ms, sentAt: clock });
-    this.#item.ms += ms;
+    this.#chunks.push({ itemId, offset: item.ms, ms, sentAt: clock });
+    item.ms += ms;
     return `audio-${this.#marks}`;
   }
 
@@ -70,6 +72,15 @@ export class Playback {
     this.#drop();
   }
 
+  /** Notes audio that isn't sent; returns where the caller stopped in its item, unless that was told before. */
+  dropped(itemId: string): Cut[] {
+    const item = this.#item(itemId);
+    if (item.isCut) return [];
+    item.isCut = true;
+    // An interruption leaves nothing unheard of an item but what it cuts.
+    return [{ item_id: itemId, audio_end_ms: Math.floor(item.ms) }];
+  }
+
   /** Forgets all that is unheard; returns where the caller stopped in each item of it, in order. */
   interrupt(clock: number): Cut[] {
     const cuts: Cut[] = [];
@@ -78,8 +89,9 @@ export class Playback {
     let begins = this.#isOverdue(late) ? this.#headBegins + late + 1 : this.#headBegins;
     for (const { itemId, offset, ms, sentAt } of this.#chunks.slice(this.#done)) {
       begins = Math.max(begins, sentAt);
-      const unheard = clock < begins + ms;
-      if (unheard && cuts.at(-1)?.item_id !== itemId) {
+      const item = this.#item(itemId);
+      if (clock < begins + ms && !item.isCut) {
+        item.isCut = true;
         cuts.push({ item_id: itemId, audio_end_ms: Math.floor(offset + Math.max(0, clock - begins)) });
       }
       begins += ms;
@@ -87,6 +99,14 @@ export class Playback {
     this.#chunks = [];
     this.#done = 0;
     return cuts;
+  }
+
+  #item(id: string): { ms: number; isCut: boolean } {
+    const item = this.#items.get(id) ?? { ms: 0, isCut: false };
+    this.#items.set(id, item);
+    const [oldest] = this.#items.keys();
+    if (oldest !== undefined && this.#items.size > MAX_ITEMS) this.#items.delete(oldest);
+    return item;
   }
 
   /** The first chunk whose mark is still out. */

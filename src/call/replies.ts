@@ -1,9 +1,11 @@
-import { type Failure, verdict } from '../failure.ts';
+import { type Failure, retryAfterMs, verdict } from '../failure.ts';
 import type { ResponseDone } from '../wire/openai.ts';
 import { type Effect, toOpenAI } from './effect.ts';
 
 /** How long the caller may wait to hear something, in ms. */
 const MAX_WAIT_MS = 15_000;
+/** How long the caller may speak without a pause that OpenAI hears, in ms: noise has no pauses. */
+const MAX_SPEECH_MS = 180_000;
 /** How many interrupted responses are remembered: late audio can only come for the last few. */
 const MAX_INTERRUPTED = 100;
 
@@ -11,25 +13,26 @@ const MAX_INTERRUPTED = 100;
 export class Replies {
   /** For the log alone: how many were asked for once more. */
   retries = 0;
-  readonly #greeting: string;
+  readonly #greets: boolean;
   readonly #interrupted = new Set<string>();
   /** Whether it is being generated, playing, or over. */
   #latest: string | undefined;
-  #hasLatestFailed = false;
-  /** Whether neither side has said anything yet. */
-  #isOpening: boolean;
-  /** Since when the caller has been waiting to hear something: a reply, or the greeting. */
-  #waiting: { since: number; forReply: boolean } | undefined;
+  /** Whether the one before failed, and was not interrupted. */
+  #hasFailed = false;
+  /** When a response that failed is asked for once more. */
+  #retryAt: number | undefined;
+  /** Since when the caller has been waiting: for a reply, for any sound, or for the rest of a response. */
+  #waiting: { since: number; what: 'reply' | 'sound' | 'rest' } | undefined;
+  #speakingSince: number | undefined;
 
-  /** `greeting` tells the assistant how to open the call; if it is empty, the caller speaks first. */
-  constructor(greeting: string) {
-    this.#greeting = greeting;
-    this.#isOpening = greeting !== '';
+  /** Unless the assistant `greets`, the caller speaks first. */
+  constructor(greets: boolean) {
+    this.#greets = greets;
   }
 
   /** Has the assistant greet, or go on where the session had to be replaced. */
   sessionReady(now: number): Effect[] {
-    return this.#greeting === '' ? [] : [this.#ask(now)];
+    return this.#greets ? this.#ask(now) : [];
   }
 
   created(responseId: string): void {
@@ -42,16 +45,17 @@ export class Replies {
 
   /** Notes audio that is passed on; returns how long the caller waited for it, in ms, if it begins a reply. */
   heard(responseId: string, now: number): number | undefined {
-    const waited = this.#waiting?.forReply ? now - this.#waiting.since : undefined;
+    const waited = this.#waiting?.what === 'reply' ? now - this.#waiting.since : undefined;
     this.#latest = responseId;
-    this.#isOpening = false;
-    this.#waiting = undefined;
+    this.#waiting = { since: now, what: 'rest' };
     return waited;
   }
 
   /** Interrupts whatever is being said: OpenAI does the same, as the session asks it to. */
-  speechStarted(): void {
+  speechStarted(now: number): void {
+    this.#speakingSince = now;
     this.#waiting = undefined;
+    this.#retryAt = undefined;
     if (this.#latest === undefined) return;
     this.#interrupted.add(this.#latest);
     const [oldest] = this.#interrupted;
@@ -59,32 +63,48 @@ export class Replies {
   }
 
   speechStopped(now: number): void {
-    this.#isOpening = false;
-    this.#waiting = { since: now, forReply: true };
+    this.#speakingSince = undefined;
+    this.#waiting = { since: now, what: 'reply' };
+  }
+
+  /** The caller was given silence to end the turn, so that a reply should come. */
+  muted(now: number): void {
+    this.#waiting ??= { since: now, what: 'sound' };
   }
 
   /** Asks once more for a response that failed, unless it was the second in a row or that would be in vain. */
   done({ id, status, error }: ResponseDone, now: number): Effect[] {
-    const failedBefore = this.#hasLatestFailed;
-    this.#hasLatestFailed = status === 'failed';
-    if (status !== 'failed') return [];
-    const failure: Failure = { reason: 'response failed', error };
-    if (failedBefore || verdict(failure) !== 'again') return [{ end: failure.reason, error }];
     // The caller has moved on: the next turn is answered anyway.
-    if (this.#interrupted.has(id)) return [];
+    const isInterrupted = this.#interrupted.has(id);
+    if (status !== 'failed') {
+      if (!isInterrupted) this.#hasFailed = false;
+      if (id === this.#latest && this.#waiting?.what === 'rest') this.#waiting = undefined;
+      return [];
+    }
+    const failure: Failure = { reason: 'response failed', error };
+    if (verdict(failure) !== 'again') return [{ end: failure.reason, error }];
+    if (isInterrupted) return [];
+    if (this.#hasFailed) return [{ end: failure.reason, error }];
+    this.#hasFailed = true;
     this.retries += 1;
-    return [this.#ask(now)];
+    const delay = retryAfterMs(failure);
+    if (delay === 0) return this.#ask(now);
+    this.#waiting ??= { since: now, what: 'sound' };
+    this.#retryAt = now + delay;
+    return [];
   }
 
-  /** Ends the call of a caller who has waited for too long. */
+  /** Asks for what is due, and ends the call of a caller who has waited for too long. */
   tick(now: number): Effect[] {
+    const isHeld = this.#speakingSince !== undefined && now - this.#speakingSince >= MAX_SPEECH_MS;
     const isOverdue = this.#waiting !== undefined && now - this.#waiting.since >= MAX_WAIT_MS;
-    return isOverdue ? [{ end: 'no reply' }] : [];
+    if (isHeld || isOverdue) return [{ end: 'no reply' }];
+    return this.#retryAt !== undefined && now >= this.#retryAt ? this.#ask(now) : [];
   }
 
-  #ask(now: number): Effect {
-    this.#waiting ??= { since: now, forReply: false };
-    const response = this.#isOpening ? { response: { instructions: this.#greeting } } : {};
-    return toOpenAI({ type: 'response.create', ...response });
+  #ask(now: number): Effect[] {
+    this.#retryAt = undefined;
+    this.#waiting ??= { since: now, what: 'sound' };
+    return [toOpenAI({ type: 'response.create' })];
   }
 }

@@ -1,4 +1,4 @@
-import type { ResponseDone, Usage } from '../wire/openai.ts';
+import { addUsage, NO_USAGE, type ResponseDone } from '../wire/openai.ts';
 
 /** How many codes are counted apart. */
 const MAX_CODES = 20;
@@ -10,7 +10,7 @@ export class Tally {
   #framesDown = 0;
   /** OpenAI's errors, by code. */
   readonly #errors = new Map<string, number>();
-  readonly #usage: Usage = { input: 0, output: 0, cached: 0, text: 0, audio: 0 };
+  #usage = NO_USAGE;
   readonly #began: number;
   #readyAt = 0;
   #readyMs: number | undefined;
@@ -34,9 +34,7 @@ export class Tally {
   }
 
   response({ status, error, usage }: ResponseDone): void {
-    for (const name of ['input', 'output', 'cached', 'text', 'audio'] as const) {
-      this.#usage[name] += usage[name];
-    }
+    this.#usage = addUsage(this.#usage, usage);
     if (status === 'failed') this.error(error?.code);
   }
 

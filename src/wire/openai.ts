@@ -10,13 +10,19 @@ export interface OpenAIError {
   readonly message: string | undefined;
 }
 
-/** Tokens that a response took; `text` and `audio` are both ways together. */
-export interface Usage {
-  input: number;
-  output: number;
-  cached: number;
-  text: number;
-  audio: number;
+/** Tokens that a response took, each in one of the six kinds that have a price of their own. */
+export const NO_USAGE = { textIn: 0, cachedTextIn: 0, audioIn: 0, cachedAudioIn: 0, textOut: 0, audioOut: 0 };
+export type Usage = typeof NO_USAGE;
+
+export function addUsage(a: Usage, b: Usage): Usage {
+  return {
+    textIn: a.textIn + b.textIn,
+    cachedTextIn: a.cachedTextIn + b.cachedTextIn,
+    audioIn: a.audioIn + b.audioIn,
+    cachedAudioIn: a.cachedAudioIn + b.cachedAudioIn,
+    textOut: a.textOut + b.textOut,
+    audioOut: a.audioOut + b.audioOut,
+  };
 }
 
 /** A response that is over: its `status` is completed, cancelled, incomplete or failed. */
@@ -50,7 +56,7 @@ export type ClientEvent =
   | { type: 'session.update'; session: object }
   | { type: 'input_audio_buffer.append'; audio: string }
   | { type: 'conversation.item.truncate'; item_id: string; content_index: 0; audio_end_ms: number }
-  | { type: 'response.create'; response?: { instructions: string } };
+  | { type: 'response.create' };
 
 /** A telephone's audio as a session is asked for it: mu-law at 8 kHz, which takes no `rate`. */
 export const PHONE_AUDIO = 'audio/pcmu';
@@ -128,16 +134,21 @@ function isForPhone(session: unknown): boolean {
   return [input, output].every((side) => asObject(asObject(side).format).type === PHONE_AUDIO);
 }
 
+/** OpenAI's counts of text and audio have the cached ones in them. */
 function parseUsage(usage: unknown): Usage {
-  const { input_tokens, output_tokens, input_token_details, output_token_details } = asObject(usage);
+  const { input_token_details, output_token_details } = asObject(usage);
   const input = asObject(input_token_details);
+  const cached = asObject(input.cached_tokens_details);
   const output = asObject(output_token_details);
+  const cachedTextIn = tokens(cached.text_tokens);
+  const cachedAudioIn = tokens(cached.audio_tokens);
   return {
-    input: tokens(input_tokens),
-    output: tokens(output_tokens),
-    cached: tokens(input.cached_tokens),
-    text: tokens(input.text_tokens) + tokens(output.text_tokens),
-    audio: tokens(input.audio_tokens) + tokens(output.audio_tokens),
+    textIn: Math.max(0, tokens(input.text_tokens) - cachedTextIn),
+    cachedTextIn,
+    audioIn: Math.max(0, tokens(input.audio_tokens) - cachedAudioIn),
+    cachedAudioIn,
+    textOut: tokens(output.text_tokens),
+    audioOut: tokens(output.audio_tokens),
   };
 }
 

@@ -15,13 +15,14 @@ export const TEXT = { binary: false };
 
 const CHECK_MS = 5_000;
 const PING_MS = 20_000;
-const DEAD_MS = 60_000;
+/** How long without a proof of life makes a peer dead, in ms: so that it is noticed within a minute of its last. */
+const DEAD_MS = 55_000;
 const STALLED_BYTES = 1_048_576;
 const FLOOD_MS = 5_000;
 const FLOOD_BYTES = 1_048_576;
 
 /**
- * Pings an open WebSocket every 20 s until it closes, and calls `onDead` once there was no proof of life for 60 s.
+ * Pings an open WebSocket every 20 s until it closes, and calls `onDead` once there was no proof of life for a minute.
  *
  * A `pong` proves that the peer reads what it is sent. From a peer that may not answer pings, `bytes` must do: any that
  * come over `tcp`, the connection below the socket; counting them costs a frame nothing.

@@ -1,5 +1,6 @@
 // npm run call: a simulated phone calls a server that is running, with whatever assistant is behind it.
-import { readFile, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { open, readFile, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -7,7 +8,7 @@ import { config as loadEnv } from 'dotenv';
 import { BYTES_PER_MS } from '../../src/wire/audio.ts';
 import { type CallerEvent, type PhoneCall, placeCall } from './caller.ts';
 import { callerLine, Narrator, seconds, table, timeToFirstSound } from './narrator.ts';
-import { readWav, writeWav } from './wav.ts';
+import { readWav, WavError, writeWav } from './wav.ts';
 
 const USAGE = `Usage: npm run call -- [--url http://localhost:3000] [--save reply.wav] [speech.wav]
 
@@ -37,7 +38,7 @@ function readArguments() {
     const fallback = fileURLToPath(new URL('../fixtures/question.wav', import.meta.url));
     return { ...values, speech: positionals[0] ?? fallback };
   } catch (error) {
-    fail(`${error instanceof Error ? error.message : error}\n\n${USAGE}`);
+    fail(`${messageOf(error)}\n\n${USAGE}`);
   }
 }
 
@@ -45,8 +46,32 @@ async function recording(file: string): Promise<Uint8Array> {
   try {
     return readWav(await readFile(file));
   } catch (error) {
-    return fail(`${file}: ${error instanceof Error ? error.message : error}`);
+    if (!(error instanceof WavError)) return fail(`${file} can't be read: ${messageOf(error)}`);
+    const { message, isConvertible } = error;
+    return fail(`${file} ${message}.${isConvertible ? `\n\n${howToConvert(file)}` : ''}`);
   }
+}
+
+function howToConvert(file: string): string {
+  return `Convert it with  sox '${file}' -r 8000 -c 1 -b 16 speech.wav
+or with          ffmpeg -i '${file}' -ar 8000 -ac 1 -c:a pcm_s16le speech.wav`;
+}
+
+/** Fails unless `file` can be written; creates it, if need be, and returns what takes that back. */
+async function checkWritable(file: string): Promise<() => Promise<void>> {
+  const existed = existsSync(file);
+  try {
+    await (await open(file, 'a')).close();
+  } catch (error) {
+    fail(`${file} can't be written: ${messageOf(error)}`);
+  }
+  return async () => {
+    if (!existed) await rm(file);
+  };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** Whether the assistant is heard within `ms`; false, too, if the call ended. */
@@ -57,6 +82,7 @@ function heardWithin(phone: PhoneCall, ms: number): Promise<boolean> {
 loadEnv({ quiet: true });
 const { url, save, speech } = readArguments();
 const words = await recording(speech);
+const unsave = save === undefined ? undefined : await checkWritable(save);
 const narrator = new Narrator();
 const events: CallerEvent[] = [];
 
@@ -73,11 +99,11 @@ const phone = await placeCall({
 });
 if (!events.some(({ type }) => type === 'stream-started')) {
   const { reason, httpStatus } = await phone.ended;
-  const hint =
-    httpStatus === 403
-      ? "TWILIO_AUTH_TOKEN or PUBLIC_URL is not the server's."
-      : `Is the server running at ${url}?`;
-  fail(`The call was not taken: ${reason}. ${hint}`);
+  await unsave?.();
+  if (httpStatus === 403) fail(`The call was refused: TWILIO_AUTH_TOKEN or PUBLIC_URL is not the server's.`);
+  if (httpStatus !== undefined) fail(`The call was not taken: ${reason}.`);
+  fail(`No server answers at ${url}. Start one with  npm run dev
+or, without an account at OpenAI, with  npm run parrot  and what that tells you.`);
 }
 const answered = await converse();
 const end = await phone.hangUp();
@@ -85,12 +111,11 @@ const end = await phone.hangUp();
 const rows: Record<string, string> = { 'heard by the caller': seconds(phone.heardMs) };
 const firstSound = timeToFirstSound(events);
 if (!Number.isNaN(firstSound)) rows['time to first sound'] = seconds(firstSound);
-if (save !== undefined) {
-  await writeFile(save, writeWav(phone.heard)).catch((error: NodeJS.ErrnoException) => {
-    console.error(`${save} can't be written (${error.code}).`);
-    process.exitCode = 1;
-  });
+if (save !== undefined && phone.heardMs > 0) {
+  await writeFile(save, writeWav(phone.heard));
   rows['saved to'] = save;
+} else {
+  await unsave?.();
 }
 console.log(`\n${table(rows)}\n`);
 if (end.by !== 'caller') fail(`The call was ended by the server (${end.code}): its log says why.`);

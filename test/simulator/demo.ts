@@ -7,8 +7,9 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { buildApp } from '../../src/app.ts';
 import { readConfig } from '../../src/config.ts';
+import { assistant } from './assistant.ts';
 import { type CallerEvent, type PhoneCall, placeCall } from './caller.ts';
-import { callerLine, Narrator, seconds, table, timeToFirstSound } from './narrator.ts';
+import { callerLine, Narrator, parrotLine, seconds, table, timeToFirstSound } from './narrator.ts';
 import { type ParrotEvent, startParrot } from './parrot.ts';
 import { readWav, writeWav } from './wav.ts';
 
@@ -34,27 +35,6 @@ async function converse(phone: PhoneCall, narrator: Narrator): Promise<void> {
   await phone.untilPlaying();
   await phone.untilSilentFor(400);
   await phone.hangUp();
-}
-
-function parrotLine(event: ParrotEvent): string {
-  switch (event.type) {
-    case 'session-ready':
-      return 'is ready';
-    case 'speech-started':
-      return 'hears speech';
-    case 'speech-stopped':
-      return `has heard ${seconds(event.turnMs)} of speech`;
-    case 'reply-started':
-      return 'begins to speak';
-    case 'reply-done':
-      return `has sent ${seconds(event.ms)} of speech`;
-    case 'truncated':
-      return `learns that ${seconds(event.audioEndMs)} of it was heard`;
-    case 'error':
-      return `objects: ${event.message}`;
-    case 'closed':
-      return `has left (${event.code})`;
-  }
 }
 
 /** The events of that type. */
@@ -96,6 +76,7 @@ const app = await buildApp(
     TWILIO_AUTH_TOKEN: authToken,
     LOG_LEVEL: 'warn',
   }),
+  assistant,
 );
 const ready = once(news, 'session-ready');
 const url = await app.listen({ port: 0, host: '127.0.0.1' });

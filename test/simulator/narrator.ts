@@ -1,4 +1,5 @@
 import type { CallerEvent } from './caller.ts';
+import type { ParrotEvent } from './parrot.ts';
 
 /** Tells a call as it happens, one line an event, with the time since it began. */
 export class Narrator {
@@ -28,6 +29,28 @@ export function callerLine(event: CallerEvent): string {
       return event.by === 'caller' ? 'hangs up' : `loses the stream: ${event.code} ${event.reason}`.trim();
     case 'twiml':
       return `is told: ${event.twiml.match(/<Say>(?<words>.*?)<\/Say>/)?.groups?.words ?? 'nothing'}`;
+  }
+}
+
+/** What an event at OpenAI's end means to the parrot. */
+export function parrotLine(event: ParrotEvent): string {
+  switch (event.type) {
+    case 'session-ready':
+      return 'is ready';
+    case 'speech-started':
+      return 'hears speech';
+    case 'speech-stopped':
+      return `has heard ${seconds(event.turnMs)} of speech`;
+    case 'reply-started':
+      return 'begins to speak';
+    case 'reply-done':
+      return `has sent ${seconds(event.ms)} of speech`;
+    case 'truncated':
+      return `learns that ${seconds(event.audioEndMs)} of it was heard`;
+    case 'error':
+      return `objects: ${event.message}`;
+    case 'closed':
+      return `has left (${event.code})`;
   }
 }
 

@@ -134,7 +134,7 @@ export class Stream {
     if (this.#over !== undefined) return;
     const next = Math.min(this.#nextFrame, this.#phone.nextMarkAt);
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(this.#run, Math.ceil(next - this.#clock()));
+    this.#timer = setTimeout(this.#run, Math.max(0, Math.ceil(next - this.#clock())));
   };
 
   #play(now: number): void {

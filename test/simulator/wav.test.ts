@@ -35,14 +35,14 @@ describe('reading a WAV', () => {
     [{ rate: 16_000 }, 'is at 16,000 Hz'],
     [{ bits: 24 }, 'in 24 bits'],
     [{ encoding: 6, bits: 8 }, 'in 8 bits of encoding 6'],
-  ])('A WAV of %j is refused with what it is and how to convert it', (format, found) => {
-    const read = () => readWav(wav(fmt(format), twoSamples));
-    expect(read).toThrow(found);
-    expect(read).toThrow('sox in.wav -r 8000 -c 1 -b 16 out.wav');
+  ])('A WAV of %j is refused with what it is, and can be converted', (format, found) => {
+    expect(() => readWav(wav(fmt(format), twoSamples))).toThrow(
+      expect.objectContaining({ message: expect.stringContaining(found), isConvertible: true }),
+    );
   });
 
   it.each([
-    ['that is empty', Buffer.alloc(0), 'is not a WAV file'],
+    ['that is empty', Buffer.alloc(0), 'is empty'],
     ['that is an MP3', Buffer.from('ID3\x04 and some more bytes'), 'is not a WAV file'],
     ['cut off in its audio', wav(fmt(), twoSamples).subarray(0, -1), 'it has 3 of the 4 bytes of its data'],
     ['cut off in its format', wav(fmt()).subarray(0, 30), 'it has 10 of the 16 bytes of its fmt'],

@@ -1,0 +1,11 @@
+import type { Assistant } from '../../src/assistant.ts';
+
+/** The assistant of the demo and of the tests, so that whoever edits `src/assistant.ts` changes nothing for them. */
+export const assistant: Assistant = {
+  instructions: 'You are a test on the telephone.',
+  voice: 'cedar',
+  greeting: 'Say hello.',
+  apology: 'I am sorry, something has gone wrong.',
+  timeIsUp: 'The time limit is reached.',
+  turnDetection: { type: 'server_vad', threshold: 0.5, prefix_padding_ms: 300, silence_duration_ms: 500 },
+};
