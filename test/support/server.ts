@@ -4,6 +4,7 @@ import { buildApp } from '../../src/app.ts';
 import type { Assistant } from '../../src/assistant.ts';
 import { Calls } from '../../src/calls.ts';
 import { testConfig } from './config.ts';
+import { found } from './found.ts';
 
 type Line = Record<string, unknown>;
 
@@ -43,20 +44,19 @@ export class Log extends Writable {
   override _write(chunk: Buffer, _encoding: string, done: () => void): void {
     for (const line of chunk.toString().trim().split('\n')) {
       this.lines.push(JSON.parse(line));
-      this.emit('line');
+      this.emit('news');
     }
     done();
   }
 
   /** The line with this message, the first that was or will be. */
-  async find(msg: string): Promise<Line> {
-    for (;;) {
-      const line = this.lines.find((line) => line.msg === msg);
-      if (line !== undefined) return line;
-      await new Promise<void>((resolve) => {
-        this.once('line', resolve);
-      });
-    }
+  find(msg: string): Promise<Line> {
+    return found(this, () => this.lines.find((line) => line.msg === msg));
+  }
+
+  /** The messages of all lines, or of those that `fits`. */
+  messages(fits: (line: Line) => boolean = () => true): unknown[] {
+    return this.lines.filter(fits).map(({ msg }) => msg);
   }
 
   get text(): string {

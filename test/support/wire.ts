@@ -20,8 +20,8 @@ export function created(id: string): ServerEvent {
   return { type: 'response.created', response: { id } };
 }
 
-export function delta(response_id: string, item_id: string, ms: number): ServerEvent {
-  return { type: 'response.output_audio.delta', response_id, item_id, delta: audio(ms) };
+export function delta(response_id: string, item_id: string, ms: number, byte?: number): ServerEvent {
+  return { type: 'response.output_audio.delta', response_id, item_id, delta: audio(ms, byte) };
 }
 
 export const NO_TOKENS = { input: 0, output: 0, cached: 0, text: 0, audio: 0 };
@@ -43,7 +43,7 @@ export function error(code: string): ServerEvent {
 export const speechStarted: ServerEvent = { type: 'input_audio_buffer.speech_started' };
 export const speechStopped: ServerEvent = { type: 'input_audio_buffer.speech_stopped' };
 
-/** The messages that Twilio and OpenAI are expected to get, as `Call` answers them. */
+/** The messages that Twilio and OpenAI are expected to get, as `Call` returns them. */
 export const expected = {
   media: (base64: string) => ({
     to: 'twilio',
