@@ -2,21 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { CALL, FakeOpenAI, readyCall } from './support/peers.ts';
 import { audio, STREAM } from './support/wire.ts';
-
-const cleanups: (() => unknown)[] = [];
-
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-async function listen(): Promise<FakeOpenAI> {
-  const openai = await FakeOpenAI.listen();
-  cleanups.push(() => openai.close());
-  return openai;
-}
 
 describe('the process', { timeout: 20_000 }, () => {
   /** The server in a process of its own; `listening` is its origin. */
@@ -32,7 +20,7 @@ describe('the process', { timeout: 20_000 }, () => {
       },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    cleanups.push(() => child.kill('SIGKILL'));
+    onTestFinished(() => void child.kill('SIGKILL'));
     const exited = once(child, 'exit').then(([code]) => code);
     const lines: Record<string, unknown>[] = [];
     const listening = new Promise<string>((resolve) => {
@@ -47,7 +35,8 @@ describe('the process', { timeout: 20_000 }, () => {
 
   /** The same with a live call, whose OpenAI is the test. */
   async function runWithCall(env: Record<string, string> = {}) {
-    const openai = await listen();
+    const openai = await FakeOpenAI.listen();
+    onTestFinished(() => openai.close());
     const server = await run({ ALLOW_UNSIGNED_REQUESTS: 'true', OPENAI_REALTIME_URL: openai.url, ...env });
     const origin = await server.listening;
     return { ...server, origin, ...(await readyCall(openai, origin)) };
