@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { Replies } from '../../src/call/replies.ts';
 import type { ResponseDone } from '../../src/wire/openai.ts';
 import { expected, NO_TOKENS } from '../support/wire.ts';
@@ -14,75 +14,88 @@ function failed(id: string, code = 'server_error'): ResponseDone {
   return { ...done(id), status: 'failed', error: { code, message: undefined } };
 }
 
+/** Those of a call in which the caller speaks first. */
+let replies: Replies;
+beforeEach(() => {
+  replies = new Replies('');
+});
+
 describe('the greeting', () => {
-  it('is asked for when the session is ready', () => {
-    expect(new Replies('Say hello.').sessionReady(0)).toEqual([respond('Say hello.')]);
+  beforeEach(() => {
+    replies = new Replies('Say hello.');
   });
 
-  it('is not asked for where there is none', () => {
+  it('The greeting is asked for when the session is ready', () => {
+    expect(replies.sessionReady(0)).toEqual([respond('Say hello.')]);
+  });
+
+  it('No greeting is asked for where there is none', () => {
     expect(new Replies('').sessionReady(0)).toEqual([]);
   });
 
-  it('is asked for again where it failed', () => {
-    const replies = new Replies('Say hello.');
+  it('The greeting is asked for again where it failed', () => {
     expect(replies.done(failed('r1'), 0)).toEqual([respond('Say hello.')]);
   });
 
-  it('is not asked for again once it was heard', () => {
-    const replies = new Replies('Say hello.');
+  it('The greeting is not asked for again once it was heard', () => {
     replies.heard('r0', 0);
     expect(replies.done(failed('r1'), 1000)).toEqual([respond()]);
   });
 
-  it('is not asked for again where the caller had asked something meanwhile', () => {
-    const replies = new Replies('Say hello.');
+  it('The greeting is not asked for again where the caller has asked something meanwhile', () => {
     replies.created('r0');
     replies.speechStarted();
     replies.speechStopped(1000);
     replies.created('r1');
     expect(replies.done(failed('r1'), 1100)).toEqual([respond()]);
   });
+
+  it('A caller is not left waiting for more than 15 s for the greeting', () => {
+    replies.sessionReady(0);
+    expect(replies.tick(14_999)).toEqual([]);
+    expect(replies.tick(15_000)).toEqual([end('no reply')]);
+  });
+
+  it('A caller who has heard the greeting waits for nothing, and no wait for a reply is told', () => {
+    replies.sessionReady(0);
+    expect(replies.heard('r0', 500)).toBeUndefined();
+    expect(replies.tick(60_000)).toEqual([]);
+  });
 });
 
 describe('a response that failed', () => {
-  it('is asked for once more, and counted', () => {
-    const replies = new Replies('');
+  it('A response that failed is asked for once more, and counted', () => {
     expect(replies.done(failed('r1'), 1000)).toEqual([respond()]);
     expect(replies.retries).toBe(1);
   });
 
-  it('ends the call the second time in a row', () => {
-    const replies = new Replies('');
+  it('The second response in a row that failed ends the call', () => {
     replies.done(failed('r1'), 0);
     expect(replies.done(failed('r2'), 0)).toEqual([end('response failed', 'server_error')]);
   });
 
-  it('is forgiven once another went well', () => {
-    const replies = new Replies('');
+  it('A response that failed is forgiven once another went well', () => {
     replies.done(failed('r1'), 0);
     replies.done(done('r2'), 0);
     expect(replies.done(failed('r3'), 0)).toEqual([respond()]);
   });
 
-  it('is not asked for again when the caller had cut in, and nobody waits for it then', () => {
-    const replies = new Replies('');
+  it('A response that failed after the caller had cut in is not asked for again, and nobody waits', () => {
     replies.created('r1');
     replies.speechStarted();
     expect(replies.done(failed('r1'), 200)).toEqual([]);
     expect(replies.tick(60_000)).toEqual([]);
   });
 
-  it.each(['insufficient_quota', 'invalid_api_key', 'account_deactivated', 'billing_hard_limit_reached'])(
-    'ends the call at once for %s',
-    (code) => {
-      expect(new Replies('').done(failed('r1', code), 0)).toEqual([end('response failed', code)]);
-    },
-  );
+  it('A response that failed because of the owner ends the call at once', () => {
+    expect(replies.done(failed('r1', 'insufficient_quota'), 0)).toEqual([
+      end('response failed', 'insufficient_quota'),
+    ]);
+  });
 });
 
 describe('a response that the caller spoke over', () => {
-  it('is interrupted, and the next is not', () => {
-    const replies = new Replies('');
+  it('A response that the caller spoke over is interrupted, and the next is not', () => {
     replies.created('r1');
     replies.speechStarted();
     replies.created('r2');
@@ -90,8 +103,7 @@ describe('a response that the caller spoke over', () => {
     expect(replies.isInterrupted('r2')).toBe(false);
   });
 
-  it('is remembered, though no more than 100 are', () => {
-    const replies = new Replies('');
+  it('The last 100 responses that were interrupted are remembered', () => {
     for (let n = 0; n <= 100; n++) {
       replies.created(`r${n}`);
       replies.speechStarted();
@@ -101,42 +113,30 @@ describe('a response that the caller spoke over', () => {
   });
 });
 
-describe('a caller who waits to hear something', () => {
-  it('is not left waiting for more than 15 s after speaking', () => {
-    const replies = new Replies('');
+describe('a caller who waits for a reply', () => {
+  beforeEach(() => {
     replies.speechStopped(1000);
+  });
+
+  it('A caller is not left waiting for more than 15 s after speaking', () => {
     replies.created('r');
     expect(replies.tick(15_999)).toEqual([]);
     expect(replies.tick(16_000)).toEqual([end('no reply')]);
   });
 
-  it('is not left waiting for more than 15 s for the greeting', () => {
-    const replies = new Replies('Say hello.');
-    replies.sessionReady(0);
-    expect(replies.tick(15_000)).toEqual([end('no reply')]);
-  });
-
-  it('waits no longer once there is sound, and the wait for a reply is told', () => {
-    const replies = new Replies('Say hello.');
-    replies.sessionReady(0);
-    expect(replies.heard('r0', 500)).toBeUndefined();
+  it('A caller waits until there is sound, and how long that took is told once', () => {
+    expect(replies.heard('r1', 1700)).toBe(700);
+    expect(replies.heard('r1', 1800)).toBeUndefined();
     expect(replies.tick(60_000)).toEqual([]);
-    replies.speechStopped(60_000);
-    expect(replies.heard('r1', 60_700)).toBe(700);
-    expect(replies.heard('r1', 60_800)).toBeUndefined();
   });
 
-  it('does not wait while speaking again', () => {
-    const replies = new Replies('');
-    replies.speechStopped(60_000);
+  it('A caller does not wait while speaking again', () => {
     replies.speechStarted();
     expect(replies.tick(90_000)).toEqual([]);
   });
 
-  it('waits on, though a response failed meanwhile', () => {
-    const replies = new Replies('');
-    replies.speechStopped(0);
-    replies.done(failed('r'), 14_000);
-    expect(replies.tick(15_000)).toEqual([end('no reply')]);
+  it('A caller waits on though a response failed meanwhile', () => {
+    replies.done(failed('r'), 15_000);
+    expect(replies.tick(16_000)).toEqual([end('no reply')]);
   });
 });
