@@ -1,92 +1,120 @@
-import type { FastifyInstance, InjectOptions } from 'fastify';
+import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
 import { afterEach, describe, expect, it } from 'vitest';
 import { buildApp } from '../src/app.ts';
 import { Calls } from '../src/calls.ts';
 import { isTokenGood, type Parameters, sign } from '../src/wire/auth.ts';
-import { testConfig } from './support/config.ts';
+import { assistant } from './simulator/assistant.ts';
+import { AUTH_TOKEN, GUARDED, HOST, testConfig } from './support/config.ts';
+
+const FORM = { 'content-type': 'application/x-www-form-urlencoded' };
+const BUSY = '<Response><Reject reason="busy"/></Response>';
 
 let app: FastifyInstance | undefined;
 
 afterEach(() => app?.close());
 
-async function ask(request: InjectOptions, env: Record<string, string> = {}) {
-  app = await buildApp(testConfig(env));
-  return app.inject(request);
+/** A server with `env` that knows of `calls`. */
+async function serverOf(calls: Calls, env: Record<string, string> = {}): Promise<FastifyInstance> {
+  app = await buildApp(testConfig(env), assistant, { calls });
+  return app;
+}
+
+/** What a server that is open to all returns. */
+async function ask(request: InjectOptions, env?: Record<string, string>): Promise<LightMyRequestResponse> {
+  return (await serverOf(new Calls(1), env)).inject(request);
+}
+
+/** What a server that is open to the world returns to a form that was posted. */
+function post(url: string, payload: string, headers: Record<string, string>, env = GUARDED) {
+  return ask({ method: 'POST', url, payload, headers: { ...FORM, ...headers } }, env);
+}
+
+/** The header by which Twilio signs a request to that server. */
+function signed(path: string, parameters?: Parameters): Record<string, string> {
+  return { 'x-twilio-signature': sign(AUTH_TOKEN, `https://${HOST}${path}`, parameters) };
 }
 
 describe('GET /', () => {
-  it('says that the server is running, and how many calls are live', async () => {
-    const reply = await ask({ url: '/' });
-    expect(reply.statusCode).toBe(200);
-    expect(reply.json()).toEqual({ message: 'Twilio Media Stream Server is running!', calls: 0 });
+  it('The server says that it is running, and how many calls are live', async () => {
+    const calls = new Calls(2);
+    const server = await serverOf(calls);
+    calls.begin('CA1');
+    const { statusCode, body } = await server.inject('/');
+    expect(statusCode).toBe(200);
+    expect(JSON.parse(body)).toEqual({ message: 'Twilio Media Stream Server is running!', calls: 1 });
   });
 });
 
 describe('/incoming-call', () => {
   it.each(['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'] as const)(
-    'answers %s with TwiML',
+    'A call is connected by %s, and nobody speaks before the assistant',
     async (method) => {
-      const reply = await ask({ method, url: '/incoming-call', headers: { host: 'relay.example.com' } });
+      const reply = await ask({ method, url: '/incoming-call', headers: { host: HOST } });
       expect(reply.statusCode).toBe(200);
       expect(reply.headers['content-type']).toMatch(/^text\/xml/);
-      expect(reply.body).toContain('<Stream url="wss://relay.example.com/media-stream"></Stream></Connect>');
+      expect(reply.body).toBe(
+        '<?xml version="1.0" encoding="UTF-8"?>\n' +
+          `<Response><Connect action="http://${HOST}/call-ended">` +
+          `<Stream url="wss://${HOST}/media-stream"></Stream></Connect></Response>\n`,
+      );
     },
   );
 
-  it('has nobody speak before the assistant', async () => {
-    const { body } = await ask({ method: 'POST', url: '/incoming-call' });
-    expect(body).not.toContain('<Say');
-    expect(body.match(/<Connect/g)).toHaveLength(1);
-  });
-
-  it("takes a form as Twilio's", async () => {
-    const reply = await ask({
-      method: 'POST',
-      url: '/incoming-call',
-      headers: { 'content-type': 'application/x-www-form-urlencoded' },
-      payload: 'CallSid=CA1&FromCity=&From=%2B14155550100',
-    });
-    expect(reply.statusCode).toBe(200);
-  });
-
   it.each([
-    [{ host: 'a.example' }, {}, 'a.example', 'http'],
-    [{ host: 'a.example:8080' }, {}, 'a.example:8080', 'http'],
-    [{ host: 'a.example', 'x-forwarded-proto': 'https' }, {}, 'a.example', 'https'],
+    [{ host: 'a.example' }, '', 'a.example', 'http'],
+    [{ host: 'a.example:8080' }, '', 'a.example:8080', 'http'],
+    [{ host: 'a.example', 'x-forwarded-proto': 'https' }, '', 'a.example', 'https'],
     [
       { host: 'inner:3000', 'x-forwarded-host': 'b.ngrok.app', 'x-forwarded-proto': 'https' },
-      {},
+      '',
       'b.ngrok.app',
       'https',
     ],
     [
       { host: 'a', 'x-forwarded-host': 'outer, inner', 'x-forwarded-proto': 'https, http' },
-      {},
+      '',
       'outer',
       'https',
     ],
-    [{ host: 'a', 'x-forwarded-host': 'b' }, { PUBLIC_URL: 'https://c.example' }, 'c.example', 'https'],
-    [{ host: 'a' }, { PUBLIC_URL: 'https://c.example:8443/' }, 'c.example:8443', 'https'],
-  ])('asked with %j and %j, names %s', async (headers, env, host, scheme) => {
-    const { body } = await ask({ method: 'POST', url: '/incoming-call?x=1', headers }, env);
-    expect(body).toContain(`url="wss://${host}/media-stream"`);
-    expect(body).toContain(`action="${scheme}://${host}/call-ended"`);
-  });
+    [{ host: 'a', 'x-forwarded-host': 'b' }, 'https://c.example', 'c.example', 'https'],
+    [{ host: 'a' }, 'https://c.example:8443/', 'c.example:8443', 'https'],
+  ])(
+    'The TwiML asked for with %j, where PUBLIC_URL is %j, names %s',
+    async (headers, PUBLIC_URL, host, scheme) => {
+      const { body } = await ask({ method: 'POST', url: '/incoming-call?x=1', headers }, { PUBLIC_URL });
+      expect(body).toContain(`url="wss://${host}/media-stream"`);
+      expect(body).toContain(`action="${scheme}://${host}/call-ended"`);
+    },
+  );
 
-  it.each(['host', 'x-forwarded-host'])('makes no markup of a hostile %s', async (header) => {
-    const { body } = await ask({
-      method: 'POST',
-      url: '/incoming-call',
-      headers: { [header]: '"/><Say>&\'</Say>' },
-    });
+  it.each(['host', 'x-forwarded-host'])('A hostile %s makes no markup in the TwiML', async (header) => {
+    const headers = { [header]: '"/><Say>&\'</Say>' };
+    const { body } = await ask({ method: 'POST', url: '/incoming-call', headers });
     expect(body).toContain('wss://&quot;/&gt;&lt;Say&gt;&amp;&apos;&lt;/Say&gt;/media-stream');
     expect(body).not.toContain('<Say');
+  });
+
+  it('A call is rejected as busy while the server is full, and taken when a call has ended', async () => {
+    const calls = new Calls(1);
+    const server = await serverOf(calls);
+    calls.begin('CA1');
+    expect((await server.inject('/incoming-call')).body).toContain(BUSY);
+    calls.end('CA1', 'completed');
+    expect((await server.inject('/incoming-call')).body).toContain('<Connect');
+  });
+
+  it('A call is rejected as busy while the server shuts down, and whoever asks how it is gets 503', async () => {
+    const calls = new Calls(1);
+    const server = await serverOf(calls);
+    void calls.close();
+    expect((await server.inject('/incoming-call')).body).toContain(BUSY);
+    expect((await server.inject('/')).statusCode).toBe(503);
   });
 });
 
 describe('/call-ended', () => {
   it.each(['GET', 'POST'] as const)(
-    'apologizes by %s for a call that it does not know, and hangs up',
+    'The caller of a call that the server does not know gets an apology by %s',
     async (method) => {
       const reply = await ask({ method, url: '/call-ended' });
       expect(reply.statusCode).toBe(200);
@@ -99,108 +127,90 @@ describe('/call-ended', () => {
     ['completed', '<Response><Hangup/></Response>'],
     ['failed', 'gone wrong'],
     ['time limit', 'time limit'],
-  ] as const)('knows of a call that is %s', async (outcome, words) => {
+  ] as const)('The caller of a call whose outcome is %s is told %s', async (outcome, words) => {
     const calls = new Calls(1);
-    app = await buildApp(testConfig(), { calls });
+    const server = await serverOf(calls);
     calls.begin('CA1');
     calls.end('CA1', outcome);
-    expect((await app.inject('/call-ended?CallSid=CA1')).body).toContain(words);
+    expect((await server.inject('/call-ended?CallSid=CA1')).body).toContain(words);
   });
 });
 
 describe('a number that is open to the world', () => {
-  const env = {
-    TWILIO_AUTH_TOKEN: 'token',
-    ALLOW_UNSIGNED_REQUESTS: 'false',
-    PUBLIC_URL: 'https://relay.example.com',
-  };
-  const form = { 'content-type': 'application/x-www-form-urlencoded' };
-
-  function signed(url: string, parameters?: Parameters): Record<string, string> {
-    return { ...form, 'x-twilio-signature': sign('token', url, parameters) };
-  }
-
   it.each([
-    ['/incoming-call', 'POST', 'CallSid=CA1&FromCity=&To=1', { CallSid: 'CA1', FromCity: '', To: '1' }],
-    ['/incoming-call', 'POST', 'a=2&a=1&a=2&CallSid=CA1', { a: ['2', '1', '2'], CallSid: 'CA1' }],
-    ['/incoming-call?b=%20x', 'POST', 'CallSid=CA1', { CallSid: 'CA1' }],
-    ['/incoming-call?CallSid=CA1&FromCity=', 'GET', '', {}],
-    ['/call-ended', 'POST', 'CallSid=CA1', { CallSid: 'CA1' }],
-  ] satisfies [string, 'GET' | 'POST', string, Parameters][])(
-    'takes %s by %s with %j when Twilio signed it',
-    async (url, method, payload, parameters) => {
-      const headers = signed(`https://relay.example.com${url}`, parameters);
-      const reply = await ask({ method, url, headers, payload }, env);
-      expect(reply.statusCode).toBe(200);
+    ['/incoming-call', 'CallSid=CA1&FromCity=&To=1', { CallSid: 'CA1', FromCity: '', To: '1' }],
+    ['/incoming-call', 'a=2&a=1&a=2&CallSid=CA1', { a: ['2', '1', '2'], CallSid: 'CA1' }],
+    ['/incoming-call?b=%20x', 'CallSid=CA1', { CallSid: 'CA1' }],
+    ['/call-ended', 'CallSid=CA1', { CallSid: 'CA1' }],
+  ] satisfies [string, string, Parameters][])(
+    'A POST to %s of %j is taken when Twilio signed it',
+    async (url, payload, parameters) => {
+      expect((await post(url, payload, signed(url, parameters))).statusCode).toBe(200);
     },
   );
 
+  it('A GET is taken when Twilio signed it with its query', async () => {
+    const url = '/incoming-call?CallSid=CA1&FromCity=';
+    expect((await ask({ url, headers: signed(url) }, GUARDED)).statusCode).toBe(200);
+  });
+
   it.each([
     ['nothing', {}],
-    ['another token', { 'x-twilio-signature': sign('other', 'https://relay.example.com/call-ended') }],
-    ['another address', { 'x-twilio-signature': sign('token', 'https://relay.example.com/') }],
+    ['another token', { 'x-twilio-signature': sign('other', `https://${HOST}/call-ended`) }],
+    ['another address', signed('/')],
     ['nonsense', { 'x-twilio-signature': 'nonsense' }],
-  ])('answers 403 to a request signed with %s, and gives no hint', async (_, headers) => {
-    const reply = await ask({ method: 'GET', url: '/call-ended', headers }, env);
+  ])('A request that is signed with %s gets 403, and no hint', async (_, headers) => {
+    const reply = await ask({ url: '/call-ended', headers }, GUARDED);
     expect(reply.statusCode).toBe(403);
     expect(reply.body).toBe('');
   });
 
-  it('answers 403 to an unsigned call, and nothing that a stream could be opened with', async () => {
-    const reply = await ask(
-      { method: 'POST', url: '/incoming-call', headers: form, payload: 'CallSid=CA1' },
-      env,
-    );
-    expect(reply.statusCode).toBe(403);
-    expect(reply.body).toBe('');
-  });
-
-  it('answers 403 where a parameter was changed or added', async () => {
-    const headers = signed('https://relay.example.com/incoming-call', { CallSid: 'CA1' });
-    for (const payload of ['CallSid=CA2', 'CallSid=CA1&x=1', '']) {
-      const reply = await ask({ method: 'POST', url: '/incoming-call', headers, payload }, env);
+  it.each(['CallSid=CA2', 'CallSid=CA1&x=1', ''])(
+    'A form that became %j after Twilio signed it gets 403, and nothing to open a stream with',
+    async (payload) => {
+      const reply = await post('/incoming-call', payload, signed('/incoming-call', { CallSid: 'CA1' }));
       expect(reply.statusCode).toBe(403);
-      await app?.close();
-    }
-  });
+      expect(reply.body).toBe('');
+    },
+  );
 
   it.each([
     ['relay.example.com', 'https://relay.example.com:443/incoming-call'],
     ['relay.example.com:443', 'https://relay.example.com/incoming-call'],
     ['relay.example.com:8443', 'https://relay.example.com/incoming-call'],
     ['relay.example.com:8443', 'https://relay.example.com:8443/incoming-call'],
-  ])('takes a request to %s that was signed as %s', async (host, url) => {
-    const headers = { ...signed(url), 'x-forwarded-host': host, 'x-forwarded-proto': 'https' };
-    const reply = await ask({ method: 'GET', url: '/incoming-call', headers }, { ...env, PUBLIC_URL: '' });
+  ])('A request to %s that was signed as %s is taken', async (host, url) => {
+    const signature = { 'x-twilio-signature': sign(AUTH_TOKEN, url) };
+    const headers = { ...signature, 'x-forwarded-host': host, 'x-forwarded-proto': 'https' };
+    const reply = await ask({ url: '/incoming-call', headers }, { ...GUARDED, PUBLIC_URL: '' });
     expect(reply.statusCode).toBe(200);
   });
 
-  it('does not go by the headers where PUBLIC_URL is set', async () => {
-    const headers = { ...signed('https://evil.example/incoming-call'), 'x-forwarded-host': 'evil.example' };
-    expect((await ask({ method: 'GET', url: '/incoming-call', headers }, env)).statusCode).toBe(403);
+  it('A request that is signed for the address in its headers gets 403 where PUBLIC_URL is set', async () => {
+    const signature = { 'x-twilio-signature': sign(AUTH_TOKEN, 'https://evil.example/incoming-call') };
+    const headers = { ...signature, 'x-forwarded-host': 'evil.example' };
+    expect((await ask({ url: '/incoming-call', headers }, GUARDED)).statusCode).toBe(403);
   });
 
-  it('gives the stream a token for its call, within the 500 characters that Twilio takes', async () => {
-    const headers = signed('https://relay.example.com/incoming-call', { CallSid: 'CA1' });
-    const { body } = await ask(
-      { method: 'POST', url: '/incoming-call', headers, payload: 'CallSid=CA1' },
-      env,
-    );
-    const [, token = ''] = body.match(/<Parameter name="token" value="([^"]+)"\/><\/Stream>/) ?? [];
-    expect(isTokenGood('token', 'CA1', token, Date.now())).toBe(true);
+  it('A stream is given a token for its call, within the 500 characters that Twilio takes', async () => {
+    const headers = signed('/incoming-call', { CallSid: 'CA1' });
+    const { body } = await post('/incoming-call', 'CallSid=CA1', headers);
+    const { token = '' } =
+      /<Parameter name="token" value="(?<token>[^"]+)"\/><\/Stream>/.exec(body)?.groups ?? {};
+    expect(isTokenGood(AUTH_TOKEN, 'CA1', token, Date.now())).toBe(true);
     expect(token.length).toBeLessThan(490);
   });
 
-  it.each(['CallSid=CA1&CallSid=CA1', ''])(
-    'gives no token for a call that is not one: %j',
-    async (payload) => {
-      const headers = signed(
-        'https://relay.example.com/incoming-call',
-        payload === '' ? {} : { CallSid: 'CA1' },
-      );
-      const { statusCode, body } = await ask(
-        { method: 'POST', url: '/incoming-call', headers, payload },
-        env,
+  it.each([
+    ['CallSid=CA1&CallSid=CA1', { CallSid: 'CA1' }],
+    ['', {}],
+  ] satisfies [string, Parameters][])(
+    'No token is given for %j, which names no call',
+    async (payload, parameters) => {
+      const { statusCode, body } = await post(
+        '/incoming-call',
+        payload,
+        signed('/incoming-call', parameters),
       );
       expect(statusCode).toBe(200);
       expect(body).not.toContain('token');
@@ -208,42 +218,15 @@ describe('a number that is open to the world', () => {
   );
 
   it.each(['application/json', 'text/plain', 'multipart/form-data; boundary=x', 'nonsense'])(
-    'answers 415 to a body of %s',
+    'A body of %s gets 415',
     async (type) => {
-      const headers = { ...signed('https://relay.example.com/incoming-call'), 'content-type': type };
-      const reply = await ask({ method: 'POST', url: '/incoming-call', headers, payload: '{}' }, env);
-      expect(reply.statusCode).toBe(415);
+      const headers = { ...signed('/incoming-call'), 'content-type': type };
+      expect((await post('/incoming-call', '{}', headers)).statusCode).toBe(415);
     },
   );
 
-  it('answers 413 to a body of more than 64 KiB', async () => {
+  it('A body of more than 64 KiB gets 413', async () => {
     const payload = `a=${'x'.repeat(65_536)}`;
-    const headers = signed('https://relay.example.com/incoming-call');
-    expect((await ask({ method: 'POST', url: '/incoming-call', headers, payload }, env)).statusCode).toBe(
-      413,
-    );
-  });
-});
-
-describe('a server that is full', () => {
-  it('answers busy, and takes calls again when one has ended', async () => {
-    const calls = new Calls(1);
-    app = await buildApp(testConfig(), { calls });
-    calls.begin('CA1');
-    expect((await app.inject('/incoming-call')).body).toContain(
-      '<Response><Reject reason="busy"/></Response>',
-    );
-    calls.end('CA1', 'completed');
-    expect((await app.inject('/incoming-call')).body).toContain('<Connect');
-  });
-});
-
-describe('a server that is shutting down', () => {
-  it('answers busy to new calls, and 503 to whoever asks how it is', async () => {
-    const calls = new Calls(1);
-    app = await buildApp(testConfig(), { calls });
-    void calls.close();
-    expect((await app.inject('/incoming-call')).body).toContain('<Reject reason="busy"/>');
-    expect((await app.inject('/')).statusCode).toBe(503);
+    expect((await post('/incoming-call', payload, signed('/incoming-call'))).statusCode).toBe(413);
   });
 });

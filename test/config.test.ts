@@ -14,7 +14,7 @@ function mistakes(env: Record<string, string>): string[] {
 }
 
 describe('the configuration', () => {
-  it('needs the two keys alone', () => {
+  it('The two keys are all that must be set', () => {
     expect(readConfig(KEYS)).toMatchObject({
       openaiApiKey: 'sk-test',
       model: 'gpt-realtime-2.1',
@@ -24,13 +24,14 @@ describe('the configuration', () => {
       host: '0.0.0.0',
       logLevel: 'info',
       twilioAuthToken: 'token',
+      standbySessions: 1,
       maxConcurrentCalls: 100,
       maxCallSeconds: 3300,
       shutdownGraceSeconds: 30,
     });
   });
 
-  it('takes an empty value for a missing one', () => {
+  it('An empty value is taken for a missing one', () => {
     expect(readConfig({ ...KEYS, PORT: '', PUBLIC_URL: ' ' })).toMatchObject({
       port: 3000,
       publicUrl: undefined,
@@ -48,6 +49,7 @@ describe('the configuration', () => {
     ['PUBLIC_URL', 'https://relay.example.com/incoming-call'],
     ['TWILIO_AUTH_TOKEN', ''],
     ['ALLOW_UNSIGNED_REQUESTS', 'yes'],
+    ['STANDBY_SESSIONS', '1001'],
     ['MAX_CONCURRENT_CALLS', '0'],
     ['MAX_CALL_SECONDS', '1.5'],
     ['SHUTDOWN_GRACE_SECONDS', '-1'],
@@ -55,21 +57,21 @@ describe('the configuration', () => {
     ['PORT', '65536'],
     ['PORT', '-1'],
     ['LOG_LEVEL', 'loud'],
-  ])('does not take %s=%s, and says so in a line', (name, value) => {
+  ])('A value of %s that is %j is refused in a line that names it', (name, value) => {
     expect(mistakes({ ...KEYS, [name]: value })).toEqual([expect.stringMatching(`^${name} .*: .+\\.`)]);
   });
 
-  it('names all mistakes at once', () => {
+  it('All mistakes are named at once', () => {
     expect(mistakes({ PORT: 'x', LOG_LEVEL: 'loud' })).toHaveLength(4);
   });
 
-  it('needs no auth token where unsigned requests are allowed, and then asks for no signature', () => {
+  it('No auth token is needed where unsigned requests are allowed, and none is used', () => {
     const env = { ...KEYS, ALLOW_UNSIGNED_REQUESTS: 'true' };
     expect(readConfig(env).twilioAuthToken).toBeUndefined();
     expect(readConfig({ ...env, TWILIO_AUTH_TOKEN: '' }).twilioAuthToken).toBeUndefined();
   });
 
-  it('never repeats the key', () => {
+  it('A key that is refused is not repeated', () => {
     expect(mistakes({ OPENAI_API_KEY: 'sk-te st' }).join()).not.toContain('sk-te');
   });
 });

@@ -1,18 +1,18 @@
-import { afterEach, expect, it, vi } from 'vitest';
+import { expect, it, vi } from 'vitest';
+import { startServer } from './support/call.ts';
 import { heapMiB, leftResources } from './support/memory.ts';
-import { dialStream, FakeOpenAI, type OpenAIPeer, type TwilioPeer } from './support/peers.ts';
-import { TestServer } from './support/server.ts';
+import { dialStream, type FakeOpenAI, type OpenAIPeer, type TwilioPeer } from './support/peers.ts';
 
-const format = { type: 'audio/pcm', rate: 24_000 };
+type End = (twilio: TwilioPeer, session: OpenAIPeer, openai: FakeOpenAI) => void | Promise<void>;
 
 /** Every way in which a call ends, from before it has a session to its middle. */
-const endings: ((twilio: TwilioPeer, session: OpenAIPeer) => void | Promise<void>)[] = [
+const endings: End[] = [
   (twilio) => twilio.stop(),
   (twilio) => twilio.socket.close(1000),
   (twilio) => twilio.socket.terminate(),
   (twilio) => twilio.socket.send('x'.repeat(70_000)),
   (_, session) => session.socket.close(1001),
-  async (_, session) => {
+  async (_, session, openai) => {
     session.socket.terminate();
     // Before the session is ready, it is dialled once more.
     (await openai.dialled()).socket.terminate();
@@ -22,14 +22,11 @@ const endings: ((twilio: TwilioPeer, session: OpenAIPeer) => void | Promise<void
     session.socket.close(3000, 'invalid_request_error.invalid_api_key');
   },
   async (_, session) => {
-    session.send({ type: 'session.created', session: { id: 's' } });
-    await session.next('session.update');
+    await session.begin();
     session.send({ type: 'error', error: { code: 'unknown_parameter' } });
   },
   async (_, session) => {
-    session.send({ type: 'session.created', session: { id: 's' } });
-    await session.next('session.update');
-    session.send({ type: 'session.updated', session: { audio: { input: { format }, output: { format } } } });
+    await session.configure('audio/pcm');
   },
   async (twilio, session) => {
     await session.configure();
@@ -52,31 +49,22 @@ const endings: ((twilio: TwilioPeer, session: OpenAIPeer) => void | Promise<void
   },
 ];
 
-let server: TestServer;
-let openai: FakeOpenAI;
-
-afterEach(async () => {
-  await server.app.close();
-  await openai.close();
-});
-
 it('1,000 calls, ended in every way, leave no socket, timer, place or memory behind', {
   timeout: 60_000,
 }, async () => {
-  openai = await FakeOpenAI.listen();
-  server = await TestServer.start({ OPENAI_REALTIME_URL: openai.url, MAX_CONCURRENT_CALLS: '1' });
+  const { openai, server } = await startServer({ MAX_CONCURRENT_CALLS: '1' });
   const heaps: number[] = [];
 
   for (let n = 0; n < 1_000; n++) {
     const twilio = await dialStream(server.origin);
     twilio.start(`CA${n}`);
     const session = await openai.dialled();
-    await endings[n % endings.length]?.(twilio, session);
+    await endings[n % endings.length]?.(twilio, session, openai);
     await Promise.all([twilio.closed, session.closed]);
     await vi.waitFor(() => expect(server.calls.live).toBe(0), { interval: 1 });
     openai.peers.splice(0);
     if (n % 250 === 249) {
-      const ended = () => server.log.lines.filter(({ msg }) => msg === 'call ended');
+      const ended = () => server.log.messages(({ msg }) => msg === 'call ended');
       await vi.waitFor(() => expect(ended()).toHaveLength(250), { interval: 1 });
       server.log.lines.splice(0);
       heaps.push(heapMiB());

@@ -1,51 +1,44 @@
 import { describe, expect, it } from 'vitest';
 import { advice, type Failure, verdict } from '../src/failure.ts';
 
-describe('what to do about an error', () => {
-  const closed = (code: number, reason = '') => ({ closed: { code, reason } });
-  const error = (code: string) => ({ error: { code, message: undefined } });
+const closed = (code: number, reason = '') => ({ closed: { code, reason } });
+const error = (code?: string) => ({ error: { code, message: undefined } });
+const dialling = (failure: Partial<Failure> = {}): Failure => ({ reason: 'dialling failed', ...failure });
 
+describe('what the owner can do', () => {
   it.each([
     [error('invalid_api_key'), 'OPENAI_API_KEY'],
     [closed(3000, 'invalid_request_error.invalid_api_key'), 'OPENAI_API_KEY'],
     [closed(3000), 'OPENAI_API_KEY'],
     [{ httpStatus: 401 }, 'OPENAI_API_KEY'],
+    [{ httpStatus: 403 }, 'OPENAI_API_KEY'],
+    [error('account_deactivated'), 'account'],
     [error('insufficient_quota'), 'quota'],
     [closed(1013), 'quota'],
+    [{ httpStatus: 429 }, 'quota'],
     [error('model_not_found'), 'OPENAI_REALTIME_MODEL'],
     [closed(4000, 'invalid_request_error.missing_model'), 'OPENAI_REALTIME_MODEL'],
     [closed(4004), 'OPENAI_REALTIME_MODEL'],
-  ])('is said for %j', (context, words) => {
-    expect(advice({ reason: 'openai closed', ...context })).toContain(words);
+    [dialling(closed(1006)), 'OPENAI_REALTIME_URL'],
+  ])('After %j, the owner is told about %s', (failure, words) => {
+    expect(advice({ reason: 'openai closed', ...failure })).toContain(words);
   });
 
   it.each([
-    [{}],
-    [error('server_error')],
-    [closed(1006)],
-    [closed(1001, 'Your session hit the maximum.')],
-    [{ httpStatus: 503 }],
-  ])('is nothing for %j, which may pass', (context) => {
-    expect(advice({ reason: 'openai closed', ...context })).toBeUndefined();
-  });
-
-  it('is to look at the network where OpenAI was not reached at all', () => {
-    expect(advice({ reason: 'dialling failed', ...closed(1006) })).toContain('OPENAI_REALTIME_URL');
-    expect(advice({ reason: 'dialling failed', httpStatus: 503, ...closed(1006) })).toBeUndefined();
-  });
-
-  it('is not guessed from a number where OpenAI gives a reason', () => {
-    expect(
-      advice({ reason: 'dialling failed', httpStatus: 429, ...error('rate_limit_exceeded') }),
-    ).toBeUndefined();
+    {},
+    error('server_error'),
+    closed(1006),
+    closed(1001, 'Your session hit the maximum.'),
+    { httpStatus: 503 },
+    dialling({ httpStatus: 503, ...closed(1006) }),
+    // A reason says more than a number.
+    dialling({ httpStatus: 429, ...error('rate_limit_exceeded') }),
+  ])('After %j, the owner can do nothing', (failure) => {
+    expect(advice({ reason: 'openai closed', ...failure })).toBeUndefined();
   });
 });
 
 describe('the verdict on a failure', () => {
-  const dialling = (failure: Partial<Failure> = {}): Failure => ({ reason: 'dialling failed', ...failure });
-  const closed = (code: number, reason = '') => ({ closed: { code, reason } });
-  const error = (code?: string) => ({ error: { code, message: 'words' } });
-
   it.each<Failure>([
     dialling(closed(1006)),
     dialling({ ...closed(1006), ...error() }),
@@ -58,7 +51,7 @@ describe('the verdict on a failure', () => {
     { reason: 'openai stalled' },
     { reason: 'response failed', ...error('server_error') },
     { reason: 'response failed' },
-  ])('is to try again after %j', (failure) => {
+  ])('Another try is worth it after %j', (failure) => {
     expect(verdict(failure)).toBe('again');
   });
 
@@ -71,7 +64,7 @@ describe('the verdict on a failure', () => {
     { reason: 'openai closed', ...closed(1013) },
     { reason: 'openai error', ...error('account_deactivated') },
     { reason: 'response failed', ...error('billing_hard_limit_reached') },
-  ])('is to give up after %j', (failure) => {
+  ])('It is time to give up after %j', (failure) => {
     expect(verdict(failure)).toBe('give up');
   });
 
@@ -84,7 +77,7 @@ describe('the verdict on a failure', () => {
     { reason: 'session not audio/pcmu' },
     { reason: 'not ready in time' },
     { reason: 'twilio lost' },
-  ])('is that it is over after %j', (failure) => {
+  ])('It is over after %j', (failure) => {
     expect(verdict(failure)).toBe('over');
   });
 });

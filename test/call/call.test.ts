@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Call } from '../../src/call/call.ts';
+import { NO_USAGE } from '../../src/wire/openai.ts';
 import {
   audio,
   created,
@@ -17,82 +18,57 @@ import {
 
 const { append, clear, end, mark, media, respond, truncate } = expected;
 
-function readyCall(greeting = ''): Call {
-  const call = new Call(STREAM, greeting, 0);
+function newCall(greets = false, now = 0): Call {
+  return new Call({ streamSid: STREAM, greets, turnEndMs: 1_000 }, now);
+}
+
+function readyCall(greets = false): Call {
+  const call = newCall(greets);
   call.sessionReady(0);
   return call;
 }
 
 describe('when the session is ready', () => {
-  it('greets, then passes on what the caller has said meanwhile', () => {
-    const call = new Call(STREAM, 'Say hello.', 0);
+  it('The assistant greets, then what the caller has said meanwhile is passed on', () => {
+    const call = newCall(true);
     expect(call.fromTwilio(frame(0), 0)).toEqual([]);
-    expect(call.sessionReady(0)).toEqual([respond('Say hello.'), append(audio(20))]);
+    expect(call.sessionReady(0)).toEqual([respond, append(audio(20))]);
   });
 
-  it('does so once more where the session was lost', () => {
-    const call = readyCall('Say hello.');
+  it('The assistant greets once more, and the caller waits once more, where the session was lost', () => {
+    const call = readyCall(true);
     call.sessionLost();
     expect(call.fromTwilio(frame(0), 0)).toEqual([]);
-    expect(call.sessionReady(500)).toEqual([respond('Say hello.'), append(audio(20))]);
+    expect(call.sessionReady(500)).toEqual([respond, append(audio(20))]);
     expect(call.summary()).toMatchObject({ retries: 1 });
   });
 });
 
 describe("the assistant's audio", () => {
-  it('comes down as it came, each delta with a mark of its own', () => {
+  it('Audio comes down as it came, each delta with a mark of its own', () => {
     const call = readyCall();
     expect(call.fromOpenAI(delta('r', 'a', 100), 0)).toEqual([media(audio(100)), mark('audio-1')]);
     expect(call.fromOpenAI(delta('r', 'a', 150), 0)).toEqual([media(audio(150)), mark('audio-2')]);
   });
 
-  it('is not sent where a delta is empty', () => {
+  it('An empty delta is not sent', () => {
     expect(readyCall().fromOpenAI(delta('r', 'a', 0), 0)).toEqual([]);
   });
 });
 
 describe('when the caller speaks over the assistant', () => {
-  it('clears what Twilio has, and truncates the item where the caller stopped hearing it', () => {
+  it('Twilio is cleared, and each item truncated where the caller stopped hearing it', () => {
     const call = readyCall();
-    call.fromTwilio(frame(1000), 1000);
-    call.fromOpenAI(created('r'), 1000);
-    call.fromOpenAI(delta('r', 'a', 4000), 1000);
-    call.fromTwilio(frame(1740), 1740);
-    expect(call.fromOpenAI(speechStarted, 1750)).toEqual([clear, truncate('a', 750)]);
+    // The stream's clock, which counts, is 6 s behind ours.
+    call.fromTwilio(frame(1000), 7000);
+    call.fromOpenAI(delta('r', 'a', 4000), 7000);
+    call.fromOpenAI(delta('r', 'b', 4000), 7000);
+    call.fromTwilio(frame(1740), 7790);
+    expect(call.fromOpenAI(speechStarted, 7800)).toEqual([clear, truncate('a', 750), truncate('b', 0)]);
     expect(call.summary()).toMatchObject({ bargeIns: 1 });
   });
 
-  it('goes by the time that passes while no frames come', () => {
-    const call = readyCall();
-    call.fromTwilio(frame(1000), 7000);
-    call.fromOpenAI(delta('r', 'a', 4000), 8000);
-    expect(call.fromOpenAI(speechStarted, 8600)).toEqual([clear, truncate('a', 600)]);
-  });
-
-  it('goes by timestamps rather than by the time at which frames happen to come', () => {
-    const call = readyCall();
-    call.fromTwilio(frame(1000), 0);
-    call.fromOpenAI(delta('r', 'a', 4000), 0);
-    call.fromTwilio(frame(1500), 0);
-    expect(call.fromOpenAI(speechStarted, 0)).toEqual([clear, truncate('a', 500)]);
-  });
-
-  it('does the same when the response had long been generated', () => {
-    const call = readyCall();
-    call.fromOpenAI(created('r'), 0);
-    call.fromOpenAI(delta('r', 'a', 4000), 0);
-    call.fromOpenAI(done('r'), 10);
-    expect(call.fromOpenAI(speechStarted, 300)).toEqual([clear, truncate('a', 300)]);
-  });
-
-  it('truncates the items queued behind the one being heard at 0', () => {
-    const call = readyCall();
-    call.fromOpenAI(delta('r', 'a', 400), 0);
-    call.fromOpenAI(delta('r', 'b', 400), 0);
-    expect(call.fromOpenAI(speechStarted, 100)).toEqual([clear, truncate('a', 100), truncate('b', 0)]);
-  });
-
-  it('drops what still arrives for that response, and plays the next', () => {
+  it('What still arrives for the response is dropped, and the next is played', () => {
     const call = readyCall();
     call.fromOpenAI(created('r1'), 0);
     call.fromOpenAI(delta('r1', 'a', 400), 0);
@@ -102,62 +78,52 @@ describe('when the caller speaks over the assistant', () => {
     expect(call.fromOpenAI(delta('r1', 'a', 400), 130)).toEqual([]);
     call.fromOpenAI(created('r2'), 900);
     expect(call.fromOpenAI(delta('r2', 'b', 400), 900)).toEqual([media(audio(400)), mark('audio-2')]);
-    expect(call.fromOpenAI(speechStarted, 1000)).toEqual([clear, truncate('b', 100)]);
   });
 
-  it('drops what still arrives when the response had long been generated', () => {
+  it('A response that had long been generated is cut off and dropped like any other', () => {
     const call = readyCall();
     call.fromOpenAI(created('r'), 0);
     call.fromOpenAI(delta('r', 'a', 4000), 0);
     call.fromOpenAI(done('r'), 10);
-    call.fromOpenAI(speechStarted, 300);
+    expect(call.fromOpenAI(speechStarted, 300)).toEqual([clear, truncate('a', 300)]);
     expect(call.fromOpenAI(delta('r', 'a', 400), 310)).toEqual([]);
   });
 
-  it('drops a response that is interrupted before its first sound', () => {
+  it('A response that is interrupted before its first sound is dropped, and told not to be heard; nothing is cleared', () => {
     const call = readyCall();
     call.fromOpenAI(created('r'), 0);
     expect(call.fromOpenAI(speechStarted, 100)).toEqual([]);
-    expect(call.fromOpenAI(delta('r', 'a', 400), 110)).toEqual([]);
-  });
-
-  it('is no barge-in over silence', () => {
-    const call = readyCall();
-    expect(call.fromOpenAI(speechStarted, 100)).toEqual([]);
-    call.fromOpenAI(delta('r', 'a', 400), 1000);
-    call.fromTwilio(echo('audio-1'), 1460);
-    expect(call.fromOpenAI(speechStarted, 1500)).toEqual([]);
+    expect(call.fromOpenAI(delta('r', 'a', 400), 110)).toEqual([truncate('a', 0)]);
+    expect(call.fromOpenAI(delta('r', 'a', 400), 120)).toEqual([]);
     expect(call.summary()).toMatchObject({ bargeIns: 0 });
   });
 
-  it('is no barge-in twice over the same audio', () => {
+  it('Audio that is dropped is told not to be heard, though what came before of its item was', () => {
     const call = readyCall();
-    call.fromOpenAI(delta('r', 'a', 4000), 0);
-    call.fromOpenAI(speechStarted, 100);
-    expect(call.fromOpenAI(speechStarted, 200)).toEqual([]);
+    call.fromOpenAI(created('r'), 0);
+    call.fromOpenAI(delta('r', 'a', 100), 0);
+    expect(call.fromOpenAI(speechStarted, 150)).toEqual([]);
+    expect(call.fromOpenAI(delta('r', 'a', 400), 160)).toEqual([truncate('a', 100)]);
+    expect(call.fromOpenAI(delta('r', 'a', 400), 170)).toEqual([]);
   });
 
-  it('forgets the marks that Twilio sends back at once', () => {
+  it('Audio whose mark came back is not cleared, though by the clock it would still play', () => {
     const call = readyCall();
-    call.fromOpenAI(created('r1'), 0);
-    call.fromOpenAI(delta('r1', 'a', 4000), 0);
-    call.fromOpenAI(speechStarted, 100);
-    call.fromOpenAI(created('r2'), 1000);
-    call.fromOpenAI(delta('r2', 'b', 4000), 1000);
-    call.fromTwilio(echo('audio-1'), 1010);
-    expect(call.fromOpenAI(speechStarted, 1200)).toEqual([clear, truncate('b', 200)]);
+    call.fromOpenAI(delta('r', 'a', 400), 1000);
+    call.fromTwilio(echo('audio-1'), 1390);
+    expect(call.fromOpenAI(speechStarted, 1395)).toEqual([]);
   });
 });
 
 describe('an error in mid-call', () => {
-  it('is counted, and harmless', () => {
+  it('A harmless error is counted, and the call goes on', () => {
     const call = readyCall();
     expect(call.fromOpenAI(error('response_cancel_not_active'), 0)).toEqual([]);
     expect(call.fromOpenAI(error('response_cancel_not_active'), 0)).toEqual([]);
     expect(call.summary()).toMatchObject({ errors: { response_cancel_not_active: 2 } });
   });
 
-  it('ends the call where only the owner can mend it', () => {
+  it('An error that only the owner can mend ends the call', () => {
     expect(readyCall().fromOpenAI(error('insufficient_quota'), 0)).toEqual([
       end('openai error', 'insufficient_quota'),
     ]);
@@ -165,36 +131,47 @@ describe('an error in mid-call', () => {
 });
 
 describe('as time passes', () => {
-  it('a caller who waits for too long is not left waiting', () => {
-    expect(readyCall('Say hello.').tick(15_000)).toEqual([end('no reply')]);
+  it('The call of a caller who waits for too long ends', () => {
+    expect(readyCall(true).tick(15_000)).toEqual([end('no reply')]);
   });
 
-  it('a caller who is muted in mid-sentence is heard to end', () => {
+  it('A caller who was muted in mid-sentence is given silence, unless the sentence had ended', () => {
     const call = readyCall();
     call.fromOpenAI(speechStarted, 0);
     call.fromTwilio(frame(1000), 1000);
     expect(call.tick(1750)).toEqual([append(audio(1000, 0xff))]);
+    call.fromOpenAI(speechStarted, 2000);
+    call.fromOpenAI(speechStopped, 2500);
+    expect(call.tick(9000)).toEqual([]);
+  });
+
+  it('The call of a caller who was muted, and who OpenAI does not hear to end, is not held for ever', () => {
+    const call = readyCall();
+    call.fromOpenAI(speechStarted, 0);
+    call.fromTwilio(frame(1000), 1000);
+    call.tick(2000);
+    expect(call.tick(16_999)).toEqual([]);
+    expect(call.tick(17_000)).toEqual([end('no reply')]);
   });
 });
 
 describe('what is known of a call afterwards', () => {
-  it('has the responses that failed, and those asked for once more', () => {
+  it('The summary has the responses that failed, and those that were asked for once more', () => {
     const call = readyCall();
-    expect(call.fromOpenAI(failed('r1'), 1000)).toEqual([respond()]);
+    expect(call.fromOpenAI(failed('r1'), 1000)).toEqual([respond]);
     expect(call.summary()).toMatchObject({ retries: 1, errors: { server_error: 1 } });
   });
 
-  it('has the tokens of all its responses', () => {
+  it('The summary has the tokens of all responses', () => {
     const call = readyCall();
-    call.fromOpenAI(done('r1', { input: 40, output: 100, cached: 8, text: 20, audio: 120 }), 0);
-    call.fromOpenAI(done('r2', { input: 60, output: 50, cached: 30, text: 10, audio: 100 }), 0);
-    expect(call.summary()).toMatchObject({
-      usage: { input: 100, output: 150, cached: 38, text: 30, audio: 220 },
-    });
+    call.fromOpenAI(done('r1', { ...NO_USAGE, textIn: 40, cachedAudioIn: 8, audioOut: 100 }), 0);
+    call.fromOpenAI(done('r2', { ...NO_USAGE, textIn: 60, cachedTextIn: 5, audioIn: 30, textOut: 7 }), 0);
+    const usage = { textIn: 100, cachedTextIn: 5, audioIn: 30, cachedAudioIn: 8, textOut: 7, audioOut: 100 };
+    expect(call.summary()).toMatchObject({ usage });
   });
 
-  it('has how long the caller waited: to be connected, greeted, and answered', () => {
-    const call = new Call(STREAM, 'Say hello.', 1000);
+  it('The summary has how long the caller waited for the session, the greeting, and replies', () => {
+    const call = newCall(true, 1000);
     call.sessionReady(1400);
     call.fromOpenAI(delta('r0', 'a', 100), 2000);
     for (const [stopped, heard] of [
@@ -211,8 +188,8 @@ describe('what is known of a call afterwards', () => {
     });
   });
 
-  it('says so where nobody was ever answered', () => {
-    expect(new Call(STREAM, '', 0).summary()).toMatchObject({
+  it('The summary says so where nobody was ever answered', () => {
+    expect(newCall().summary()).toMatchObject({
       framesUp: 0,
       framesDown: 0,
       latencyMs: { ready: undefined, firstSound: undefined, reply: { median: undefined, worst: undefined } },

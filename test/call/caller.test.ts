@@ -8,30 +8,30 @@ const silence = (ms: number) => append(audio(ms, 0xff));
 
 /** A caller whose session is ready. */
 function readyCaller(now = 0): Caller {
-  const caller = new Caller(now);
+  const caller = new Caller(1_000, now);
   caller.sessionReady();
   return caller;
 }
 
 describe("the stream's clock", () => {
-  it('starts with the stream', () => {
-    expect(new Caller(1000).clock(1300)).toBe(300);
+  it('The clock starts with the stream', () => {
+    expect(new Caller(1_000, 1000).clock(1300)).toBe(300);
   });
 
-  it('is the last timestamp, and the time that has passed since', () => {
+  it('The clock says the last timestamp and the time that has passed since', () => {
     const caller = readyCaller(1000);
     caller.frame(2000, FRAME, 2500);
     expect(caller.clock(2500)).toBe(2000);
     expect(caller.clock(3250)).toBe(2750);
   });
 
-  it('goes on when timestamps start late', () => {
+  it('The clock goes on when timestamps start late', () => {
     const caller = readyCaller();
     caller.frame(0, FRAME, 900);
     expect(caller.clock(900)).toBe(900);
   });
 
-  it('goes on when timestamps start anew', () => {
+  it('The clock goes on when timestamps start anew', () => {
     const caller = readyCaller();
     caller.frame(60_000, FRAME, 60_000);
     caller.frame(0, FRAME, 60_020);
@@ -42,30 +42,30 @@ describe("the stream's clock", () => {
 });
 
 describe("the caller's audio", () => {
-  it('goes up as it came', () => {
+  it('A frame goes up as it came', () => {
     expect(readyCaller().frame(0, 'AAECAw==', 0)).toEqual([append('AAECAw==')]);
   });
 
-  it('is not passed on where a frame is empty', () => {
+  it('An empty frame is not passed on', () => {
     expect(readyCaller().frame(0, '', 0)).toEqual([]);
   });
 
-  it('waits for the session, and is then passed on in order', () => {
-    const caller = new Caller(0);
+  it('What the caller says before the session is ready waits, and is then passed on in order', () => {
+    const caller = new Caller(1_000, 0);
     expect(caller.frame(0, audio(20, 1), 0)).toEqual([]);
     expect(caller.frame(20, audio(20, 2), 20)).toEqual([]);
     expect(caller.sessionReady()).toEqual([append(audio(20, 1)), append(audio(20, 2))]);
   });
 
-  it('waits again where the session is lost', () => {
+  it('What the caller says waits again where the session is lost', () => {
     const caller = readyCaller();
     caller.sessionLost();
     expect(caller.frame(0, FRAME, 0)).toEqual([]);
     expect(caller.sessionReady()).toEqual([append(FRAME)]);
   });
 
-  it('waits up to 10 s of it: the oldest is dropped first, and counted', () => {
-    const caller = new Caller(0);
+  it('No more than 10 s wait for the session: the oldest frame is dropped first, and counted', () => {
+    const caller = new Caller(1_000, 0);
     for (let n = 0; n < 503; n++) caller.frame(n * 20, audio(20, n % 256), n * 20);
     const kept = caller.sessionReady();
     expect(kept).toHaveLength(500);
@@ -76,7 +76,7 @@ describe("the caller's audio", () => {
 
 describe("the caller's audio, where a stream is hostile", () => {
   it('waits in 1,000 frames at most, however short they are', () => {
-    const caller = new Caller(0);
+    const caller = new Caller(1_000, 0);
     for (let n = 0; n < 3_000; n++) caller.frame(n, audio(1), n);
     expect(caller.sessionReady()).toHaveLength(1_000);
   });
@@ -96,26 +96,26 @@ describe("a gap in the caller's audio", () => {
     return timestamps.flatMap((timestamp) => caller.frame(timestamp, FRAME, timestamp).slice(0, -1));
   }
 
-  it('is filled with silence, and counted', () => {
+  it('A gap is filled with silence, and counted', () => {
     const caller = readyCaller();
     caller.frame(0, FRAME, 0);
     expect(caller.frame(100, FRAME, 100)).toEqual([silence(80), append(FRAME)]);
     expect(caller.counts).toMatchObject({ framesUp: 2, gapsFilled: 1 });
   });
 
-  it('is filled up to 10 s', () => {
+  it('A gap is filled up to 10 s', () => {
     expect(filledIn(0, 60_000)).toEqual([silence(10_000)]);
   });
 
-  it('is not looked for before the first frame', () => {
+  it('No gap is seen before the first frame', () => {
     expect(filledIn(3000, 3020)).toEqual([]);
   });
 
-  it('is not seen in timestamps that are off by less than a frame', () => {
+  it('No gap is seen in timestamps that are off by less than a frame', () => {
     expect(filledIn(0, 26, 41, 60)).toEqual([]);
   });
 
-  it('is none where timestamps start anew or repeat', () => {
+  it('No gap is seen where timestamps start anew or repeat', () => {
     expect(filledIn(5000, 0, 20, 20)).toEqual([]);
   });
 });
@@ -128,26 +128,26 @@ describe('a caller who is muted in mid-sentence', () => {
     return caller;
   }
 
-  it('is given a second of silence, once, so that the turn ends', () => {
+  it('A caller who is muted in mid-sentence is given a second of silence, once', () => {
     const caller = speakingUntil(1000);
     expect(caller.tick(1749)).toEqual([]);
     expect(caller.tick(1750)).toEqual([silence(1000)]);
     expect(caller.tick(2000)).toEqual([]);
   });
 
-  it('is not given that silence again on return', () => {
+  it('The silence that a muted caller was given is no part of the gap', () => {
     const caller = speakingUntil(1000);
     caller.tick(1750);
     expect(caller.frame(5000, FRAME, 5000)[0]).toEqual(silence(2980));
   });
 
-  it('is left alone where the sentence had ended', () => {
+  it('A caller who is muted after a sentence is given no silence', () => {
     const caller = speakingUntil(1000);
     caller.speechStopped();
     expect(caller.tick(1000 + 9000)).toEqual([]);
   });
 
-  it('is left alone before the first frame', () => {
+  it('A caller from whom no frame has come is given no silence', () => {
     const caller = readyCaller();
     caller.speechStarted();
     expect(caller.tick(5000)).toEqual([]);

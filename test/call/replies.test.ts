@@ -1,142 +1,177 @@
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { Replies } from '../../src/call/replies.ts';
-import type { ResponseDone } from '../../src/wire/openai.ts';
-import { expected, NO_TOKENS } from '../support/wire.ts';
+import { NO_USAGE, type ResponseDone } from '../../src/wire/openai.ts';
+import { expected } from '../support/wire.ts';
 
 const { end, respond } = expected;
 
 function done(id: string): ResponseDone {
-  return { id, status: 'completed', error: undefined, usage: NO_TOKENS };
+  return { id, status: 'completed', error: undefined, usage: NO_USAGE };
 }
 
 /** A response that failed, with OpenAI's code for why. */
-function failed(id: string, code = 'server_error'): ResponseDone {
-  return { ...done(id), status: 'failed', error: { code, message: undefined } };
+function failed(id: string, code = 'server_error', message?: string): ResponseDone {
+  return { ...done(id), status: 'failed', error: { code, message } };
 }
 
+/** Those of a call in which the caller speaks first. */
+let replies: Replies;
+beforeEach(() => {
+  replies = new Replies(false);
+});
+
 describe('the greeting', () => {
-  it('is asked for when the session is ready', () => {
-    expect(new Replies('Say hello.').sessionReady(0)).toEqual([respond('Say hello.')]);
+  beforeEach(() => {
+    replies = new Replies(true);
   });
 
-  it('is not asked for where there is none', () => {
-    expect(new Replies('').sessionReady(0)).toEqual([]);
+  it('The greeting is asked for when the session is ready', () => {
+    expect(replies.sessionReady(0)).toEqual([respond]);
   });
 
-  it('is asked for again where it failed', () => {
-    const replies = new Replies('Say hello.');
-    expect(replies.done(failed('r1'), 0)).toEqual([respond('Say hello.')]);
+  it('No greeting is asked for where there is none', () => {
+    expect(new Replies(false).sessionReady(0)).toEqual([]);
   });
 
-  it('is not asked for again once it was heard', () => {
-    const replies = new Replies('Say hello.');
-    replies.heard('r0', 0);
-    expect(replies.done(failed('r1'), 1000)).toEqual([respond()]);
+  it('The greeting is asked for again where it failed', () => {
+    expect(replies.done(failed('r1'), 0)).toEqual([respond]);
   });
 
-  it('is not asked for again where the caller had asked something meanwhile', () => {
-    const replies = new Replies('Say hello.');
-    replies.created('r0');
-    replies.speechStarted();
-    replies.speechStopped(1000);
-    replies.created('r1');
-    expect(replies.done(failed('r1'), 1100)).toEqual([respond()]);
+  it('A caller is not left waiting for more than 15 s for the greeting', () => {
+    replies.sessionReady(0);
+    expect(replies.tick(14_999)).toEqual([]);
+    expect(replies.tick(15_000)).toEqual([end('no reply')]);
+  });
+
+  it('A caller who has heard the greeting waits for nothing, and no wait for a reply is told', () => {
+    replies.sessionReady(0);
+    expect(replies.heard('r0', 500)).toBeUndefined();
+    replies.done(done('r0'), 900);
+    expect(replies.tick(60_000)).toEqual([]);
   });
 });
 
 describe('a response that failed', () => {
-  it('is asked for once more, and counted', () => {
-    const replies = new Replies('');
-    expect(replies.done(failed('r1'), 1000)).toEqual([respond()]);
+  it('A response that failed is asked for once more, and counted', () => {
+    expect(replies.done(failed('r1'), 1000)).toEqual([respond]);
     expect(replies.retries).toBe(1);
   });
 
-  it('ends the call the second time in a row', () => {
-    const replies = new Replies('');
+  it('The second response in a row that failed ends the call', () => {
     replies.done(failed('r1'), 0);
     expect(replies.done(failed('r2'), 0)).toEqual([end('response failed', 'server_error')]);
   });
 
-  it('is forgiven once another went well', () => {
-    const replies = new Replies('');
+  it('A response that failed is forgiven once another went well', () => {
     replies.done(failed('r1'), 0);
     replies.done(done('r2'), 0);
-    expect(replies.done(failed('r3'), 0)).toEqual([respond()]);
+    expect(replies.done(failed('r3'), 0)).toEqual([respond]);
   });
 
-  it('is not asked for again when the caller had cut in, and nobody waits for it then', () => {
-    const replies = new Replies('');
+  it('A response that failed after the caller had cut in is not asked for again, and nobody waits', () => {
     replies.created('r1');
-    replies.speechStarted();
+    replies.speechStarted(0);
     expect(replies.done(failed('r1'), 200)).toEqual([]);
     expect(replies.tick(60_000)).toEqual([]);
   });
 
-  it.each(['insufficient_quota', 'invalid_api_key', 'account_deactivated', 'billing_hard_limit_reached'])(
-    'ends the call at once for %s',
-    (code) => {
-      expect(new Replies('').done(failed('r1', code), 0)).toEqual([end('response failed', code)]);
-    },
-  );
+  it('A response that failed after the caller had cut in counts for nothing', () => {
+    replies.created('r1');
+    replies.speechStarted(100);
+    replies.done(failed('r1'), 200);
+    replies.speechStopped(1000);
+    replies.created('r2');
+    expect(replies.done(failed('r2'), 1100)).toEqual([respond]);
+  });
+
+  it.each([
+    ['as long as it says', 'Please try again in 1.2s. Visit us.', 1_200],
+    ['as long as it says', 'Please try again in 300ms.', 300],
+    ['5 s at most', 'Please try again in 42s.', 5_000],
+    ['a second where it does not say', 'Too many requests.', 1_000],
+  ])('A response that OpenAI had no room for is asked for again after %s', (_, message, ms) => {
+    replies.created('r1');
+    expect(replies.done(failed('r1', 'rate_limit_exceeded', message), 1_000)).toEqual([]);
+    expect(replies.tick(1_000 + ms - 1)).toEqual([]);
+    expect(replies.tick(1_000 + ms)).toEqual([respond]);
+    expect(replies.tick(1_000 + ms + 1)).toEqual([]);
+  });
+
+  it('A response that OpenAI had no room for is not asked for again when the caller speaks meanwhile', () => {
+    replies.created('r1');
+    replies.done(failed('r1', 'rate_limit_exceeded'), 1_000);
+    replies.speechStarted(1_500);
+    expect(replies.tick(2_500)).toEqual([]);
+  });
+
+  it('A response that failed because of the owner ends the call at once', () => {
+    expect(replies.done(failed('r1', 'insufficient_quota'), 0)).toEqual([
+      end('response failed', 'insufficient_quota'),
+    ]);
+  });
 });
 
 describe('a response that the caller spoke over', () => {
-  it('is interrupted, and the next is not', () => {
-    const replies = new Replies('');
+  it('A response that the caller spoke over is interrupted, and the next is not', () => {
     replies.created('r1');
-    replies.speechStarted();
+    replies.speechStarted(0);
     replies.created('r2');
     expect(replies.isInterrupted('r1')).toBe(true);
     expect(replies.isInterrupted('r2')).toBe(false);
   });
 
-  it('is remembered, though no more than 100 are', () => {
-    const replies = new Replies('');
+  it('The last 100 responses that were interrupted are remembered', () => {
     for (let n = 0; n <= 100; n++) {
       replies.created(`r${n}`);
-      replies.speechStarted();
+      replies.speechStarted(0);
     }
     expect(replies.isInterrupted('r0')).toBe(false);
     expect(replies.isInterrupted('r1')).toBe(true);
   });
 });
 
-describe('a caller who waits to hear something', () => {
-  it('is not left waiting for more than 15 s after speaking', () => {
-    const replies = new Replies('');
+describe('a caller who waits for a reply', () => {
+  beforeEach(() => {
     replies.speechStopped(1000);
+  });
+
+  it('A caller is not left waiting for more than 15 s after speaking', () => {
     replies.created('r');
     expect(replies.tick(15_999)).toEqual([]);
     expect(replies.tick(16_000)).toEqual([end('no reply')]);
   });
 
-  it('is not left waiting for more than 15 s for the greeting', () => {
-    const replies = new Replies('Say hello.');
-    replies.sessionReady(0);
-    expect(replies.tick(15_000)).toEqual([end('no reply')]);
-  });
-
-  it('waits no longer once there is sound, and the wait for a reply is told', () => {
-    const replies = new Replies('Say hello.');
-    replies.sessionReady(0);
-    expect(replies.heard('r0', 500)).toBeUndefined();
+  it('A caller waits until there is sound, and how long that took is told once', () => {
+    expect(replies.heard('r1', 1700)).toBe(700);
+    expect(replies.heard('r1', 1800)).toBeUndefined();
+    replies.done(done('r1'), 2000);
     expect(replies.tick(60_000)).toEqual([]);
-    replies.speechStopped(60_000);
-    expect(replies.heard('r1', 60_700)).toBe(700);
-    expect(replies.heard('r1', 60_800)).toBeUndefined();
   });
 
-  it('does not wait while speaking again', () => {
-    const replies = new Replies('');
-    replies.speechStopped(60_000);
-    replies.speechStarted();
-    expect(replies.tick(90_000)).toEqual([]);
+  it('A caller who has heard the beginning of a reply is not left waiting for its rest', () => {
+    replies.created('r1');
+    replies.heard('r1', 2000);
+    expect(replies.tick(16_999)).toEqual([]);
+    expect(replies.tick(17_000)).toEqual([end('no reply')]);
   });
 
-  it('waits on, though a response failed meanwhile', () => {
-    const replies = new Replies('');
-    replies.speechStopped(0);
-    replies.done(failed('r'), 14_000);
-    expect(replies.tick(15_000)).toEqual([end('no reply')]);
+  it('A caller who waits for a reply waits on when the response before it is over', () => {
+    replies.created('r0');
+    replies.heard('r0', 1100);
+    replies.speechStarted(1200);
+    replies.speechStopped(2000);
+    replies.done({ ...done('r0'), status: 'cancelled' }, 2001);
+    expect(replies.tick(17_000)).toEqual([end('no reply')]);
+  });
+
+  it('A caller does not wait while speaking again, for 3 minutes at most', () => {
+    replies.speechStarted(2_000);
+    expect(replies.tick(181_999)).toEqual([]);
+    expect(replies.tick(182_000)).toEqual([end('no reply')]);
+  });
+
+  it('A caller waits on though a response failed meanwhile', () => {
+    replies.done(failed('r'), 15_000);
+    expect(replies.tick(16_000)).toEqual([end('no reply')]);
   });
 });

@@ -1,6 +1,7 @@
 import { EventEmitter, once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { WebSocket, WebSocketServer } from 'ws';
+import { found } from './found.ts';
 import { portOf } from './port.ts';
 import { audio, STREAM } from './wire.ts';
 
@@ -13,15 +14,17 @@ export class Peer {
   readonly socket: WebSocket;
   readonly received: Message[] = [];
   readonly closed: Promise<{ code: number; reason: string }>;
+  readonly #unread: Message[] = [];
   readonly #news = new EventEmitter();
-  #read = 0;
   #isClosed = false;
 
   constructor(socket: WebSocket) {
     this.socket = socket;
     socket.on('error', () => {});
     socket.on('message', (data) => {
-      this.received.push(JSON.parse(data.toString()));
+      const message: Message = JSON.parse(data.toString());
+      this.received.push(message);
+      this.#unread.push(message);
       this.#news.emit('news');
     });
     this.closed = new Promise((resolve) => {
@@ -37,25 +40,26 @@ export class Peer {
     for (const message of messages) this.socket.send(JSON.stringify(message));
   }
 
+  /** Waits until all that was sent has been read at the other end. */
+  async settle(): Promise<void> {
+    const read = once(this.socket, 'pong');
+    this.socket.ping();
+    await read;
+  }
+
   /** Lets go of what was received so far. */
   forget(): void {
     this.received.length = 0;
-    this.#read = 0;
+    this.#unread.length = 0;
   }
 
   /** The next message that no test has asked for yet, of a `type` or `event` if given. */
-  async next(kind?: string): Promise<Message> {
-    for (;;) {
-      const message = this.received[this.#read];
-      if (message !== undefined) {
-        this.#read += 1;
-        if (kind === undefined || message.type === kind || message.event === kind) return message;
-      } else if (this.#isClosed) {
-        throw new Error(`closed before ${kind ?? 'a message'} came`);
-      } else {
-        await once(this.#news, 'news');
-      }
-    }
+  next(kind?: string): Promise<Message> {
+    return found(this.#news, () => {
+      const index = this.#unread.findIndex(({ type, event }) => [type, event, undefined].includes(kind));
+      if (index === -1 && this.#isClosed) throw new Error(`closed before ${kind ?? 'a message'} came`);
+      return this.#unread.splice(0, index + 1).at(-1);
+    });
   }
 }
 
@@ -134,13 +138,6 @@ export class OpenAIPeer extends Peer {
     return update;
   }
 
-  /** Waits until all that was sent on this session has been read. */
-  async settle(): Promise<void> {
-    const answered = once(this.socket, 'pong');
-    this.socket.ping();
-    await answered;
-  }
-
   /** A delta of `ms` of audio in response `r` and item `a`. */
   say(ms: number, response_id = 'r', item_id = 'a'): void {
     this.send({ type: 'response.output_audio.delta', response_id, item_id, delta: audio(ms) });
@@ -191,12 +188,8 @@ export class FakeOpenAI {
   }
 
   /** The next session that was dialled. */
-  async dialled(): Promise<OpenAIPeer> {
-    for (;;) {
-      const peer = this.#untaken.shift();
-      if (peer !== undefined) return peer;
-      await once(this.#news, 'news');
-    }
+  dialled(): Promise<OpenAIPeer> {
+    return found(this.#news, () => this.#untaken.shift());
   }
 
   async close(): Promise<void> {

@@ -3,7 +3,9 @@ import type { FastifyInstance } from 'fastify';
 import { buildApp } from '../../src/app.ts';
 import type { Assistant } from '../../src/assistant.ts';
 import { Calls } from '../../src/calls.ts';
+import { assistant as testAssistant } from '../simulator/assistant.ts';
 import { testConfig } from './config.ts';
+import { found } from './found.ts';
 
 type Line = Record<string, unknown>;
 
@@ -21,12 +23,12 @@ export class TestServer {
     this.log = log;
   }
 
-  static async start(env: Record<string, string>, assistant?: Assistant): Promise<TestServer> {
+  static async start(env: Record<string, string>, assistant: Assistant = testAssistant): Promise<TestServer> {
     const config = testConfig(env);
     const log = new Log();
     const calls = new Calls(config.maxConcurrentCalls);
     const logger = { level: 'trace', stream: log };
-    const app = await buildApp(config, { calls, logger, ...(assistant && { assistant }) });
+    const app = await buildApp(config, assistant, { calls, logger });
     return new TestServer(app, calls, await app.listen({ host: '127.0.0.1', port: 0 }), log);
   }
 
@@ -43,20 +45,19 @@ export class Log extends Writable {
   override _write(chunk: Buffer, _encoding: string, done: () => void): void {
     for (const line of chunk.toString().trim().split('\n')) {
       this.lines.push(JSON.parse(line));
-      this.emit('line');
+      this.emit('news');
     }
     done();
   }
 
   /** The line with this message, the first that was or will be. */
-  async find(msg: string): Promise<Line> {
-    for (;;) {
-      const line = this.lines.find((line) => line.msg === msg);
-      if (line !== undefined) return line;
-      await new Promise<void>((resolve) => {
-        this.once('line', resolve);
-      });
-    }
+  find(msg: string): Promise<Line> {
+    return found(this, () => this.lines.find((line) => line.msg === msg));
+  }
+
+  /** The messages of all lines, or of those that `fits`. */
+  messages(fits: (line: Line) => boolean = () => true): unknown[] {
+    return this.lines.filter(fits).map(({ msg }) => msg);
   }
 
   get text(): string {

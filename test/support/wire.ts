@@ -1,4 +1,4 @@
-import type { ServerEvent } from '../../src/wire/openai.ts';
+import { NO_USAGE, type ServerEvent } from '../../src/wire/openai.ts';
 import type { TwilioMessage } from '../../src/wire/twilio.ts';
 
 export const STREAM = 'MZ0123456789abcdef0123456789abcdef';
@@ -20,20 +20,18 @@ export function created(id: string): ServerEvent {
   return { type: 'response.created', response: { id } };
 }
 
-export function delta(response_id: string, item_id: string, ms: number): ServerEvent {
-  return { type: 'response.output_audio.delta', response_id, item_id, delta: audio(ms) };
+export function delta(response_id: string, item_id: string, ms: number, byte?: number): ServerEvent {
+  return { type: 'response.output_audio.delta', response_id, item_id, delta: audio(ms, byte) };
 }
 
-export const NO_TOKENS = { input: 0, output: 0, cached: 0, text: 0, audio: 0 };
-
-export function done(id: string, usage = NO_TOKENS): ServerEvent {
+export function done(id: string, usage = NO_USAGE): ServerEvent {
   return { type: 'response.done', response: { id, status: 'completed', error: undefined, usage } };
 }
 
 /** A response that failed, with OpenAI's code for why. */
 export function failed(id: string, code = 'server_error'): ServerEvent {
   const error = { code, message: undefined };
-  return { type: 'response.done', response: { id, status: 'failed', error, usage: NO_TOKENS } };
+  return { type: 'response.done', response: { id, status: 'failed', error, usage: NO_USAGE } };
 }
 
 export function error(code: string): ServerEvent {
@@ -43,7 +41,7 @@ export function error(code: string): ServerEvent {
 export const speechStarted: ServerEvent = { type: 'input_audio_buffer.speech_started' };
 export const speechStopped: ServerEvent = { type: 'input_audio_buffer.speech_stopped' };
 
-/** The messages that Twilio and OpenAI are expected to get, as `Call` answers them. */
+/** The messages that Twilio and OpenAI are expected to get, as `Call` returns them. */
 export const expected = {
   media: (base64: string) => ({
     to: 'twilio',
@@ -55,10 +53,7 @@ export const expected = {
     to: 'openai',
     message: { type: 'input_audio_buffer.append', audio: base64 },
   }),
-  respond: (instructions?: string) => ({
-    to: 'openai',
-    message: { type: 'response.create', ...(instructions && { response: { instructions } }) },
-  }),
+  respond: { to: 'openai', message: { type: 'response.create' } },
   end: (reason: string, code?: string) => ({
     end: reason,
     ...(code !== undefined && { error: { code, message: undefined } }),

@@ -2,27 +2,27 @@ import { describe, expect, it } from 'vitest';
 import { audioMs, isAudio, silence } from '../../src/wire/audio.ts';
 
 describe('audio', () => {
-  it.each(['', '/w==', 'AAE=', 'A+/z'])('is what %j is', (base64) => {
+  it.each(['', '/w==', 'AAE=', 'A+/z'])('%j is audio', (base64) => {
     expect(isAudio(base64)).toBe(true);
   });
 
   it.each(['A', 'AAA', 'A===', 'AA=A', 'AA-_', '"}, ', 'AAA\n', 'AAAé', '\u0141AAA', 5, null, undefined, {}])(
-    'is not what %j is',
+    '%j is not audio',
     (value) => {
       expect(isAudio(value)).toBe(false);
     },
   );
 
   it.each([
-    ['', 0],
-    ['/w==', 1 / 8],
-    [Buffer.alloc(160).toString('base64'), 20],
-    [Buffer.alloc(161).toString('base64'), 20.125],
-  ])('in %s lasts %d ms', (base64, ms) => {
-    expect(audioMs(base64)).toBe(ms);
+    [0, 0],
+    [1, 1 / 8],
+    [160, 20],
+    [161, 20.125],
+  ])('Audio of %d bytes lasts %d ms', (bytes, ms) => {
+    expect(audioMs(Buffer.alloc(bytes).toString('base64'))).toBe(ms);
   });
 
-  it('of silence has no sample that sounds', () => {
+  it('Silence is all 0xff, 8 bytes a millisecond', () => {
     expect(Buffer.from(silence(30), 'base64')).toEqual(Buffer.alloc(240, 0xff));
   });
 });

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { isSignature, sign } from '../../src/wire/auth.ts';
 
 describe('signing as Twilio does', () => {
-  it('signs a form by its address and sorted parameters', () => {
+  it('A form is signed by its address and its sorted parameters, as Twilio documents', () => {
     const form = {
       To: '+18005551212',
       CallSid: 'CA1234567890ABCDE',
@@ -18,11 +18,11 @@ describe('signing as Twilio does', () => {
   it.each([
     ['wss://relay.example.com/media', 'MVVXQK8WMm1ywK7bu7blrI+Pdd8='],
     ['wss://relay.example.com/media/', 'hBDkC2Ruji7JIL+5FkZfru2kze8='],
-  ])('signs the WebSocket %s by its address alone', (url, signature) => {
+  ])('The WebSocket %s is signed by its address alone', (url, signature) => {
     expect(sign('12345', url)).toBe(signature);
   });
 
-  it('sorts names by their bytes and takes each value of a repeated name once, in order', () => {
+  it('Names are sorted by their bytes, and each value of a repeated one is taken once, in order', () => {
     expect(sign('t', 'https://a.b/', { b: ['2', '1', '2'], B: 'x', a: '' })).toBe(
       sign('t', 'https://a.b/Bxab1b2'),
     );

@@ -74,9 +74,9 @@ function mediaFrame(): object {
 /** A space in front changes nothing in JSON, but takes a frame off the quick path. */
 const theLongWay = (text: string): Buffer => Buffer.from(` ${text}`);
 
-describe('the quick path reads every frame as the long one does', () => {
+describe('reading', () => {
   it.each<[string, (data: Buffer) => unknown, () => object]>([
-    ["Twilio's media", parseTwilioMessage, mediaFrame],
+    ["Twilio's media frames", parseTwilioMessage, mediaFrame],
     [
       "OpenAI's deltas",
       (data) => parseServerEvent(data, 'key'),
@@ -90,7 +90,7 @@ describe('the quick path reads every frame as the long one does', () => {
         delta: payload(),
       }),
     ],
-  ])('%s', (_, parse, frame) => {
+  ])('The quick path reads 20,000 variants of %s as the long path does', (_, parse, frame) => {
     let read = 0;
     for (let n = 0; n < 20_000; n++) {
       const text = variant(frame());
@@ -105,8 +105,8 @@ describe('the quick path reads every frame as the long one does', () => {
   });
 });
 
-describe('the quick path writes what it is given', () => {
-  it.each([0, 1, 2, 3, 160, 3200])('for %i bytes of audio', (bytes) => {
+describe('writing', () => {
+  it.each([0, 1, 2, 3, 160, 3200])('The quick path writes %i bytes of audio as JSON has them', (bytes) => {
     const audio = Buffer.alloc(bytes, 0x55).toString('base64');
     const media = { event: 'media', streamSid: 'MZ"\\', media: { payload: audio } } as const;
     expect(encodeTwilioCommand(media).toString()).toBe(JSON.stringify(media));
@@ -114,7 +114,7 @@ describe('the quick path writes what it is given', () => {
     expect(encodeClientEvent(append).toString()).toBe(JSON.stringify(append));
   });
 
-  it('and leaves the frame that the audio came in as it was', () => {
+  it('Audio that is sent on leaves the frame that it came in as it was', () => {
     const frame = Buffer.from(JSON.stringify(mediaFrame()));
     const before = frame.toString();
     const message = parseTwilioMessage(frame);

@@ -49,7 +49,7 @@ describe('what Twilio sends', () => {
       { event: 'stop', sequenceNumber: '5', stop: { accountSid: 'AC1', callSid: 'CA1' }, streamSid: 'MZ1' },
       { event: 'stop', streamSid: 'MZ1' },
     ],
-  ])('is read from %j', (message, expected) => {
+  ])('A message of Twilio is read from %j', (message, expected) => {
     expect(read(message)).toEqual(expected);
   });
 
@@ -70,11 +70,11 @@ describe('what Twilio sends', () => {
     [{ event: 7 }],
     [[]],
     [null],
-  ])('is left unread when it is %j', (message) => {
+  ])('No message of Twilio is read from %j', (message) => {
     expect(read(message)).toBeUndefined();
   });
 
-  it('is left unread when it is no JSON', () => {
+  it('No message of Twilio is read from what is no JSON', () => {
     expect(parseTwilioMessage(Buffer.from('{"event":"stop"'))).toBeUndefined();
   });
 });
@@ -84,7 +84,7 @@ describe('what Twilio is sent', () => {
     [{ event: 'media', streamSid: 'MZ1', media: { payload: '/w==' } }],
     [{ event: 'mark', streamSid: 'MZ1', mark: { name: 'audio-1' } }],
     [{ event: 'clear', streamSid: 'MZ1' }],
-  ] as const)('has exactly the documented keys: %j', (command) => {
+  ] as const)('Twilio is sent %j with exactly these keys', (command) => {
     expect(encodeTwilioCommand(command).toString()).toBe(JSON.stringify(command));
   });
 });

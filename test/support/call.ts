@@ -1,0 +1,49 @@
+import { onTestFinished } from 'vitest';
+import { dialStream, FakeOpenAI, type OpenAIPeer, readyCall, type TwilioPeer } from './peers.ts';
+import { TestServer } from './server.ts';
+
+interface Servers {
+  openai: FakeOpenAI;
+  server: TestServer;
+}
+
+interface TestCall extends Servers {
+  twilio: TwilioPeer;
+  session: OpenAIPeer;
+}
+
+/** A server whose OpenAI is the test, which may refuse handshakes; both are closed after the test. */
+export async function startServer(
+  env: Record<string, string> = {},
+  ...refuse: Parameters<typeof FakeOpenAI.listen>
+): Promise<Servers> {
+  const openai = await FakeOpenAI.listen(...refuse);
+  onTestFinished(() => openai.close());
+  return { openai, server: await startServerAt(openai.url, env) };
+}
+
+/** A server whose OpenAI is whatever is at `url`. */
+export async function startServerAt(url: string, env: Record<string, string> = {}): Promise<TestServer> {
+  const server = await TestServer.start({ OPENAI_REALTIME_URL: url, ...env });
+  onTestFinished(() => server.app.close());
+  return server;
+}
+
+/** A call whose stream has started. */
+export async function startCall({ origin }: TestServer): Promise<TwilioPeer> {
+  const twilio = await dialStream(origin);
+  twilio.start();
+  return twilio;
+}
+
+/** A call to a server of its own, whose session was dialled. */
+export async function dialledCall(env: Record<string, string> = {}): Promise<TestCall> {
+  const { openai, server } = await startServer(env);
+  return { openai, server, twilio: await startCall(server), session: await openai.dialled() };
+}
+
+/** A call to a server of its own, whose session is ready and has been asked for the greeting. */
+export async function liveCall(env: Record<string, string> = {}): Promise<TestCall> {
+  const { openai, server } = await startServer(env);
+  return { openai, server, ...(await readyCall(openai, server.origin)) };
+}
