@@ -121,11 +121,3 @@ describe('a stream that may not begin its call', () => {
     expect(openai.handshakes).toBe(0);
   });
 });
-
-it('The place of a call that ends is taken by the next', async () => {
-  const [first] = [await admitted('CA1'), await admitted('CA2')];
-  first.stop();
-  await first.closed;
-  await admitted('CA3');
-  expect(server.calls.live).toBe(2);
-});

@@ -57,13 +57,6 @@ describe("the caller's audio", () => {
     expect(caller.sessionReady()).toEqual([append(audio(20, 1)), append(audio(20, 2))]);
   });
 
-  it('What the caller says waits again where the session is lost', () => {
-    const caller = readyCaller();
-    caller.sessionLost();
-    expect(caller.frame(0, FRAME, 0)).toEqual([]);
-    expect(caller.sessionReady()).toEqual([append(FRAME)]);
-  });
-
   it('No more than 10 s wait for the session: the oldest frame is dropped first, and counted', () => {
     const caller = new Caller(1_000, 0);
     for (let n = 0; n < 503; n++) caller.frame(n * 20, audio(20, n % 256), n * 20);
