@@ -1,0 +1,206 @@
+import { once } from 'node:events';
+import { type RawData, WebSocket, WebSocketServer } from 'ws';
+import { audio } from '../support/wire.ts';
+import type { Server } from './server.ts';
+
+// Both ends of a call. Their messages are put together from strings that are ready, and read without parsing: what a
+// peer takes for itself shows in the latencies.
+
+/** How much audio is in a frame of Twilio's, and in a delta of OpenAI's, in ms; and how many deltas a reply has. */
+export const FRAME_MS = 20;
+export const DELTA_MS = 400;
+export const DELTAS_A_REPLY = 5;
+
+/** Each payload begins with this and, in 12 digits, the time in µs: all of it is valid base64. */
+const STAMP = 'SentAtUs';
+const STAMP_LENGTH = STAMP.length + 12;
+
+/** What goes one way through a server: counted, and timed from one peer's send to the other's receipt. */
+export class Direction {
+  sent = 0;
+  received = 0;
+  /** In ms, until whoever measures takes them. */
+  latencies: number[] = [];
+  readonly #audio: string;
+
+  /** Each payload has `ms` of audio. */
+  constructor(ms: number) {
+    this.#audio = audio(ms).slice(STAMP_LENGTH);
+  }
+
+  get onTheirWay(): number {
+    return this.sent - this.received;
+  }
+
+  /** The next payload, which must be sent at once. */
+  payload(): string {
+    this.sent += 1;
+    return STAMP + String(Math.round(performance.now() * 1_000)).padStart(12, '0') + this.#audio;
+  }
+
+  /** Whether `data`, received now, has a payload. */
+  receives(data: RawData): boolean {
+    const at = data instanceof Buffer ? data.indexOf(STAMP, 0, 'latin1') : -1;
+    if (at < 0) return false;
+    this.received += 1;
+    const sentAt = Number(data.toString('latin1', at + STAMP.length, at + STAMP_LENGTH)) / 1_000;
+    this.latencies.push(performance.now() - sentAt);
+    return true;
+  }
+}
+
+let callsMade = 0;
+
+export function newCallSid(): string {
+  callsMade += 1;
+  return `CA${String(callsMade).padStart(32, '0')}`;
+}
+
+/** Twilio's end of a call. Its clock is that of its stream: 20 ms for each frame that it has sent. */
+export class Phone {
+  /** When it said `start`, and when it first got sound, by `performance.now()`; 0 before that. */
+  startedAt = 0;
+  soundAt = 0;
+  readonly #server: Server;
+  readonly #callSid: string;
+  readonly #streamSid: string;
+  readonly #socket: WebSocket;
+  readonly #echoes: { at: number; name: string }[] = [];
+  #sequence = 1;
+  #chunk = 0;
+  #playedUntil = 0;
+
+  /** Opens its stream, and starts it at once. */
+  constructor(server: Server, callSid = newCallSid()) {
+    this.#callSid = callSid;
+    this.#streamSid = callSid.replace('CA', 'MZ');
+    this.#server = server;
+    this.#socket = new WebSocket(`ws://${server.host}/media-stream`, { perMessageDeflate: false });
+    this.#socket.on('open', () => this.#start());
+    this.#socket.on('message', (data) => {
+      if (server.down.receives(data)) this.#play();
+      else if (server.sendsMarks) this.#mark(data.toString());
+    });
+    // A close follows; what is lost with the call is missed by whoever waits for it.
+    this.#socket.on('error', () => {});
+  }
+
+  /** Sends the next 20 ms, then a mark that has been played by now. */
+  sendFrame(): void {
+    this.#chunk += 1;
+    const now = this.#chunk * FRAME_MS;
+    const payload = this.#server.up.payload();
+    this.#send(
+      'media',
+      `"media":{"track":"inbound","chunk":"${this.#chunk}","timestamp":"${now}","payload":"${payload}"},"streamSid":"${this.#streamSid}"`,
+    );
+    const [echo] = this.#echoes;
+    if (echo === undefined || echo.at > now) return;
+    this.#echoes.shift();
+    this.#send('mark', `"streamSid":"${this.#streamSid}","mark":{"name":"${echo.name}"}`);
+  }
+
+  /** Resolves when the server has closed the stream too. */
+  async hangUp(): Promise<void> {
+    this.#socket.close();
+    await once(this.#socket, 'close');
+  }
+
+  #start(): void {
+    const start = {
+      streamSid: this.#streamSid,
+      callSid: this.#callSid,
+      mediaFormat: { encoding: 'audio/x-mulaw', sampleRate: 8_000, channels: 1 },
+      customParameters: {},
+    };
+    this.#socket.send('{"event":"connected","protocol":"Call","version":"1.0.0"}');
+    this.#socket.send(JSON.stringify({ event: 'start', start, streamSid: this.#streamSid }));
+    this.startedAt = performance.now();
+  }
+
+  #send(event: string, rest: string): void {
+    this.#sequence += 1;
+    this.#socket.send(`{"event":"${event}","sequenceNumber":"${this.#sequence}",${rest}}`);
+  }
+
+  /** A delta is played when it comes, or when what came before it has ended. */
+  #play(): void {
+    this.soundAt ||= performance.now();
+    this.#playedUntil = Math.max(this.#playedUntil, this.#chunk * FRAME_MS) + DELTA_MS;
+    // A pipe sends no marks: their echoes are made up, so that every server gets the same messages.
+    if (!this.#server.sendsMarks) this.#echoes.push({ at: this.#playedUntil, name: 'responsePart' });
+  }
+
+  #mark(text: string): void {
+    const { event, mark } = JSON.parse(text);
+    if (event === 'mark') this.#echoes.push({ at: this.#playedUntil, name: mark.name });
+  }
+}
+
+/** How long OpenAI takes, in ms: to accept a socket, to acknowledge session.update, and to begin a reply. */
+export interface Delays {
+  accept: number;
+  acknowledge: number;
+  reply: number;
+}
+
+/** OpenAI's ends of a server's calls; without `delays` it takes no time, and says only what it is told to. */
+export class OpenAI {
+  readonly sessions = new Set<Session>();
+  readonly server: WebSocketServer;
+
+  constructor(up: Direction, down: Direction, delays?: Delays) {
+    this.server = new WebSocketServer({
+      host: '127.0.0.1',
+      port: 0,
+      verifyClient: (_, accept) => setTimeout(accept, delays?.accept, true),
+    });
+    this.server.on('connection', (socket) => {
+      const session = new Session(socket, up, down, delays);
+      this.sessions.add(session);
+      socket.on('close', () => this.sessions.delete(session));
+    });
+  }
+}
+
+/** OpenAI's end of one call. */
+export class Session {
+  readonly #socket: WebSocket;
+  readonly #down: Direction;
+  readonly #id = Math.random().toFixed(12).slice(2);
+  #deltas = 0;
+
+  constructor(socket: WebSocket, up: Direction, down: Direction, delays: Delays | undefined) {
+    this.#socket = socket;
+    this.#down = down;
+    socket.on('error', () => {});
+    socket.on('message', (data) => {
+      if (up.receives(data)) return;
+      const { type } = JSON.parse(data.toString());
+      if (type === 'session.update') setTimeout(() => this.#tell('session.updated'), delays?.acknowledge);
+      if (type === 'response.create' && delays) setTimeout(() => this.say(), delays.reply);
+    });
+    this.#tell('session.created');
+  }
+
+  /** Sends the next delta, in messages and with IDs as long as OpenAI's. */
+  say(): void {
+    const part = this.#deltas % DELTAS_A_REPLY;
+    const id = this.#id + String(this.#deltas - part).padStart(9, '0');
+    const event = `"event_id":"event_${id}","response_id":"resp_${id}","item_id":"item_${id}"`;
+    if (part === 0) this.#tell('response.created', id, 'in_progress');
+    this.#socket.send(
+      `{"type":"response.output_audio.delta",${event},"output_index":0,"content_index":0,"delta":"${this.#down.payload()}"}`,
+    );
+    if (part === DELTAS_A_REPLY - 1) this.#tell('response.done', id, 'completed');
+    this.#deltas += 1;
+  }
+
+  #tell(type: string, responseId = '', status = ''): void {
+    const format = { type: 'audio/pcmu' };
+    const expires_at = Math.floor(Date.now() / 1_000) + 3_600;
+    const session = { id: `sess_${this.#id}`, expires_at, audio: { input: { format }, output: { format } } };
+    const response = { id: `resp_${responseId}`, status };
+    this.#socket.send(JSON.stringify({ type, ...(responseId ? { response } : { session }) }));
+  }
+}
