@@ -31,7 +31,6 @@ export async function firstSounds(relay: Program, how: Case, count: number): Pro
     }
     clearInterval(talking);
     sounds.push(phone.soundAt - phone.startedAt);
-    await phone.hangUp();
   }
   await server.stop();
   return sounds;

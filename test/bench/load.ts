@@ -7,7 +7,7 @@ export const TURN_MS = 500;
 const SETTLE_MS = 30;
 /** How long a server may take to see its own sockets open, in ms: the yardsticks drop what comes before. */
 const OPEN_MS = 50;
-/** How long calls may take to be connected, to have their last frames arrive and to close, in ms. */
+/** How long calls may take to be connected, and to have their last frames arrive, in ms. */
 const PATIENCE_MS = 15_000;
 /** How many frames are on their way at most when calls hurry. */
 const MOST_ON_THEIR_WAY = 40;
@@ -35,16 +35,19 @@ export class Calls {
   private constructor(server: Server, phones: Phone[]) {
     this.#server = server;
     this.#phones = phones;
-    this.#sessions = [...server.sessions];
+    this.#sessions = [...server.sessions].slice(-phones.length);
   }
 
-  /** Makes `count` calls, and waits until each is heard at OpenAI's end. */
+  /** Makes `count` calls, and waits until each is heard at both ends. */
   static async make(server: Server, count: number): Promise<Calls> {
+    const { size } = server.sessions;
     const phones = Array.from({ length: count }, () => new Phone(server));
-    await until(() => server.sessions.size === count, `${count} calls through ${server.name}`);
+    await until(() => server.sessions.size === size + count, `${count} calls through ${server.name}`);
     await pause(OPEN_MS);
     const calls = new Calls(server, phones);
     for (const phone of phones) phone.sendFrame();
+    await calls.#arrived();
+    for (const session of calls.#sessions) session.say();
     await calls.#arrived();
     return calls;
   }
@@ -64,20 +67,14 @@ export class Calls {
     const { up, down } = this.#server;
     this.#talk(performance.now());
     await pause(SETTLE_MS);
-    const before = await this.#server.read('now');
+    const before = await this.#server.cpuUs();
     for (const { latencies } of [up, down]) latencies.splice(0);
     await pause(TURN_MS);
-    const after = await this.#server.read('now');
+    const after = await this.#server.cpuUs();
     const turn = { up: up.latencies.splice(0), down: down.latencies.splice(0) };
     clearImmediate(this.#next);
     await this.#arrived();
-    return { ...turn, cpuUs: (after.cpuUs - before.cpuUs) / (turn.up.length + turn.down.length) };
-  }
-
-  /** Hangs up, and waits until the server has left OpenAI too. */
-  async hangUp(): Promise<void> {
-    await Promise.all(this.#phones.map((phone) => phone.hangUp()));
-    await until(() => this.#server.sessions.size === 0, `${this.#server.name} to hang up`);
+    return { ...turn, cpuUs: (after - before) / (turn.up.length + turn.down.length) };
   }
 
   /** Sends what is due, over and over: with timers, ten frames would come at once every ms. */

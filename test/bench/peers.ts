@@ -1,10 +1,9 @@
-import { once } from 'node:events';
 import { type RawData, WebSocket, WebSocketServer } from 'ws';
 import { audio } from '../support/wire.ts';
 import type { Server } from './server.ts';
 
-// Both ends of a call. Their messages are put together from strings that are ready, and read without parsing: what a
-// peer takes for itself shows in the latencies.
+// Both ends of a call. They put their messages together from strings that are ready, and read them without parsing: what
+// a peer takes for itself shows in the latencies.
 
 /** How much audio is in a frame of Twilio's, and in a delta of OpenAI's, in ms; and how many deltas a reply has. */
 export const FRAME_MS = 20;
@@ -62,7 +61,6 @@ export class Phone {
   startedAt = 0;
   soundAt = 0;
   readonly #server: Server;
-  readonly #callSid: string;
   readonly #streamSid: string;
   readonly #socket: WebSocket;
   readonly #echoes: { at: number; name: string }[] = [];
@@ -70,13 +68,12 @@ export class Phone {
   #chunk = 0;
   #playedUntil = 0;
 
-  /** Opens its stream, and starts it at once. */
+  /** Opens a stream, and starts it at once. */
   constructor(server: Server, callSid = newCallSid()) {
-    this.#callSid = callSid;
-    this.#streamSid = callSid.replace('CA', 'MZ');
     this.#server = server;
+    this.#streamSid = callSid.replace('CA', 'MZ');
     this.#socket = new WebSocket(`ws://${server.host}/media-stream`, { perMessageDeflate: false });
-    this.#socket.on('open', () => this.#start());
+    this.#socket.on('open', () => this.#start(callSid));
     this.#socket.on('message', (data) => {
       if (server.down.receives(data)) this.#play();
       else if (server.sendsMarks) this.#mark(data.toString());
@@ -89,32 +86,20 @@ export class Phone {
   sendFrame(): void {
     this.#chunk += 1;
     const now = this.#chunk * FRAME_MS;
-    const payload = this.#server.up.payload();
-    this.#send(
-      'media',
-      `"media":{"track":"inbound","chunk":"${this.#chunk}","timestamp":"${now}","payload":"${payload}"},"streamSid":"${this.#streamSid}"`,
-    );
+    const media = `"track":"inbound","chunk":"${this.#chunk}","timestamp":"${now}","payload":"${this.#server.up.payload()}"`;
+    this.#send('media', `"media":{${media}},"streamSid":"${this.#streamSid}"`);
     const [echo] = this.#echoes;
     if (echo === undefined || echo.at > now) return;
     this.#echoes.shift();
     this.#send('mark', `"streamSid":"${this.#streamSid}","mark":{"name":"${echo.name}"}`);
   }
 
-  /** Resolves when the server has closed the stream too. */
-  async hangUp(): Promise<void> {
-    this.#socket.close();
-    await once(this.#socket, 'close');
-  }
-
-  #start(): void {
-    const start = {
-      streamSid: this.#streamSid,
-      callSid: this.#callSid,
-      mediaFormat: { encoding: 'audio/x-mulaw', sampleRate: 8_000, channels: 1 },
-      customParameters: {},
-    };
+  #start(callSid: string): void {
+    const streamSid = this.#streamSid;
+    const mediaFormat = { encoding: 'audio/x-mulaw', sampleRate: 8_000, channels: 1 };
+    const start = { streamSid, callSid, mediaFormat, customParameters: {} };
     this.#socket.send('{"event":"connected","protocol":"Call","version":"1.0.0"}');
-    this.#socket.send(JSON.stringify({ event: 'start', start, streamSid: this.#streamSid }));
+    this.#socket.send(JSON.stringify({ event: 'start', sequenceNumber: '1', start, streamSid }));
     this.startedAt = performance.now();
   }
 
@@ -144,63 +129,58 @@ export interface Delays {
   reply: number;
 }
 
-/** OpenAI's ends of a server's calls; without `delays` it takes no time, and says only what it is told to. */
-export class OpenAI {
-  readonly sessions = new Set<Session>();
-  readonly server: WebSocketServer;
-
-  constructor(up: Direction, down: Direction, delays?: Delays) {
-    this.server = new WebSocketServer({
-      host: '127.0.0.1',
-      port: 0,
-      verifyClient: (_, accept) => setTimeout(accept, delays?.accept, true),
-    });
-    this.server.on('connection', (socket) => {
-      const session = new Session(socket, up, down, delays);
-      this.sessions.add(session);
-      socket.on('close', () => this.sessions.delete(session));
-    });
-  }
-}
-
-/** OpenAI's end of one call. */
+/** OpenAI's end of one call; without `delays` it takes no time, and says only what it is told to. */
 export class Session {
   readonly #socket: WebSocket;
   readonly #down: Direction;
   readonly #id = Math.random().toFixed(12).slice(2);
   #deltas = 0;
 
-  constructor(socket: WebSocket, up: Direction, down: Direction, delays: Delays | undefined) {
+  constructor(socket: WebSocket, up: Direction, down: Direction, delays?: Delays) {
     this.#socket = socket;
     this.#down = down;
+    const format = { type: 'audio/pcmu' };
+    const session = { id: `sess_${this.#id}`, audio: { input: { format }, output: { format } } };
     socket.on('error', () => {});
     socket.on('message', (data) => {
       if (up.receives(data)) return;
       const { type } = JSON.parse(data.toString());
-      if (type === 'session.update') setTimeout(() => this.#tell('session.updated'), delays?.acknowledge);
       if (type === 'response.create' && delays) setTimeout(() => this.say(), delays.reply);
+      if (type !== 'session.update') return;
+      setTimeout(() => this.#tell('session.updated', { session }), delays?.acknowledge);
     });
-    this.#tell('session.created');
+    this.#tell('session.created', { session });
   }
 
-  /** Sends the next delta, in messages and with IDs as long as OpenAI's. */
+  /** Sends the next delta. */
   say(): void {
     const part = this.#deltas % DELTAS_A_REPLY;
     const id = this.#id + String(this.#deltas - part).padStart(9, '0');
-    const event = `"event_id":"event_${id}","response_id":"resp_${id}","item_id":"item_${id}"`;
-    if (part === 0) this.#tell('response.created', id, 'in_progress');
-    this.#socket.send(
-      `{"type":"response.output_audio.delta",${event},"output_index":0,"content_index":0,"delta":"${this.#down.payload()}"}`,
-    );
-    if (part === DELTAS_A_REPLY - 1) this.#tell('response.done', id, 'completed');
+    const ids = `"event_id":"event_${id}","response_id":"resp_${id}","item_id":"item_${id}"`;
+    const rest = `"output_index":0,"content_index":0,"delta":"${this.#down.payload()}"`;
+    if (part === 0) this.#tell('response.created', { response: { id: `resp_${id}`, status: 'in_progress' } });
+    this.#socket.send(`{"type":"response.output_audio.delta",${ids},${rest}}`);
     this.#deltas += 1;
+    if (part < DELTAS_A_REPLY - 1) return;
+    this.#tell('response.done', { response: { id: `resp_${id}`, status: 'completed' } });
   }
 
-  #tell(type: string, responseId = '', status = ''): void {
-    const format = { type: 'audio/pcmu' };
-    const expires_at = Math.floor(Date.now() / 1_000) + 3_600;
-    const session = { id: `sess_${this.#id}`, expires_at, audio: { input: { format }, output: { format } } };
-    const response = { id: `resp_${responseId}`, status };
-    this.#socket.send(JSON.stringify({ type, ...(responseId ? { response } : { session }) }));
+  #tell(type: string, rest: object): void {
+    this.#socket.send(JSON.stringify({ type, event_id: `event_${this.#id}`, ...rest }));
   }
+}
+
+/** OpenAI's ends of a server's calls: each new one joins `sessions`. */
+export function openaiServer(
+  sessions: Set<Session>,
+  up: Direction,
+  down: Direction,
+  delays?: Delays,
+): WebSocketServer {
+  const server = new WebSocketServer({
+    host: '127.0.0.1',
+    port: 0,
+    verifyClient: (_, accept) => setTimeout(accept, delays?.accept, true),
+  });
+  return server.on('connection', (socket) => sessions.add(new Session(socket, up, down, delays)));
 }

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { DELTA_MS, type Delays, Direction, FRAME_MS, OpenAI, type Session } from './peers.ts';
+import { DELTA_MS, type Delays, Direction, FRAME_MS, openaiServer, type Session } from './peers.ts';
 
 const PROBE = fileURLToPath(new URL('probe.js', import.meta.url));
 const YARDSTICKS = fileURLToPath(new URL('yardsticks.ts', import.meta.url));
@@ -47,7 +47,7 @@ function taskset(...args: string[]): boolean {
   return spawnSync('taskset', args).status === 0;
 }
 
-/** A running program, and OpenAI's end of its calls. */
+/** A running program, and OpenAI's end of its calls, of which those stay that are over. */
 export interface Server {
   name: string;
   host: string;
@@ -55,13 +55,15 @@ export interface Server {
   up: Direction;
   down: Direction;
   sessions: Set<Session>;
+  /** The CPU time so far of all its threads, in µs. */
+  cpuUs(): Promise<number>;
   /**
-   * The CPU time so far of all its threads, in µs, and its resident memory in bytes.
+   * The resident memory in bytes, without young garbage.
    *
-   * A `scavenge` before collects young garbage. If all were collected, V8 would forget how objects look that are gone
-   * just then, and whatever makes such ones, as `ws` does for each frame, would be slower from then on.
+   * If all garbage were collected, V8 would forget how objects look that are gone just then, and whatever makes such
+   * ones, as `ws` does for each frame, would be slower from then on.
    */
-  read(request: 'now' | 'scavenge'): Promise<{ cpuUs: number; rss: number }>;
+  rss(): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -69,9 +71,10 @@ export interface Server {
 export async function startServer(program: Program, standbySessions = 0, delays?: Delays): Promise<Server> {
   const { name, args, folder, sendsMarks } = program;
   const [up, down] = [new Direction(FRAME_MS), new Direction(DELTA_MS)];
-  const openai = new OpenAI(up, down, delays);
-  await once(openai.server, 'listening');
-  const { port } = openai.server.address() as AddressInfo;
+  const sessions = new Set<Session>();
+  const openai = openaiServer(sessions, up, down, delays);
+  await once(openai, 'listening');
+  const { port } = openai.address() as AddressInfo;
   const node = [process.execPath, '--expose-gc', '--import', PROBE, ...args];
   const [command = '', ...rest] = hasCores ? ['taskset', '--cpu-list', SERVERS_CORE, ...node] : node;
   const child = spawn(command, rest, {
@@ -83,7 +86,7 @@ export async function startServer(program: Program, standbySessions = 0, delays?
       OPENAI_REALTIME_URL: `ws://127.0.0.1:${port}/v1/realtime`,
       ALLOW_UNSIGNED_REQUESTS: 'true',
       STANDBY_SESSIONS: String(standbySessions),
-      MAX_CONCURRENT_CALLS: '1000',
+      MAX_CONCURRENT_CALLS: '2000',
       HOST: '127.0.0.1',
       PORT: '0',
       LOG_LEVEL: 'info',
@@ -98,17 +101,27 @@ export async function startServer(program: Program, standbySessions = 0, delays?
     });
   });
 
-  async function read(request: 'now' | 'scavenge'): Promise<{ cpuUs: number; rss: number }> {
+  async function read(what: 'cpuUs' | 'rss'): Promise<number> {
     const reading = once(child, 'message');
-    child.send(request);
+    child.send(what);
     return (await reading)[0];
   }
 
   async function stop(): Promise<void> {
     child.kill('SIGKILL');
     await once(child, 'exit');
-    openai.server.close();
+    openai.close();
   }
 
-  return { name, host, sendsMarks, up, down, sessions: openai.sessions, read, stop };
+  return {
+    name,
+    host,
+    sendsMarks,
+    up,
+    down,
+    sessions,
+    cpuUs: () => read('cpuUs'),
+    rss: () => read('rss'),
+    stop,
+  };
 }
