@@ -2,11 +2,10 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { DELTAS_A_REPLY, FRAME_MS, Phone, type Session } from './peers.ts';
 import type { Server } from './server.ts';
 
-/** How long a turn is, in ms, and how long a server is talked to in it before it is measured. */
+/** How long a turn is, in ms, once it has settled. */
 export const TURN_MS = 500;
-const SETTLE_MS = 30;
 /** How long a server may take to see its own sockets open, in ms: the yardsticks drop what comes before. */
-const OPEN_MS = 50;
+const SETTLE_MS = 50;
 /** How long calls may take to be connected, and to have their last frames arrive, in ms. */
 const PATIENCE_MS = 15_000;
 /** How many frames are on their way at most when calls hurry. */
@@ -43,7 +42,7 @@ export class Calls {
     const { size } = server.sessions;
     const phones = Array.from({ length: count }, () => new Phone(server));
     await until(() => server.sessions.size === size + count, `${count} calls through ${server.name}`);
-    await pause(OPEN_MS);
+    await pause(SETTLE_MS);
     const calls = new Calls(server, phones);
     for (const phone of phones) phone.sendFrame();
     await calls.#arrived();
@@ -67,10 +66,10 @@ export class Calls {
     const { up, down } = this.#server;
     this.#talk(performance.now());
     await pause(SETTLE_MS);
-    const before = await this.#server.cpuUs();
+    const before = await this.#server.read('cpuUs');
     for (const { latencies } of [up, down]) latencies.splice(0);
     await pause(TURN_MS);
-    const after = await this.#server.cpuUs();
+    const after = await this.#server.read('cpuUs');
     const turn = { up: up.latencies.splice(0), down: down.latencies.splice(0) };
     clearImmediate(this.#next);
     await this.#arrived();

@@ -1,4 +1,5 @@
-import { type RawData, WebSocket, WebSocketServer } from 'ws';
+import { randomBytes } from 'node:crypto';
+import { type RawData, WebSocket } from 'ws';
 import { audio } from '../support/wire.ts';
 import type { Server } from './server.ts';
 
@@ -16,8 +17,7 @@ const STAMP_LENGTH = STAMP.length + 12;
 
 /** What goes one way through a server: counted, and timed from one peer's send to the other's receipt. */
 export class Direction {
-  sent = 0;
-  received = 0;
+  onTheirWay = 0;
   /** In ms, until whoever measures takes them. */
   latencies: number[] = [];
   readonly #audio: string;
@@ -27,13 +27,9 @@ export class Direction {
     this.#audio = audio(ms).slice(STAMP_LENGTH);
   }
 
-  get onTheirWay(): number {
-    return this.sent - this.received;
-  }
-
   /** The next payload, which must be sent at once. */
   payload(): string {
-    this.sent += 1;
+    this.onTheirWay += 1;
     return STAMP + String(Math.round(performance.now() * 1_000)).padStart(12, '0') + this.#audio;
   }
 
@@ -41,18 +37,15 @@ export class Direction {
   receives(data: RawData): boolean {
     const at = data instanceof Buffer ? data.indexOf(STAMP, 0, 'latin1') : -1;
     if (at < 0) return false;
-    this.received += 1;
+    this.onTheirWay -= 1;
     const sentAt = Number(data.toString('latin1', at + STAMP.length, at + STAMP_LENGTH)) / 1_000;
     this.latencies.push(performance.now() - sentAt);
     return true;
   }
 }
 
-let callsMade = 0;
-
 export function newCallSid(): string {
-  callsMade += 1;
-  return `CA${String(callsMade).padStart(32, '0')}`;
+  return `CA${randomBytes(16).toString('hex')}`;
 }
 
 /** Twilio's end of a call. Its clock is that of its stream: 20 ms for each frame that it has sent. */
@@ -64,7 +57,6 @@ export class Phone {
   readonly #streamSid: string;
   readonly #socket: WebSocket;
   readonly #echoes: { at: number; name: string }[] = [];
-  #sequence = 1;
   #chunk = 0;
   #playedUntil = 0;
 
@@ -86,12 +78,14 @@ export class Phone {
   sendFrame(): void {
     this.#chunk += 1;
     const now = this.#chunk * FRAME_MS;
-    const media = `"track":"inbound","chunk":"${this.#chunk}","timestamp":"${now}","payload":"${this.#server.up.payload()}"`;
-    this.#send('media', `"media":{${media}},"streamSid":"${this.#streamSid}"`);
-    const [echo] = this.#echoes;
-    if (echo === undefined || echo.at > now) return;
-    this.#echoes.shift();
-    this.#send('mark', `"streamSid":"${this.#streamSid}","mark":{"name":"${echo.name}"}`);
+    const sequence = `"sequenceNumber":"${this.#chunk}"`;
+    const stream = `"streamSid":"${this.#streamSid}"`;
+    const position = `"chunk":"${this.#chunk}","timestamp":"${now}"`;
+    const media = `{"track":"inbound",${position},"payload":"${this.#server.up.payload()}"}`;
+    this.#socket.send(`{"event":"media",${sequence},"media":${media},${stream}}`);
+    if (now < (this.#echoes[0]?.at ?? Infinity)) return;
+    const mark = `{"name":"${this.#echoes.shift()?.name}"}`;
+    this.#socket.send(`{"event":"mark",${sequence},${stream},"mark":${mark}}`);
   }
 
   #start(callSid: string): void {
@@ -101,11 +95,6 @@ export class Phone {
     this.#socket.send('{"event":"connected","protocol":"Call","version":"1.0.0"}');
     this.#socket.send(JSON.stringify({ event: 'start', sequenceNumber: '1', start, streamSid }));
     this.startedAt = performance.now();
-  }
-
-  #send(event: string, rest: string): void {
-    this.#sequence += 1;
-    this.#socket.send(`{"event":"${event}","sequenceNumber":"${this.#sequence}",${rest}}`);
   }
 
   /** A delta is played when it comes, or when what came before it has ended. */
@@ -168,19 +157,4 @@ export class Session {
   #tell(type: string, rest: object): void {
     this.#socket.send(JSON.stringify({ type, event_id: `event_${this.#id}`, ...rest }));
   }
-}
-
-/** OpenAI's ends of a server's calls: each new one joins `sessions`. */
-export function openaiServer(
-  sessions: Set<Session>,
-  up: Direction,
-  down: Direction,
-  delays?: Delays,
-): WebSocketServer {
-  const server = new WebSocketServer({
-    host: '127.0.0.1',
-    port: 0,
-    verifyClient: (_, accept) => setTimeout(accept, delays?.accept, true),
-  });
-  return server.on('connection', (socket) => sessions.add(new Session(socket, up, down, delays)));
 }

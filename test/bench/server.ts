@@ -4,16 +4,17 @@ import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { DELTA_MS, type Delays, Direction, FRAME_MS, openaiServer, type Session } from './peers.ts';
+import { WebSocketServer } from 'ws';
+import { DELTA_MS, type Delays, Direction, FRAME_MS, Session } from './peers.ts';
 
 const PROBE = fileURLToPath(new URL('probe.js', import.meta.url));
 const YARDSTICKS = fileURLToPath(new URL('yardsticks.ts', import.meta.url));
 
-/** A program that is measured: what node runs, in which folder, and whether it sends a mark after audio. */
+/** A program that is measured: what node runs, and whether it sends a mark after audio. */
 export interface Program {
   name: string;
-  args: string[];
-  folder: string;
+  flags: string[];
+  main: string;
   sendsMarks: boolean;
 }
 
@@ -21,33 +22,19 @@ export interface Program {
 export function relayAt(name: string, main: string): Program {
   const { scripts } = JSON.parse(readFileSync(resolve(main, '../../package.json'), 'utf8'));
   const { flags = '' } = /\bnode (?<flags>.+) \S+$/.exec(scripts.start)?.groups ?? {};
-  // There is no .env where its main file is.
-  return { name, args: [...flags.split(' '), resolve(main)], folder: dirname(main), sendsMarks: true };
+  return { name, flags: flags.split(' '), main: resolve(main), sendsMarks: true };
 }
 
 /** A program that the relay is compared with. */
-export function yardstick(name: 'bare-pipe' | 'plain-relay'): Program {
-  const args = ['--import', 'tsx', YARDSTICKS, name];
-  return {
-    name: name.replace('-', ' '),
-    args,
-    folder: dirname(YARDSTICKS),
-    sendsMarks: name !== 'bare-pipe',
-  };
+export function yardstick(name: 'bare pipe' | 'plain relay'): Program {
+  return { name, flags: ['--import', 'tsx'], main: YARDSTICKS, sendsMarks: name !== 'bare pipe' };
 }
 
-const SERVERS_CORE = '0';
-const PEERS_CORE = '1';
-/** Whether servers have a core, and this process another; otherwise they meet now and then. Linux only. */
-const hasCores =
-  taskset('--cpu-list', SERVERS_CORE, 'true') &&
-  taskset('--all-tasks', '--cpu-list', '--pid', PEERS_CORE, String(process.pid));
+/** This process and the servers each have a core, where that can be told; otherwise they meet now and then. */
+const hasCores = spawnSync('taskset', ['-acp', '1', String(process.pid)]).status === 0;
+const [RUN = '', ...NODE] = [...(hasCores ? ['taskset', '-c', '0'] : []), process.execPath, '--expose-gc'];
 
-function taskset(...args: string[]): boolean {
-  return spawnSync('taskset', args).status === 0;
-}
-
-/** A running program, and OpenAI's end of its calls, of which those stay that are over. */
+/** A running program, and OpenAI's end of its calls. */
 export interface Server {
   name: string;
   host: string;
@@ -55,30 +42,32 @@ export interface Server {
   up: Direction;
   down: Direction;
   sessions: Set<Session>;
-  /** The CPU time so far of all its threads, in µs. */
-  cpuUs(): Promise<number>;
   /**
-   * The resident memory in bytes, without young garbage.
+   * Reads the CPU time so far of all its threads, in µs, or its resident memory without young garbage, in bytes.
    *
    * If all garbage were collected, V8 would forget how objects look that are gone just then, and whatever makes such
    * ones, as `ws` does for each frame, would be slower from then on.
    */
-  rss(): Promise<number>;
+  read(what: 'cpuUs' | 'rss'): Promise<number>;
   stop(): Promise<void>;
 }
 
-/** Starts `program`, and waits until it listens. */
+/** Starts `program` with an OpenAI of its own, and waits until it listens. */
 export async function startServer(program: Program, standbySessions = 0, delays?: Delays): Promise<Server> {
-  const { name, args, folder, sendsMarks } = program;
+  const { name, flags, main, sendsMarks } = program;
   const [up, down] = [new Direction(FRAME_MS), new Direction(DELTA_MS)];
   const sessions = new Set<Session>();
-  const openai = openaiServer(sessions, up, down, delays);
+  const openai = new WebSocketServer({
+    host: '127.0.0.1',
+    port: 0,
+    verifyClient: (_, accept) => setTimeout(accept, delays?.accept, true),
+  });
+  openai.on('connection', (socket) => sessions.add(new Session(socket, up, down, delays)));
   await once(openai, 'listening');
   const { port } = openai.address() as AddressInfo;
-  const node = [process.execPath, '--expose-gc', '--import', PROBE, ...args];
-  const [command = '', ...rest] = hasCores ? ['taskset', '--cpu-list', SERVERS_CORE, ...node] : node;
-  const child = spawn(command, rest, {
-    cwd: folder,
+  const child = spawn(RUN, [...NODE, '--import', PROBE, ...flags, main, name], {
+    // No .env is there.
+    cwd: dirname(main),
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
     env: {
       PATH: process.env.PATH,
@@ -89,7 +78,6 @@ export async function startServer(program: Program, standbySessions = 0, delays?
       MAX_CONCURRENT_CALLS: '2000',
       HOST: '127.0.0.1',
       PORT: '0',
-      LOG_LEVEL: 'info',
     },
   });
   const host = await new Promise<string>((resolve, reject) => {
@@ -113,15 +101,5 @@ export async function startServer(program: Program, standbySessions = 0, delays?
     openai.close();
   }
 
-  return {
-    name,
-    host,
-    sendsMarks,
-    up,
-    down,
-    sessions,
-    cpuUs: () => read('cpuUs'),
-    rss: () => read('rss'),
-    stop,
-  };
+  return { name, host, sendsMarks, up, down, sessions, read, stop };
 }

@@ -1,12 +1,11 @@
-// What the relay is compared with, on its own Fastify and ws. `bare-pipe` passes messages on unread; `plain-relay` parses
-// each, builds it anew, and marks each delta, as Twilio's sample does:
-// https://github.com/twilio-samples/speech-assistant-openai-realtime-api-node
+// What the relay is compared with, on its own Fastify and ws. The bare pipe passes messages on unread; the plain relay
+// parses each, builds it anew, and marks each delta, as in twilio-samples/speech-assistant-openai-realtime-api-node.
 import websocket from '@fastify/websocket';
 import Fastify from 'fastify';
 import { WebSocket } from 'ws';
 
 const { PORT, HOST = '', OPENAI_REALTIME_URL = '' } = process.env;
-const carry = process.argv[2] === 'bare-pipe' ? barePipe : plainRelay;
+const carry = process.argv[2] === 'bare pipe' ? barePipe : plainRelay;
 const options = { perMessageDeflate: false };
 
 const app = Fastify();
@@ -14,8 +13,6 @@ await app.register(websocket, { options });
 app.get('/media-stream', { websocket: true }, (twilio) => {
   const openai = new WebSocket(OPENAI_REALTIME_URL, options);
   carry(twilio, openai);
-  twilio.on('close', () => openai.close());
-  openai.on('close', () => twilio.close());
   openai.on('error', console.error);
 });
 console.log(`Server listening at ${await app.listen({ port: Number(PORT), host: HOST })}`);
