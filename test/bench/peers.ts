@@ -15,14 +15,13 @@ export const DELTAS_A_REPLY = 5;
 const STAMP = 'SentAtUs';
 const STAMP_LENGTH = STAMP.length + 12;
 
-/** What goes one way through a server: counted, and timed from one peer's send to the other's receipt. */
+/** What goes one way through a server, `ms` of audio at a time: timed from one peer's send to the other's receipt. */
 export class Direction {
   onTheirWay = 0;
   /** In ms, until whoever measures takes them. */
   latencies: number[] = [];
   readonly #audio: string;
 
-  /** Each payload has `ms` of audio. */
   constructor(ms: number) {
     this.#audio = audio(ms).slice(STAMP_LENGTH);
   }
@@ -44,9 +43,7 @@ export class Direction {
   }
 }
 
-export function newCallSid(): string {
-  return `CA${randomBytes(16).toString('hex')}`;
-}
+export const newCallSid = () => `CA${randomBytes(16).toString('hex')}`;
 
 /** Twilio's end of a call. Its clock is that of its stream: 20 ms for each frame that it has sent. */
 export class Phone {

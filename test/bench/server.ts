@@ -30,7 +30,7 @@ export function yardstick(name: 'bare pipe' | 'plain relay'): Program {
   return { name, flags: ['--import', 'tsx'], main: YARDSTICKS, sendsMarks: name !== 'bare pipe' };
 }
 
-/** This process and the servers each have a core, where that can be told; otherwise they meet now and then. */
+/** This process has a core, and the servers another, where there is taskset; otherwise they meet now and then. */
 const hasCores = spawnSync('taskset', ['-acp', '1', String(process.pid)]).status === 0;
 const [RUN = '', ...NODE] = [...(hasCores ? ['taskset', '-c', '0'] : []), process.execPath, '--expose-gc'];
 
