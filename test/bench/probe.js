@@ -5,5 +5,5 @@ process.on('message', (what) => {
   const { user, system } = process.cpuUsage();
   process.send(what === 'rss' ? process.memoryUsage.rss() : user + system);
 });
-// Whatever becomes of the bench, its servers don't outlive it.
-process.on('disconnect', () => process.exit());
+// Whatever becomes of the bench, its servers don't outlive it: process.exit may wait for tsx's thread for ever.
+process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
