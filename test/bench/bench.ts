@@ -1,123 +1,128 @@
-// npm run bench: what the relay costs beside its yardsticks, and how soon a caller hears something.
+// npm run bench: what the relay costs beside two yardsticks, and with `-- --relay OTHER/src/main.ts` beside another relay.
 //
 // The script's flags give this process, the peers, a large young generation: with V8's own choice it stands still for
 // its garbage in some 2 % of the time, and every server's p99 is then mostly that.
-import { writeFileSync } from 'node:fs';
-import { firstSound } from './first-sound.ts';
-import { type Comparison, compare, type Load, type Warm, warm } from './load.ts';
-import { longCall } from './long-call.ts';
-import { setting } from './report.ts';
-import {
-  BARE_PIPE,
-  BARE_PIPE_WITH_FLAGS,
-  compile,
-  FOLDER,
-  newPeers,
-  PLAIN_RELAY,
-  RELAY,
-  RELAY_UNDER_TSX,
-  Server,
-} from './server.ts';
-import { watchSteal } from './steal.ts';
-import { Figures, type Results, report } from './tables.ts';
+import { cpus } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { CASES, firstSounds } from './first-sound.ts';
+import { Calls, TURN_MS, type Turn } from './load.ts';
+import { type Program, relayAt, type Server, startServer, yardstick } from './server.ts';
 
-/** It takes less than 3 minutes on a machine of its own; this long only if something hangs. */
+/** It takes less than 2 minutes on a machine of its own; this long only if something hangs. */
 const LONGEST_MS = 300_000;
-const PROGRAMS = [RELAY, BARE_PIPE, PLAIN_RELAY, RELAY_UNDER_TSX, BARE_PIPE_WITH_FLAGS].map((program) => ({
-  program,
-  peers: newPeers(),
-}));
-/** Those on which it is seen how cost grows. */
-const GROWING = [RELAY.name, BARE_PIPE.name];
+/** How often all programs are started: two processes of one program differ by some percent all their lives. */
+const ROUNDS = 5;
+const TURNS = 5;
+const CALLS = 200;
+/** Enough, in ms of a call, for what a process itself holds, optimized code above all, to be there before calls are. */
+const FIRST_CALL_MS = 300_000;
+/** Enough, in ms of all calls, for the young generation to have grown. */
+const HURRY_MS = 2_000;
+/** With fewer calls, the pages that a process happens to hold or not show more than the calls do. */
+const CALLS_FOR_MEMORY = 1_000;
+const FIRST_SOUNDS = 3;
 
-/** Enough for all code to be optimized, with that for the few deltas, and for the young generation to have grown. */
-const HURRIED_FRAMES = 20_000;
-
-const isQuick = process.argv.includes('--quick');
-const rounds = isQuick ? 2 : 5;
-const minutes = isQuick ? 3 : 10;
-const load: Load = {
-  calls: 200,
-  hurriedFrames: HURRIED_FRAMES,
-  turns: isQuick ? 2 : 5,
-};
-const growthLoads: Load[] = [400, 50].map((calls) => ({
-  calls,
-  hurriedFrames: HURRIED_FRAMES / 5,
-  turns: 1,
-}));
-
-const began = performance.now();
-
-function tell(line: string): void {
-  console.error(`${((performance.now() - began) / 1_000).toFixed(1).padStart(6)} s  ${line}`);
+/** A program, and what it showed: in every turn, and in kB of memory a call in every round. */
+interface Measured {
+  program: Program;
+  turns: Turn[];
+  memory: number[];
 }
 
-/** Every program under the main load, and some under others. */
-interface Round {
-  main: Comparison;
-  growth: Comparison[];
+const { values: options } = parseArgs({ options: { relay: { type: 'string' } } });
+const relay = relayAt('relay', fileURLToPath(new URL('../../src/main.ts', import.meta.url)));
+const programs = [relay, yardstick('bare pipe'), yardstick('plain relay')];
+if (options.relay !== undefined) programs.push(relayAt('other relay', options.relay));
+const all = programs.map((program): Measured => ({ program, turns: [], memory: [] }));
+
+/** Starts a program and has it talk until it is warm; returns it with its calls, and what it held before, in bytes. */
+async function warmUp(program: Program): Promise<{ server: Server; calls: Calls; held: number }> {
+  const server = await startServer(program);
+  const first = await Calls.make(server, 1);
+  await first.hurry(FIRST_CALL_MS);
+  const held = await server.read('rss');
+  const calls = await Calls.make(server, CALLS);
+  await calls.hurry(HURRY_MS);
+  return { server, calls, held };
 }
 
-/** Measures every program, with processes of their own: two of one program differ by some percent all their lives. */
-async function measureRound(number: number): Promise<Round> {
-  const first = number % PROGRAMS.length;
-  const servers: Warm[] = [];
-  for (const { program, peers } of [...PROGRAMS.slice(first), ...PROGRAMS.slice(0, first)]) {
-    servers.push(await warm(await Server.start(program, peers)));
+/** All programs are up at once, and take turns so short that whatever slows down the machine meets all of them. */
+async function measureRound(): Promise<void> {
+  const busy = [];
+  for (const measured of all) busy.push({ measured, ...(await warmUp(measured.program)) });
+  for (let turn = 0; turn < TURNS; turn += 1) {
+    for (const { measured, calls } of busy) measured.turns.push(await calls.takeTurn());
   }
-  const main = await compare(servers, load);
-  const growing = servers.filter(({ server }) => GROWING.includes(server.name));
-  const growth = [];
-  for (const each of growthLoads) growth.push(await compare(growing, each));
-  for (const { server } of servers) await server.stop();
-  const cpu = new Figures(main.turns, ({ cpuPerFrameUs }) => cpuPerFrameUs);
-  const figures = servers.map(({ server: { name } }) => `${name} ${cpu.median(name).toFixed(1)}`);
-  tell(`round ${number + 1} of ${rounds}, µs of CPU a frame: ${figures.join(', ')}`);
-  return { main, growth };
-}
-
-async function bench(): Promise<Results> {
-  const stolen = watchSteal();
-  compile();
-  tell('compiled');
-  const measured = [];
-  for (let round = 0; round < rounds; round += 1) measured.push(await measureRound(round));
-
-  const relay = await Server.start(RELAY, newPeers());
-  await warm(relay);
-  const longCalls = [];
-  for (let call = 0; call < rounds; call += 1) {
-    longCalls.push(await longCall(relay, minutes, false));
-    tell(`call ${call + 1} of ${rounds}, of ${minutes} simulated minutes`);
+  for (const { measured, server, held } of busy) {
+    const more = await Calls.make(server, CALLS_FOR_MEMORY - CALLS);
+    await more.hurry(TURN_MS);
+    measured.memory.push(((await server.read('rss')) - held) / CALLS_FOR_MEMORY / 1_024);
+    await server.stop();
   }
-  const collected = await longCall(relay, minutes, true);
-  await relay.stop();
-
-  tell('first sound');
-  const firstSounds = await Promise.all([firstSound(0, rounds), firstSound(1, rounds)]);
-  return {
-    setting: setting(),
-    stolen: stolen(),
-    turns: measured.flatMap(({ main }) => main.turns),
-    growth: measured.flatMap(({ growth }) => growth.flatMap(({ turns }) => turns)),
-    memory: measured.map(({ main }) => main.memory),
-    longCalls,
-    collected,
-    firstSounds,
-  };
 }
+
+/** The value that `share` of `values` are below. */
+const quantile = (values: number[], share: number) =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length * share)] ?? Number.NaN;
+const median = (values: number[]) => quantile(values, 0.5);
+
+/** A Markdown table whose columns also line up in a terminal; the first is text, the others are figures. */
+function table(head: string[], rows: string[][]): string {
+  const widths = head.map((_, n) => Math.max(...[head, ...rows].map((cells) => cells[n]?.length ?? 0)));
+  const rule = widths.map((width, n) => (n === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`));
+  const lines = [head, rule, ...rows].map((cells) =>
+    widths.map((width, n) => (n === 0 ? cells[n]?.padEnd(width) : cells[n]?.padStart(width))).join(' | '),
+  );
+  return lines.map((line) => `| ${line} |`).join('\n');
+}
+
+/** A row with the medians of a figure, and with those of the relay's ratios to each other program, turn by turn. */
+function row(name: string, digits: number, figure: (measured: Measured) => number[]): string[] {
+  const [ours = [], ...theirs] = all.map(figure);
+  const ratios = theirs.map((each) => each.map((value, n) => (ours[n] ?? Number.NaN) / value));
+  const medians = [ours, ...theirs].map((each) => median(each).toFixed(digits));
+  return [name, ...medians, ...ratios.map((each) => median(each).toFixed(2))];
+}
+
+function costs(): string {
+  const names = programs.map(({ name }) => name);
+  const turnRow = (name: string, digits: number, figure: (turn: Turn) => number) =>
+    row(name, digits, ({ turns }) => turns.map(figure));
+  return table(
+    [`${CALLS} calls`, ...names, ...names.slice(1).map((name) => `relay / ${name}`)],
+    [
+      turnRow('CPU a frame, µs', 1, ({ cpuUs }) => cpuUs),
+      turnRow('added latency up, median, ms', 2, ({ up }) => median(up)),
+      turnRow('added latency up, p99, ms', 2, ({ up }) => quantile(up, 0.99)),
+      turnRow('added latency down, median, ms', 2, ({ down }) => median(down)),
+      turnRow('added latency down, p99, ms', 2, ({ down }) => quantile(down, 0.99)),
+      row(`memory a call, of ${CALLS_FOR_MEMORY}, kB`, 0, ({ memory }) => memory),
+    ],
+  );
+}
+
+/** The cases side by side: they hardly keep the machine busy. */
+async function firstSound(): Promise<string> {
+  const rows = CASES.map(async (each) => {
+    const sounds = await firstSounds(relay, each, FIRST_SOUNDS);
+    return [each.name, ...[median(sounds), Math.max(...sounds), each.openaiMs].map((ms) => ms.toFixed(0))];
+  });
+  return table(['start to first sound, ms', 'median', 'worst', 'OpenAI alone'], await Promise.all(rows));
+}
+
+const setting = `${cpus()[0]?.model.trim()}, Node ${process.version}; medians of ${ROUNDS * TURNS} turns, and of their ratios.
+A frame is one media message up (20 ms) or one delta down (400 ms): a call sends 50 a second, and gets 5 every 4 s.
+Memory is what a process holds more than with its first call, without young garbage.`;
 
 setTimeout(() => {
-  console.error(`The bench hung: it should have been over in ${LONGEST_MS / 1_000} s.`);
-  process.exit(1);
+  throw new Error('the bench hung');
 }, LONGEST_MS).unref();
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(130));
 
-const results = await bench();
-const text = report(results);
-writeFileSync(`${FOLDER}bench.json`, `${JSON.stringify(results, undefined, 2)}\n`);
-writeFileSync(`${FOLDER}bench.md`, `${text}\n`);
-tell('done; every run is in .bench/bench.json\n');
-console.log(text);
+for (let round = 1; round <= ROUNDS; round += 1) {
+  console.error(`round ${round} of ${ROUNDS}`);
+  await measureRound();
+}
+console.error('first sound\n');
+console.log([setting, costs(), await firstSound()].join('\n\n'));
 process.exit();

@@ -1,55 +1,34 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { until } from './load.ts';
-import type { Delays } from './openai-end.ts';
-import { newPeers, RELAY, Server } from './server.ts';
-import { TwilioEnd } from './twilio-end.ts';
-import { FRAME_MS } from './wire.ts';
+import { FRAME_MS, newCallSid, Phone } from './peers.ts';
+import { type Program, startServer } from './server.ts';
 
-/** OpenAI as it is in the field, in ms. */
-export const DELAYS = { accept: 1_000, acknowledge: 70, reply: 500 } satisfies Delays;
-const STANDBY_MS = 3_000;
-const SOUND_MS = 10_000;
+/** OpenAI as it is in the field, in ms, and what it takes in all until a session is ready. */
+const DELAYS = { accept: 1_000, acknowledge: 70, reply: 500 };
+const READY_MS = DELAYS.accept + DELAYS.acknowledge;
 
-/** Ms from `start` to the first `media` at the caller, of each call; and whether a session waited for the first. */
-export interface FirstSound {
-  standbySessions: number;
-  hadStandby: boolean;
-  ms: number[];
-}
+/** How calls come: `startMs` lie between the webhook's answer and `start`; `openaiMs` are OpenAI's own, after `start`. */
+export const CASES = [
+  { name: 'with a standby session', standbySessions: 1, startMs: 0, openaiMs: DELAYS.reply },
+  { name: 'without one', standbySessions: 0, startMs: 0, openaiMs: READY_MS + DELAYS.reply },
+];
+type Case = (typeof CASES)[number];
 
-/** Makes `count` calls, one after another, to a relay that keeps `standbySessions` ahead. */
-export async function firstSound(standbySessions: number, count: number): Promise<FirstSound> {
-  const env = { STANDBY_SESSIONS: String(standbySessions) };
-  const server = await Server.start(RELAY, { ...newPeers(), delays: DELAYS }, env);
-  try {
-    const ms: number[] = [];
-    let hadStandby = standbySessions > 0;
-    for (let n = 0; n < count; n += 1) {
-      if (hadStandby) hadStandby = await standbyReady(server, standbySessions);
-      ms.push(await firstSoundOf(new TwilioEnd(server, n)));
-    }
-    return { standbySessions, hadStandby, ms };
-  } finally {
-    await server.stop();
+/** Makes `count` calls, one after another; returns the ms from `start` to the first `media` of each. */
+export async function firstSounds(relay: Program, how: Case, count: number): Promise<number[]> {
+  const server = await startServer(relay, how.standbySessions, DELAYS);
+  const sounds: number[] = [];
+  while (sounds.length < count) {
+    await pause(READY_MS + 200);
+    const callSid = newCallSid();
+    const body = new URLSearchParams({ CallSid: callSid, From: '+15550100' });
+    await fetch(`http://${server.host}/incoming-call`, { method: 'POST', body });
+    await pause(how.startMs);
+    const phone = new Phone(server, callSid);
+    const talking = setInterval(() => phone.startedAt > 0 && phone.sendFrame(), FRAME_MS);
+    while (phone.soundAt === 0) await pause(5);
+    clearInterval(talking);
+    sounds.push(phone.soundAt - phone.startedAt);
   }
-}
-
-function standbyReady({ openai }: Server, count: number): Promise<boolean> {
-  return until(() => openai.waiting === count, STANDBY_MS, 'a session on standby').then(
-    () => true,
-    () => false,
-  );
-}
-
-async function firstSoundOf(end: TwilioEnd): Promise<number> {
-  const pacer = setInterval(() => end.sendFrame(), FRAME_MS);
-  try {
-    const sound = await Promise.race([end.firstSound, pause(SOUND_MS, undefined, { ref: false })]);
-    if (sound === undefined) throw new Error(`no sound within ${SOUND_MS} ms`);
-    return sound - end.startedAt;
-  } finally {
-    clearInterval(pacer);
-    end.close();
-    await end.closed;
-  }
+  await server.stop();
+  return sounds;
 }
