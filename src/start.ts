@@ -61,18 +61,21 @@ export async function start(assistant: Assistant): Promise<void> {
 /** Throws no ConfigError: it ends the process, or waits for `.env` to change. */
 async function readConfigOrWait(waits: boolean): Promise<Config> {
   for (;;) {
+    // It is watched before it is read, so that no change is missed.
+    const changed = new Promise<void>((resolve) => {
+      if (waits) watchFile(ENV_FILE, { interval: 200 }, () => resolve());
+    });
     try {
       return readConfig({ ...envFile(), ...process.env });
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       console.error(error.message);
+      if (!waits) process.exit(1);
+      console.error(`Waiting for ${ENV_FILE} to change.`);
+      await changed;
+    } finally {
+      unwatchFile(ENV_FILE);
     }
-    if (!waits) process.exit(1);
-    console.error(`Waiting for ${ENV_FILE} to change.`);
-    await new Promise<void>((resolve) => {
-      watchFile(ENV_FILE, { interval: 200 }, () => resolve());
-    });
-    unwatchFile(ENV_FILE);
   }
 }
 

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, openSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { FakeOpenAI, readyCall } from './support/peers.ts';
 import { portOf } from './support/port.ts';
@@ -26,7 +27,8 @@ async function runWithCall(stdout: 'pipe' | number) {
   const openai = await FakeOpenAI.listen();
   cleanups.push(() => openai.close());
   const port = await freePort();
-  const child = spawn(process.execPath, ['--import', 'tsx', 'src/main.ts'], {
+  const child = spawn(process.execPath, ['--import', 'tsx', 'main.ts'], {
+    cwd: fileURLToPath(new URL('support', import.meta.url)),
     env: {
       PATH: process.env.PATH,
       HOST: '127.0.0.1',

@@ -42,9 +42,11 @@ async function wholeCall(): Promise<Log> {
         status: 'completed',
         output: [{ content: [{ type: 'output_audio', transcript }] }],
         usage: {
-          input_tokens: 41,
-          output_tokens: 164,
-          input_token_details: { text_tokens: 14, audio_tokens: 27, cached_tokens: 3 },
+          input_token_details: {
+            text_tokens: 14,
+            audio_tokens: 27,
+            cached_tokens_details: { text_tokens: 3, audio_tokens: 7 },
+          },
           output_token_details: { text_tokens: 28, audio_tokens: 136 },
         },
       },
@@ -78,7 +80,7 @@ describe('the log of a call', () => {
         bargeIns: 1,
         retries: 0,
         errors: { invalid_value: 1 },
-        usage: { input: 41, output: 164, cached: 3, text: 42, audio: 163 },
+        usage: { textIn: 11, cachedTextIn: 3, audioIn: 20, cachedAudioIn: 7, textOut: 28, audioOut: 136 },
         latencyMs: { ready: expect.any(Number), firstSound: expect.any(Number), reply: {} },
       }),
     ]);

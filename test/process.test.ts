@@ -1,15 +1,22 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { CALL, FakeOpenAI, readyCall } from './support/peers.ts';
 import { audio, STREAM } from './support/wire.ts';
 
 describe('the process', { timeout: 20_000 }, () => {
   /** The server in a process of its own; `listening` is its origin. */
-  async function run(env: Record<string, string>) {
-    const child = spawn(process.execPath, ['--import', 'tsx', 'src/main.ts'], {
+  async function run(env: Record<string, string>, ...flags: string[]) {
+    const child = spawn(process.execPath, ['--import', 'tsx', 'main.ts', ...flags], {
+      // No .env is there, and the assistant is the tests' own.
+      cwd: fileURLToPath(new URL('support', import.meta.url)),
       env: {
         PATH: process.env.PATH,
         HOST: '127.0.0.1',
@@ -97,7 +104,7 @@ describe('the process', { timeout: 20_000 }, () => {
     const { port } = new URL(await listening);
     const second = await run({ TWILIO_AUTH_TOKEN: 'token', PORT: port });
     expect(await stderr(second.child)).toMatch(
-      /^The server can't listen on 127.0.0.1:\d+: .*EADDRINUSE.*\n$/,
+      /^The server can't listen on 127.0.0.1:\d+: .* set PORT to a free one\.\n$/,
     );
     expect(await second.exited).toBe(1);
   });
@@ -134,11 +141,54 @@ describe('the process', { timeout: 20_000 }, () => {
     );
   });
 
-  it('The process exits with 1 at once on a second signal', async () => {
+  it('The process exits with 1 at once on a second signal that comes a second after the first', async () => {
     const { child, exited, origin } = await runWithCall();
     child.kill('SIGINT');
     await expect.poll(async () => (await fetch(origin)).status).toBe(503);
+    // Its clock is not in our hands.
+    await pause(1_000);
     child.kill('SIGINT');
     expect(await exited).toBe(1);
+  });
+
+  it('A second signal that comes at once is the same one, and lets live calls go on', async () => {
+    const { child, exited, origin, twilio, session } = await runWithCall();
+    child.kill('SIGINT');
+    child.kill('SIGTERM');
+    await expect.poll(async () => (await fetch(origin)).status).toBe(503);
+    twilio.media(0, audio(20));
+    await session.next('input_audio_buffer.append');
+    twilio.stop();
+    expect(await exited).toBe(0);
+  });
+
+  it('A restart in development ends live calls at once, and properly', async () => {
+    const openai = await FakeOpenAI.listen();
+    onTestFinished(() => openai.close());
+    const env = { ALLOW_UNSIGNED_REQUESTS: 'true', OPENAI_REALTIME_URL: openai.url };
+    const { child, exited, lines, listening } = await run(env, '--dev');
+    const origin = await listening;
+    const { twilio } = await readyCall(openai, origin);
+    child.kill('SIGTERM');
+    expect((await twilio.closed).code).toBe(1001);
+    expect(await (await fetch(`${origin}/call-ended?CallSid=${CALL}`)).text()).toContain('<Say>I am sorry');
+    expect(await exited).toBe(0);
+    expect(lines).toContainEqual(expect.objectContaining({ msg: 'call ended', reason: 'shutdown' }));
+  });
+
+  it('A mistake in .env can be mended in development, and nothing has to be started again', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'voice-relay-'));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    const main = fileURLToPath(new URL('support/main.ts', import.meta.url));
+    const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), main, '--dev'], {
+      cwd: folder,
+      env: { PATH: process.env.PATH, HOST: '127.0.0.1', PORT: '0', STANDBY_SESSIONS: '0' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    onTestFinished(() => void child.kill('SIGKILL'));
+    const errors = createInterface({ input: child.stderr });
+    for await (const line of errors) if (line.includes('Waiting for .env')) break;
+    await writeFile(join(folder, '.env'), 'OPENAI_API_KEY=sk-test\nTWILIO_AUTH_TOKEN=token\n');
+    for await (const line of createInterface({ input: child.stdout })) if (line.includes('listening')) break;
   });
 });

@@ -214,7 +214,9 @@ describe('a standby session that is replaced', () => {
     standby.send({ type: 'error', error });
     standby.socket.close(3000, 'invalid_request_error.invalid_api_key');
     expect(await server.log.find('standby session failed')).toMatchObject({ level: 50, error });
-    expect(server.log.messages()).toContainEqual(expect.stringContaining('OPENAI_API_KEY'));
+    expect(await server.log.find('standby session failed')).toMatchObject({
+      advice: expect.stringContaining('OPENAI_API_KEY'),
+    });
   });
 });
 

@@ -3,6 +3,7 @@
 // The script's flags give this process, the peers, a large young generation: with V8's own choice it stands still for
 // its garbage in some 2 % of the time, and every server's p99 is then mostly that.
 import { cpus } from 'node:os';
+import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { CASES, firstSounds } from './first-sound.ts';
@@ -30,10 +31,12 @@ interface Measured {
   memory: number[];
 }
 
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const { values: options } = parseArgs({ options: { relay: { type: 'string' } } });
-const relay = relayAt('relay', fileURLToPath(new URL('../../src/main.ts', import.meta.url)));
+const relay = relayAt('relay', ROOT, 'test/support/main.ts');
 const programs = [relay, yardstick('bare pipe'), yardstick('plain relay')];
-if (options.relay !== undefined) programs.push(relayAt('other relay', options.relay));
+if (options.relay !== undefined)
+  programs.push(relayAt('other relay', resolve(options.relay, '../..'), resolve(options.relay)));
 const all = programs.map((program): Measured => ({ program, turns: [], memory: [] }));
 
 /** Starts a program and has it talk until it is warm; returns it with its calls, and what it held before, in bytes. */

@@ -18,11 +18,11 @@ export interface Program {
   sendsMarks: boolean;
 }
 
-/** The relay with this main file, and with what its own `npm start` tells node. */
-export function relayAt(name: string, main: string): Program {
-  const { scripts } = JSON.parse(readFileSync(resolve(main, '../../package.json'), 'utf8'));
+/** The relay of a checkout, started by this file of it, and with what its `npm start` tells node. */
+export function relayAt(name: string, checkout: string, main: string): Program {
+  const { scripts } = JSON.parse(readFileSync(resolve(checkout, 'package.json'), 'utf8'));
   const { flags = '' } = /\bnode (?<flags>.+) \S+$/.exec(scripts.start)?.groups ?? {};
-  return { name, flags: flags.split(' '), main: resolve(main), sendsMarks: true };
+  return { name, flags: flags.split(' '), main: resolve(checkout, main), sendsMarks: true };
 }
 
 /** A program that the relay is compared with. */

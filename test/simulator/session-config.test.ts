@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { assistant } from '../../src/assistant.ts';
 import { sessionUpdate } from '../../src/session-update.ts';
+import { assistant } from './assistant.ts';
 import { defaultSession, updateSession } from './session-config.ts';
 
 const current = defaultSession('gpt-realtime-2.1');
@@ -15,7 +15,7 @@ describe('a session.update', () => {
     expect(updateSession(current, session, false)).toEqual({
       ...current,
       output_modalities: ['audio'],
-      instructions: assistant.instructions,
+      instructions: session.instructions,
       audio: {
         input: {
           ...current.audio.input,
