@@ -61,9 +61,9 @@ export type ClientEvent =
 /** A telephone's audio as a session is asked for it: mu-law at 8 kHz, which takes no `rate`. */
 export const PHONE_AUDIO = 'audio/pcmu';
 
-/** The audio delta exactly as OpenAI writes it. */
+/** The audio delta exactly as OpenAI writes it: all before the audio, and the audio. */
 const AUDIO_DELTA = new RegExp(
-  String.raw`^(?<head>\{"type":"response\.output_audio\.delta","event_id":"\w+","response_id":"\w+","item_id":"\w+","output_index":\d+,"content_index":\d+),"delta":"(?<delta>${BASE64})"\}$`,
+  String.raw`^(\{"type":"response\.output_audio\.delta","event_id":"\w+","response_id":"\w+","item_id":"\w+","output_index":\d+,"content_index":\d+),"delta":"(${BASE64})"\}$`,
 );
 
 /**
@@ -72,7 +72,7 @@ const AUDIO_DELTA = new RegExp(
  * OpenAI's words come without `apiKey`, which it may quote.
  */
 export function parseServerEvent(data: Buffer, apiKey: string): ServerEvent | undefined {
-  const { head, delta } = AUDIO_DELTA.exec(data.toString('latin1'))?.groups ?? {};
+  const [, head, delta] = AUDIO_DELTA.exec(data.toString('latin1')) ?? [];
   if (head === undefined || delta === undefined || !isPadded(delta)) {
     return parseAnyEvent(data.toString(), apiKey);
   }
@@ -159,5 +159,5 @@ function tokens(count: unknown): number {
 /** The text frame for `event`. */
 export function encodeClientEvent(event: ClientEvent): Buffer {
   if (event.type !== 'input_audio_buffer.append') return Buffer.from(JSON.stringify(event));
-  return Buffer.from(`{"type":"input_audio_buffer.append","audio":"${event.audio}"}`);
+  return Buffer.from(`{"type":"input_audio_buffer.append","audio":"${event.audio}"}`, 'latin1');
 }

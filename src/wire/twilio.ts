@@ -30,14 +30,17 @@ export function isPhoneAudio({ encoding, sampleRate, channels }: JsonObject): bo
   return encoding === 'audio/x-mulaw' && sampleRate === 8_000 && channels === 1;
 }
 
-/** The media frame exactly as Twilio writes it, fifty times a second. */
+/**
+ * The media frame exactly as Twilio writes it: its timestamp, payload and streamSid, without names, for which an object
+ * would be made fifty times a second.
+ */
 const MEDIA_FRAME = new RegExp(
-  String.raw`^\{"event":"media","sequenceNumber":"\d{1,15}","media":\{"track":"inbound","chunk":"\d{1,15}","timestamp":"(?<timestamp>\d{1,15})","payload":"(?<payload>${BASE64})"\},"streamSid":"(?<streamSid>\w{1,200})"\}$`,
+  String.raw`^\{"event":"media","sequenceNumber":"\d{1,15}","media":\{"track":"inbound","chunk":"\d{1,15}","timestamp":"(\d{1,15})","payload":"(${BASE64})"\},"streamSid":"(\w{1,200})"\}$`,
 );
 
 /** Reads one text frame of Twilio's; undefined for whatever isn't a documented message. Never throws. */
 export function parseTwilioMessage(data: Buffer): TwilioMessage | undefined {
-  const { timestamp, payload, streamSid } = MEDIA_FRAME.exec(data.toString('latin1'))?.groups ?? {};
+  const [, timestamp, payload, streamSid] = MEDIA_FRAME.exec(data.toString('latin1')) ?? [];
   if (streamSid === undefined || payload === undefined || !isPadded(payload)) {
     return parseAnyMessage(data.toString());
   }
@@ -83,5 +86,5 @@ export function encodeTwilioCommand(command: TwilioCommand): Buffer {
   if (command.event !== 'media') return Buffer.from(JSON.stringify(command));
   const { streamSid, media } = command;
   const head = `{"event":"media","streamSid":${JSON.stringify(streamSid)},"media":{"payload":"`;
-  return Buffer.from(`${head}${media.payload}"}}`);
+  return Buffer.from(`${head}${media.payload}"}}`, 'latin1');
 }

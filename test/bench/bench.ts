@@ -10,14 +10,13 @@ import { CASES, firstSounds } from './first-sound.ts';
 import { Calls, TURN_MS, type Turn } from './load.ts';
 import { type Program, relayAt, type Server, startServer, yardstick } from './server.ts';
 
-/** It takes less than 2 minutes on a machine of its own; this long only if something hangs. */
-const LONGEST_MS = 300_000;
 /** How often all programs are started: two processes of one program differ by some percent all their lives. */
 const ROUNDS = 5;
 const TURNS = 5;
 const CALLS = 200;
-/** Enough, in ms of a call, for what a process itself holds, optimized code above all, to be there before calls are. */
-const FIRST_CALL_MS = 300_000;
+/** Enough, in ms of some calls, for what a process itself holds to be there before the calls are. */
+const FIRST_CALLS = 10;
+const FIRST_CALLS_MS = 30_000;
 /** Enough, in ms of all calls, for the young generation to have grown. */
 const HURRY_MS = 2_000;
 /** With fewer calls, the pages that a process happens to hold or not show more than the calls do. */
@@ -42,8 +41,8 @@ const all = programs.map((program): Measured => ({ program, turns: [], memory: [
 /** Starts a program and has it talk until it is warm; returns it with its calls, and what it held before, in bytes. */
 async function warmUp(program: Program): Promise<{ server: Server; calls: Calls; held: number }> {
   const server = await startServer(program);
-  const first = await Calls.make(server, 1);
-  await first.hurry(FIRST_CALL_MS);
+  const first = await Calls.make(server, FIRST_CALLS);
+  await first.hurry(FIRST_CALLS_MS);
   const held = await server.read('rss');
   const calls = await Calls.make(server, CALLS);
   await calls.hurry(HURRY_MS);
@@ -70,14 +69,10 @@ const quantile = (values: number[], share: number) =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length * share)] ?? Number.NaN;
 const median = (values: number[]) => quantile(values, 0.5);
 
-/** A Markdown table whose columns also line up in a terminal; the first is text, the others are figures. */
+/** A Markdown table; the first column is text, the others are figures. */
 function table(head: string[], rows: string[][]): string {
-  const widths = head.map((_, n) => Math.max(...[head, ...rows].map((cells) => cells[n]?.length ?? 0)));
-  const rule = widths.map((width, n) => (n === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`));
-  const lines = [head, rule, ...rows].map((cells) =>
-    widths.map((width, n) => (n === 0 ? cells[n]?.padEnd(width) : cells[n]?.padStart(width))).join(' | '),
-  );
-  return lines.map((line) => `| ${line} |`).join('\n');
+  const rule = head.map((_, n) => (n === 0 ? '---' : '---:'));
+  return [head, rule, ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 }
 
 /** A row with the medians of a figure, and with those of the relay's ratios to each other program, turn by turn. */
@@ -109,18 +104,13 @@ function costs(): string {
 async function firstSound(): Promise<string> {
   const rows = CASES.map(async (each) => {
     const sounds = await firstSounds(relay, each, FIRST_SOUNDS);
-    return [each.name, ...[median(sounds), Math.max(...sounds), each.openaiMs].map((ms) => ms.toFixed(0))];
+    return [each.name, ...[median(sounds), Math.max(...sounds)].map((ms) => ms.toFixed(0))];
   });
-  return table(['start to first sound, ms', 'median', 'worst', 'OpenAI alone'], await Promise.all(rows));
+  return table(['start to first sound, ms', 'median', 'worst'], await Promise.all(rows));
 }
 
 const setting = `${cpus()[0]?.model.trim()}, Node ${process.version}; medians of ${ROUNDS * TURNS} turns, and of their ratios.
-A frame is one media message up (20 ms) or one delta down (400 ms): a call sends 50 a second, and gets 5 every 4 s.
-Memory is what a process holds more than with its first call, without young garbage.`;
-
-setTimeout(() => {
-  throw new Error('the bench hung');
-}, LONGEST_MS).unref();
+A call sends a frame every 20 ms, and gets five deltas of 400 ms every 4 s; memory is without young garbage.`;
 
 for (let round = 1; round <= ROUNDS; round += 1) {
   console.error(`round ${round} of ${ROUNDS}`);

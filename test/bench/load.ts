@@ -8,8 +8,9 @@ export const TURN_MS = 500;
 const SETTLE_MS = 50;
 /** How long calls may take to be connected, and to have their last frames arrive, in ms. */
 const PATIENCE_MS = 15_000;
+const MAX_CONNECTING = 100;
 /** How many frames are on their way at most when calls hurry. */
-const MOST_ON_THEIR_WAY = 40;
+const MAX_ON_THEIR_WAY = 40;
 /** Assistant audio half of the time: a reply of 5 deltas (2 s) every 4 s. */
 const REPLY_EVERY_MS = 4_000;
 
@@ -40,25 +41,32 @@ export class Calls {
   /** Makes `count` calls, and waits until each is heard at both ends. */
   static async make(server: Server, count: number): Promise<Calls> {
     const { size } = server.sessions;
-    const phones = Array.from({ length: count }, () => new Phone(server));
-    await until(() => server.sessions.size === size + count, `${count} calls through ${server.name}`);
+    const phones: Phone[] = [];
+    while (phones.length < count) {
+      phones.push(new Phone(server));
+      const pending = () => size + phones.length - server.sessions.size;
+      const most = phones.length < count ? MAX_CONNECTING : 1;
+      await until(() => pending() < most, `${count} calls through ${server.name}`);
+    }
     await pause(SETTLE_MS);
     const calls = new Calls(server, phones);
     for (const phone of phones) phone.sendFrame();
     await calls.#arrived();
     for (const session of calls.#sessions) session.say();
     await calls.#arrived();
+    calls.#finish();
     return calls;
   }
 
   /** Talks for `ms` of the calls' time, as fast as frames arrive. */
   async hurry(ms: number): Promise<void> {
     for (const end = this.#talkedMs + ms; this.#talkedMs < end; ) {
-      while (this.#server.up.onTheirWay >= MOST_ON_THEIR_WAY) await new Promise(setImmediate);
+      while (this.#server.up.onTheirWay >= MAX_ON_THEIR_WAY) await new Promise(setImmediate);
       this.#talkedMs += FRAME_MS / this.#phones.length;
       this.#sendDue();
     }
     await this.#arrived();
+    this.#finish();
   }
 
   /** Talks for half a second, and measures the server meanwhile. */
@@ -73,6 +81,7 @@ export class Calls {
     const turn = { up: up.latencies.splice(0), down: down.latencies.splice(0) };
     clearImmediate(this.#next);
     await this.#arrived();
+    this.#finish();
     return { ...turn, cpuUs: (after - before) / (turn.up.length + turn.down.length) };
   }
 
@@ -85,10 +94,8 @@ export class Calls {
   }
 
   /**
-   * Calls take turns, so that frames are spread evenly over time: with 200 of them, one is due every 0.1 ms.
-   *
-   * So are deltas: while a reply begins in one call, the next delta is due in the fourth call before it, and so on. With
-   * 200 calls that is a delta every 4 ms, and one of the same call every 84 ms: five times as fast as they are played.
+   * Calls take turns, so that frames are spread evenly over time. So are deltas: while a reply begins in one call, the
+   * next delta is due in the fourth call before it, and so on: each call's come five times as fast as they are played.
    */
   #sendDue(): void {
     const { length } = this.#phones;
@@ -100,6 +107,11 @@ export class Calls {
       const reply = (this.#deltas - part) / DELTAS_A_REPLY;
       this.#sessions.at((reply - 4 * part) % length)?.say();
     }
+  }
+
+  /** A call that is left alone in the middle of a reply would be given up. */
+  #finish(): void {
+    for (const session of this.#sessions) session.finish();
   }
 
   async #arrived(): Promise<void> {

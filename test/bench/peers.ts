@@ -120,7 +120,9 @@ export class Session {
   readonly #socket: WebSocket;
   readonly #down: Direction;
   readonly #id = Math.random().toFixed(12).slice(2);
-  #deltas = 0;
+  /** The last reply, and how many deltas of it were sent. */
+  #reply = 0;
+  #part = 0;
 
   constructor(socket: WebSocket, up: Direction, down: Direction, delays?: Delays) {
     this.#socket = socket;
@@ -138,17 +140,23 @@ export class Session {
     this.#tell('session.created', { session });
   }
 
-  /** Sends the next delta. */
+  /** Sends the next delta, and what comes with the first and the last of a reply. */
   say(): void {
-    const part = this.#deltas % DELTAS_A_REPLY;
-    const id = this.#id + String(this.#deltas - part).padStart(9, '0');
-    const ids = `"event_id":"event_${id}","response_id":"resp_${id}","item_id":"item_${id}"`;
+    if (this.#part === 0) {
+      this.#reply += 1;
+      this.#tell('response.created', { response: { id: `resp_${this.#reply}`, status: 'in_progress' } });
+    }
+    const ids = `"event_id":"event_${this.#reply}","response_id":"resp_${this.#reply}","item_id":"item_${this.#reply}"`;
     const rest = `"output_index":0,"content_index":0,"delta":"${this.#down.payload()}"`;
-    if (part === 0) this.#tell('response.created', { response: { id: `resp_${id}`, status: 'in_progress' } });
     this.#socket.send(`{"type":"response.output_audio.delta",${ids},${rest}}`);
-    this.#deltas += 1;
-    if (part < DELTAS_A_REPLY - 1) return;
-    this.#tell('response.done', { response: { id: `resp_${id}`, status: 'completed' } });
+    this.#part += 1;
+    if (this.#part === DELTAS_A_REPLY) this.finish();
+  }
+
+  /** Ends the reply, however much of it was sent. */
+  finish(): void {
+    this.#tell('response.done', { response: { id: `resp_${this.#reply}`, status: 'completed' } });
+    this.#part = 0;
   }
 
   #tell(type: string, rest: object): void {

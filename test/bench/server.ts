@@ -43,10 +43,8 @@ export interface Server {
   down: Direction;
   sessions: Set<Session>;
   /**
-   * Reads the CPU time so far of all its threads, in µs, or its resident memory without young garbage, in bytes.
-   *
-   * If all garbage were collected, V8 would forget how objects look that are gone just then, and whatever makes such
-   * ones, as `ws` does for each frame, would be slower from then on.
+   * Reads the CPU time so far of all its threads, in µs, or its resident memory without young garbage, in bytes: without
+   * the old, too, V8 would forget how objects look that are gone just then, and be slower from then on.
    */
   read(what: 'cpuUs' | 'rss'): Promise<number>;
   stop(): Promise<void>;
