@@ -29,15 +29,15 @@ import { askAgain, connectStream, hangUp, rejectAsBusy } from './wire/twiml.ts';
 const MAX_BYTES = 65_536;
 /** How many fields of a form are read: one with more has no valid signature. */
 const MAX_FIELDS = 200;
-/** How long a request may take to arrive, in ms, and how often that is looked at. */
+/** How long a request may take to arrive, in ms, and how often that is checked. */
 const REQUEST_MS = 8_000;
 const CHECK_MS = 1_000;
-/** How many streams may be open, beside those of the calls, that haven't started. */
+/** How many more streams than calls may be open without having started. */
 const MAX_EXTRA_STREAMS = 10;
 const STREAM_PATH = '/media-stream';
 
 /** What a server can be given in place of its own. */
-export interface AppOptions {
+interface AppOptions {
   calls?: Calls;
   streams?: Streams;
   logger?: FastifyServerOptions['logger'];
@@ -81,10 +81,8 @@ export async function buildApp(
   await app.register(formbody, { parser: (form) => parse(form, '&', '=', { maxKeys: MAX_FIELDS }) });
   await app.register(websocket, {
     options: { ...socketOptions, maxPayload: MAX_BYTES, server: upgrades },
-    errorHandler(error, socket) {
-      refusals.warn({ err: error }, 'media stream error');
-      socket.close(1011);
-    },
+    // The relay listens to the errors of its socket itself.
+    errorHandler: () => {},
   });
 
   app.setErrorHandler((error: FastifyError, request, reply) => {
@@ -104,16 +102,22 @@ export async function buildApp(
   app.all('/incoming-call', signed, (request, reply) => {
     const { callSid, from } = fields(request);
     reply.type('text/xml');
+    // Its stream is about to end, or the request is a recorded one: neither is given a second token.
+    if (callSid && calls.isLive(callSid) && !calls.isClosing)
+      return reply.send(askAgain(request.originalUrl));
     if (calls.isBusy) {
-      refusals.warn({ callSid, from }, 'call rejected');
+      refusals.warn(() => ({ callSid, from }), 'call rejected');
       return reply.send(rejectAsBusy());
     }
-    if (callSid !== undefined && usedTokens.areAllUsed(callSid)) return reply.send(hangUp(assistant.apology));
-    // Its stream is about to end, or the request is a recorded one: neither is given a second token.
-    if (callSid !== undefined && calls.isLive(callSid)) return reply.send(askAgain(request.originalUrl));
-    request.log.info({ callSid, from }, 'call answered');
     const origin = guard.origin(request);
-    const token = twilioAuthToken && callSid && issueToken(twilioAuthToken, callSid, Date.now());
+    let token: string | undefined;
+    if (twilioAuthToken && callSid) {
+      if (usedTokens.areAllUsed(callSid)) return reply.send(hangUp(assistant.apology));
+      token = issueToken(twilioAuthToken, callSid, Date.now());
+    }
+    // How its last stream ended is no news any more.
+    if (callSid) calls.forget(callSid);
+    request.log.info({ callSid, from }, 'call answered');
     const actionUrl = `${origin.protocol}//${origin.host}/call-ended`;
     return reply.send(connectStream(streamUrl(origin, STREAM_PATH), actionUrl, token));
   });
@@ -139,16 +143,16 @@ export async function buildApp(
   async function requireUpgrade(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     if (request.ws) return;
     refusals.warn(
-      {},
+      () => ({}),
       'no upgrade came with a request for a stream: have the proxy pass on Upgrade and Connection',
     );
     return reply.code(426).header('upgrade', 'websocket').send();
   }
 
   async function requirePlace(_request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    const { waiting } = streams;
-    if (!calls.isClosing && waiting < maxWaiting) return;
-    refusals.warn({ waiting, isClosing: calls.isClosing }, 'stream refused');
+    if (streams.waiting >= maxWaiting) streams.endOldestWaiting();
+    if (!calls.isClosing) return;
+    refusals.warn(() => ({}), 'stream refused: the server stops');
     return reply.code(503).send();
   }
 

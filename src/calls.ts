@@ -45,7 +45,13 @@ export class Calls {
   }
 
   begin(callSid: string): void {
+    this.forget(callSid);
     this.#live.add(callSid);
+  }
+
+  /** Forgets how the call's last stream ended. */
+  forget(callSid: string): void {
+    this.#ended.delete(callSid);
   }
 
   /** Frees the call's place. */

@@ -19,7 +19,7 @@ export interface Config {
   logLevel: string;
 }
 
-/** What is wrong with the environment: one line for each mistake, naming the variable and how to mend it. */
+/** What is wrong with the environment: one line for each mistake, naming the variable and how to fix it. */
 export class ConfigError extends Error {
   override name = 'ConfigError';
 }
@@ -86,7 +86,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     }
     if (/^(AC|SK)[0-9a-f]{32}$/i.test(value)) {
       mistakes.push(
-        `TWILIO_AUTH_TOKEN is the SID of ${value.startsWith('AC') ? 'an account' : 'an API key'}: the auth token stands beside the Account SID at https://console.twilio.com.`,
+        `TWILIO_AUTH_TOKEN is the SID of ${/^AC/i.test(value) ? 'an account' : 'an API key'}: the auth token stands beside the Account SID at https://console.twilio.com.`,
       );
     }
     return value;

@@ -15,14 +15,14 @@ import { type Close, isStalled, socketOptions, TEXT, watch } from './wire/socket
 
 /** How long OpenAI may take to accept a socket, in ms; 0.8 to 2.1 s is usual. */
 const HANDSHAKE_MS = 4_000;
-/** How long is waited for the rest of a refused handshake's answer, in ms, and how much of it is read. */
+/** How long to wait for the rest of a refused handshake's answer, in ms, and how much of it is read. */
 const REFUSAL_MS = 500;
 const MAX_REFUSAL_CHARACTERS = 10_000;
 /** The longest message that OpenAI may send, in bytes; its deltas have a few thousand. */
 const MAX_MESSAGE_BYTES = 4_194_304;
 
 /** Whoever opened a connection hears of it here. */
-export interface ConnectionListener {
+interface ConnectionListener {
   /** An event came; undefined stands for a message that can't be read. */
   event(event: ServerEvent | undefined): void;
   /** It has answered no ping for a minute. */
@@ -95,7 +95,7 @@ export class Connection {
     this.close();
   }
 
-  /** The handshake was answered with something else than 101; the body may hold OpenAI's error. */
+  /** The handshake was answered with something other than 101; the body may hold OpenAI's error. */
   #refused(response: IncomingMessage): void {
     this.httpStatus = response.statusCode;
     let body = '';

@@ -54,7 +54,7 @@ const RETRY_AFTER_MS = 1_000;
 const MAX_RETRY_AFTER_MS = 5_000;
 
 /** `again`: it may pass. `give up`: it lasts until the owner mends it. `over`: neither, and another try changes nothing. */
-export type Verdict = 'again' | 'give up' | 'over';
+type Verdict = 'again' | 'give up' | 'over';
 
 /** Whether what failed is worth another try; how often is for whoever tries to say. */
 export function verdict(failure: Failure): Verdict {
@@ -97,7 +97,6 @@ const FAULTS_BY_NUMBER = new Map([
   [401, KEY],
   [403, RIGHTS],
   [429, QUOTA],
-  [1013, QUOTA],
   [3000, KEY],
   [4004, MODEL],
 ]);
@@ -105,8 +104,9 @@ const FAULTS_BY_NUMBER = new Map([
 /** How long to wait before the other try, in ms: as long as OpenAI says where it has had too many requests. */
 export function retryAfterMs({ error }: Failure): number {
   if (error?.code !== 'rate_limit_exceeded') return 0;
-  const { amount, unit } =
-    error.message?.match(/try again in (?<amount>[\d.]+) ?(?<unit>ms|s)\b/)?.groups ?? {};
+  const wait = /try again in (?<minutes>\d+m(?!s))?(?:(?<amount>[\d.]+) ?(?<unit>ms|s))?/;
+  const { minutes, amount, unit } = wait.exec(error.message ?? '')?.groups ?? {};
+  if (minutes !== undefined) return MAX_RETRY_AFTER_MS;
   const ms = Number(amount) * (unit === 'ms' ? 1 : 1_000);
   return Number.isFinite(ms) ? Math.min(ms, MAX_RETRY_AFTER_MS) : RETRY_AFTER_MS;
 }
@@ -125,8 +125,11 @@ export function logFailure(log: FastifyBaseLogger, failure: Failure, message: st
 function ownersFault({ error, closed, httpStatus }: Failure): string | undefined {
   // A close reason reads `invalid_request_error.invalid_api_key`.
   const name = error?.code ?? (closed?.reason || undefined)?.split('.').at(-1);
-  if (name !== undefined) return FAULTS_BY_NAME.get(name);
-  return FAULTS_BY_NUMBER.get(httpStatus ?? closed?.code ?? 0);
+  const isUnauthorized = httpStatus === 401 || httpStatus === 403;
+  // Where OpenAI gives a reason, none is guessed from a number, unless it is one of a gateway's own.
+  const byNumber =
+    name === undefined || isUnauthorized ? FAULTS_BY_NUMBER.get(httpStatus ?? closed?.code ?? 0) : undefined;
+  return FAULTS_BY_NAME.get(name ?? '') ?? byNumber;
 }
 
 /** Whether a handshake was refused, reset, timed out or met a 5xx, rather than told why. */

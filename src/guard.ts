@@ -5,7 +5,7 @@ import { isSignature, isSigned, type Parameters } from './wire/auth.ts';
 import { loggable } from './wire/loggable.ts';
 
 /** An address that Twilio reaches this server at. */
-export interface Origin {
+interface Origin {
   protocol: 'https:' | 'http:';
   host: string;
 }
@@ -34,13 +34,13 @@ export class Guard {
   /** Refuses what can't be signed before a byte of its body is read. */
   screen = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     if (this.#config.twilioAuthToken === undefined || isSignature(signature(request))) return;
-    return this.#refuse(request, reply, 'it has no signature of Twilio’s');
+    return this.#refuse(request, reply, () => "it has no signature of Twilio's");
   };
 
   /** Refuses what Twilio didn't sign. */
   check = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     if (this.#isSignedFor(request, this.origin(request))) return;
-    return this.#refuse(request, reply, this.#likeliestCause(request));
+    return this.#refuse(request, reply, () => this.#likeliestCause(request));
   };
 
   #isSignedFor(request: FastifyRequest, origin: Origin): boolean {
@@ -64,12 +64,10 @@ export class Guard {
     return 'TWILIO_AUTH_TOKEN is not that of the account, or PUBLIC_URL is not what Twilio asked for';
   }
 
-  #refuse(request: FastifyRequest, reply: FastifyReply, cause: string): FastifyReply {
+  #refuse(request: FastifyRequest, reply: FastifyReply, cause: () => string): FastifyReply {
     const { protocol, host } = this.origin(request);
-    this.#refusals.warn(
-      { assumed: loggable(`${protocol}//${host}`), cause },
-      'refused: not signed by Twilio',
-    );
+    const fields = () => ({ assumed: loggable(`${protocol}//${host}`), cause: cause() });
+    this.#refusals.warn(fields, 'refused: not signed by Twilio');
     return reply.code(403).send();
   }
 }

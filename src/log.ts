@@ -3,7 +3,7 @@ import type { FastifyBaseLogger } from 'fastify';
 
 /** How much may wait to be written when the log's reader is slow, in bytes. */
 const MAX_WAITING_BYTES = 1_048_576;
-/** How long is waited at the end for what is left, in ms. */
+/** How long to wait at the end for what is left, in ms. */
 const FLUSH_MS = 1_000;
 /** Each kind of what strangers cause is logged once in so many ms. */
 const WINDOW_MS = 1_000;
@@ -15,9 +15,8 @@ export class LogOutput {
 
   constructor(output: Writable) {
     this.#output = output;
-    output.on('error', () => {
-      this.#dropped += 1;
-    });
+    // What can't be written is counted where it is written.
+    output.on('error', () => {});
   }
 
   write(line: string): void {
@@ -26,13 +25,15 @@ export class LogOutput {
       return;
     }
     const lines = this.#dropped;
-    this.#dropped = 0;
     if (lines > 0) {
-      this.#output.write(
-        `${JSON.stringify({ level: 40, time: Date.now(), lines, msg: 'log lines dropped' })}\n`,
-      );
+      const notice = { level: 40, time: Date.now(), lines, msg: 'log lines dropped' };
+      this.#output.write(`${JSON.stringify(notice)}\n`, (error) => {
+        if (!error) this.#dropped -= lines;
+      });
     }
-    this.#output.write(line);
+    this.#output.write(line, (error) => {
+      if (error) this.#dropped += 1;
+    });
   }
 
   /** Resolves when all is written, or it is clear that it won't be. */
@@ -48,27 +49,29 @@ export class LogOutput {
 export class ThrottledLog {
   readonly #log: FastifyBaseLogger;
   /** What came since each kind was last logged. */
-  readonly #held = new Map<string, { fields: object; times: number }>();
+  readonly #held = new Map<string, { fields: () => object; times: number }>();
 
   constructor(log: FastifyBaseLogger) {
     this.#log = log;
   }
 
-  /** `message` names the kind; there must be few of them. */
-  warn(fields: object, message: string): void {
+  /** `message` names the kind, of which there must be few; `fields` are only asked for if it is logged. */
+  warn(fields: () => object, message: string): void {
     const held = this.#held.get(message);
     if (held !== undefined) {
       this.#held.set(message, { fields, times: held.times + 1 });
       return;
     }
-    this.#log.warn(fields, message);
+    this.#log.warn(fields(), message);
     this.#held.set(message, { fields, times: 0 });
     setTimeout(() => this.#release(message), WINDOW_MS).unref();
   }
 
   #release(message: string): void {
-    const { fields, times } = this.#held.get(message) ?? { fields: {}, times: 0 };
+    const held = this.#held.get(message);
     this.#held.delete(message);
-    if (times > 0) this.warn({ ...fields, times }, message);
+    if (held !== undefined && held.times > 0) {
+      this.warn(() => ({ ...held.fields(), times: held.times }), message);
+    }
   }
 }

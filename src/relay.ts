@@ -46,8 +46,7 @@ interface Started {
 /**
  * Carries one call between Twilio's socket and a session of its own, until either is over; then both are.
  *
- * `tcp` is the connection below Twilio's socket. The socket's errors are for whoever opened it to log: a close
- * follows each, and ends the call.
+ * `tcp` is the connection below Twilio's socket.
  */
 export function relay(
   twilio: WebSocket,
@@ -74,10 +73,15 @@ export function relay(
       if (isFlooded(now)) end('twilio flooded');
       else perform(started?.call.tick(now));
     },
-    shutDown: () => end('shutdown'),
+    end: (reason) => end(reason),
   };
   streams.add(stream);
   watch(twilio, tcp, 'bytes', () => end('twilio silent'));
+  twilio.on('error', (err) => {
+    // A close follows.
+    if (started !== undefined) log.warn({ err }, 'media stream error');
+    else refusals.warn(() => ({ ...ids, err }), 'media stream error');
+  });
   twilio.on('close', (code) => end([1000, 1001, 1005].includes(code) ? 'twilio closed' : 'twilio lost'));
   twilio.on('message', (data, isBinary) => {
     if (isOver) return;
@@ -175,7 +179,7 @@ export function relay(
   async function logEnd(reason: Reason, endedAt: number): Promise<void> {
     const [twilio, openai] = await Promise.all([twilioClosed, started?.session.closed]);
     if (started === undefined) {
-      refusals.warn({ ...ids, reason, twilio }, 'stream ended before its call began');
+      refusals.warn(() => ({ ...ids, reason, twilio }), 'stream ended before its call began');
     } else {
       const { session, at, call } = started;
       log.info(

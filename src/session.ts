@@ -9,7 +9,7 @@ import type { Close } from './wire/socket.ts';
 
 /** How long a session may take from dialling until it is ready, in ms. */
 const READY_MS = 10_000;
-/** How long is waited for the close after a refusal, in ms. */
+/** How long to wait for the close after a refusal, in ms. */
 const CLOSE_MS = 500;
 /** OpenAI's own limit to a session, in ms. */
 const MAX_SESSION_MS = 3_600_000;
@@ -74,7 +74,8 @@ export class Session {
   /**
    * Makes a session that is ready `listener`'s, which hears of that at once, and logs to `log` from now on.
    *
-   * It may have died unseen while nobody used it: until OpenAI is heard on it, it may be dialled again.
+   * It may have died unseen while nobody used it: until OpenAI is heard on it, it may be dialled again. What is only noticed
+   * by silence ends the call, as in any session.
    */
   handOver(listener: SessionListener, log: FastifyBaseLogger): void {
     this.#listener = listener;
@@ -173,7 +174,8 @@ export class Session {
   #redial(failure: Failure): void {
     this.#log.warn(failure, 'dialling OpenAI once more');
     this.#redialsLeft -= 1;
-    if (this.#state === 'ready') this.#failIn(READY_MS, 'not ready in time');
+    // Until it was refused, or ready, the time that it has is that of the first dialling.
+    if (this.#state === 'ready' || this.#state === 'refused') this.#failIn(READY_MS, 'not ready in time');
     this.#state = 'dialling';
     this.#connection.abandon();
     this.#connection = this.#dial();

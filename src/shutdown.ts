@@ -11,7 +11,7 @@ const POLL_MS = 50;
  */
 export async function shutDown(calls: Calls, streams: Streams, graceMs: number): Promise<void> {
   const ended = calls.close();
-  streams.shutDownWaiting();
+  streams.endWaiting();
   await Promise.race([ended, pause(graceMs, undefined, { ref: false })]);
   await streams.shutDown();
   while (calls.isAwaitingTwilio) await pause(POLL_MS);

@@ -29,7 +29,7 @@ export class Standby {
     this.#fill();
   }
 
-  /** Hangs up all of them, and dials no more. */
+  /** Closes them all, and dials no more. */
   close(): void {
     this.#isOpen = false;
     clearTimeout(this.#backoff);

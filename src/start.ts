@@ -16,7 +16,7 @@ const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 /**
  * The process: reads the environment and `.env`, listens until a signal comes, and ends when the calls have ended.
  *
- * With `--dev` it waits for a mistake in `.env` to be mended, and gives live calls no time when it is restarted.
+ * With `--dev` it waits for a mistake in `.env` to be fixed, and gives live calls no time when it is restarted.
  */
 export async function start(assistant: Assistant): Promise<void> {
   const isDev = process.argv.includes('--dev');

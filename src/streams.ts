@@ -1,9 +1,11 @@
+import type { Reason } from './failure.ts';
+
 /** A stream that is open, whether its call has started or not, or whose end is still to be logged. */
 export interface Stream {
   readonly hasStarted: boolean;
   /** To be called a few times a second. */
   tick(): void;
-  shutDown(): void;
+  end(reason: Reason): void;
 }
 
 /** How often every stream is ticked, in ms: one timer for all wakes the process less than one for each. */
@@ -35,14 +37,21 @@ export class Streams {
     return [...this.#open].filter(({ hasStarted }) => !hasStarted).length;
   }
 
-  /** Ends those that haven't started, whose caller hears of it from Twilio. */
-  shutDownWaiting(): void {
-    for (const stream of this.#open) if (!stream.hasStarted) stream.shutDown();
+  /** Ends the one that has waited to start for longest: Twilio's own start at once. */
+  endOldestWaiting(): void {
+    for (const stream of this.#open) {
+      if (!stream.hasStarted) return stream.end('no start');
+    }
+  }
+
+  /** Ends those that haven't started. */
+  endWaiting(): void {
+    for (const stream of this.#open) if (!stream.hasStarted) stream.end('shutdown');
   }
 
   /** Ends them all; resolves when each is closed and logged. */
   async shutDown(): Promise<void> {
-    for (const stream of this.#open) stream.shutDown();
+    for (const stream of this.#open) stream.end('shutdown');
     if (this.#open.size === 0) return;
     await new Promise<void>((resolve) => {
       this.#onEmpty = resolve;

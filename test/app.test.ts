@@ -136,6 +136,17 @@ describe('/call-ended', () => {
   });
 });
 
+describe('a call that comes back', () => {
+  it('How its last stream ended is forgotten: the next one may never open', async () => {
+    const calls = new Calls(1);
+    const server = await serverOf(calls);
+    calls.begin('CA1');
+    calls.end('CA1', 'completed');
+    await server.inject('/incoming-call?CallSid=CA1');
+    expect((await server.inject('/call-ended?CallSid=CA1')).body).toContain('gone wrong');
+  });
+});
+
 describe('a number that is open to the world', () => {
   it.each([
     ['/incoming-call', 'CallSid=CA1&FromCity=&To=1', { CallSid: 'CA1', FromCity: '', To: '1' }],

@@ -14,7 +14,6 @@ describe('what the owner can do', () => {
     [{ httpStatus: 403 }, 'OPENAI_API_KEY'],
     [error('account_deactivated'), 'account'],
     [error('insufficient_quota'), 'quota'],
-    [closed(1013), 'quota'],
     [{ httpStatus: 429 }, 'quota'],
     [error('model_not_found'), 'OPENAI_REALTIME_MODEL'],
     [closed(4000, 'invalid_request_error.missing_model'), 'OPENAI_REALTIME_MODEL'],
@@ -61,7 +60,7 @@ describe('the verdict on a failure', () => {
     dialling(closed(4000, 'invalid_request_error.invalid_model')),
     dialling({ httpStatus: 401 }),
     dialling({ httpStatus: 503, ...error('insufficient_quota') }),
-    { reason: 'openai closed', ...closed(1013) },
+    { reason: 'openai closed', ...closed(1013, 'insufficient_quota') },
     { reason: 'openai error', ...error('account_deactivated') },
     { reason: 'response failed', ...error('billing_hard_limit_reached') },
   ])('It is time to give up after %j', (failure) => {

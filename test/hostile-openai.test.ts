@@ -24,7 +24,7 @@ async function dialledCall(): Promise<{ twilio: TwilioPeer; session: OpenAIPeer 
 }
 
 describe('an OpenAI that is hostile or broken', () => {
-  it('cannot put off the end of a session that it refuses by refusing it again and again', async () => {
+  it('OpenAI cannot put off the end of a session that it refuses by refusing it again and again', async () => {
     const { twilio, session } = await dialledCall();
     for (const wait of [400, 100]) {
       session.send({ type: 'error', error: { code: 'odd', message: 'Something odd.' } });
@@ -35,7 +35,7 @@ describe('an OpenAI that is hostile or broken', () => {
     expect(await server.log.find('call failed')).toMatchObject({ reason: 'openai error' });
   });
 
-  it('is taken for silent when it talks for a minute, but reads nothing', async () => {
+  it('An OpenAI that talks for a minute but reads nothing is taken for silent', async () => {
     const { twilio, session } = await readyCall(openai, server.origin);
     session.socket.pause();
     for (let passed = 0; passed < 55; passed += 5) {
@@ -49,7 +49,7 @@ describe('an OpenAI that is hostile or broken', () => {
     session.socket.terminate();
   });
 
-  it('has no more of a session id read than 200 characters', async () => {
+  it('A session id of more than 200 characters is not read', async () => {
     const { twilio, session } = await dialledCall();
     session.send({ type: 'session.created', session: { id: 's'.repeat(201) } });
     await session.settle();

@@ -48,7 +48,7 @@ async function runWithCall(stdout: 'pipe' | number) {
 }
 
 describe('a log that is stuck', { timeout: 20_000 }, () => {
-  it('lets calls go on where nobody reads it, and the process end', async () => {
+  it('Calls go on where nobody reads the log, and the process ends', async () => {
     const { child, exited, origin, twilio, session } = await runWithCall('pipe');
     // Each is logged, and a pipe holds 64 KiB.
     for (let n = 0; n < 400; n++)
@@ -61,7 +61,7 @@ describe('a log that is stuck', { timeout: 20_000 }, () => {
   });
 
   it.runIf(existsSync('/dev/full'))(
-    'lets calls go on where its disk is full, and the process end',
+    'Calls go on where the disk of the log is full, and the process ends',
     async () => {
       const { child, exited, twilio, session } = await runWithCall(openSync('/dev/full', 'w'));
       session.say(20);

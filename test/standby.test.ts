@@ -177,7 +177,7 @@ describe('a standby session that is replaced', () => {
     }
   });
 
-  it('A standby session that had done well for a minute is replaced at once', async () => {
+  it('A standby session that had been ready for a minute is replaced at once', async () => {
     const standby = await readyStandby();
     vi.advanceTimersByTime(60_000);
     standby.socket.close(1001);

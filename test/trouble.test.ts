@@ -38,6 +38,22 @@ async function expectApology(server: TestServer, twilio: TwilioPeer) {
   return server.log.find('call failed');
 }
 
+describe('an error without a code', () => {
+  it('A session that is dialled again after an odd error has the time that any session has', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const { openai, server, twilio, session } = await dialledCall();
+    session.send({ type: 'error', error: { code: null, message: 'odd' } });
+    await session.settle();
+    session.socket.terminate();
+    const second = await openai.dialled();
+    vi.advanceTimersByTime(5_000);
+    await second.configure();
+    await second.next('response.create');
+    expect(server.calls.live).toBe(1);
+    twilio.stop();
+  });
+});
+
 describe('a failure that stays', () => {
   it('A key that is refused is not tried again, and the log says what to do', async () => {
     const { openai, server, twilio, session } = await dialledCall();

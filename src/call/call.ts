@@ -105,10 +105,12 @@ export class Call {
     const ms = audioMs(delta);
     if (ms === 0) return [];
     // OpenAI would believe that it was heard.
-    if (this.#replies.isInterrupted(responseId)) return this.#playback.dropped(itemId).map(truncate);
+    const clock = this.#caller.clock(now);
+    const isDropped = this.#replies.isInterrupted(responseId) || this.#playback.isFull(clock);
+    if (isDropped) return this.#playback.dropped(itemId).map(truncate);
     this.#tally.sound(this.#replies.heard(responseId, now), now);
     const streamSid = this.#streamSid;
-    const name = this.#playback.sent(itemId, ms, this.#caller.clock(now));
+    const name = this.#playback.sent(itemId, ms, clock);
     return [
       { to: 'twilio', message: { event: 'media', streamSid, media: { payload: delta } } },
       { to: 'twilio', message: { event: 'mark', streamSid, mark: { name } } },

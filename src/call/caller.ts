@@ -27,8 +27,8 @@ export class Caller {
   #timestamp: number | undefined;
   #frameMs = 0;
   #audioEnds = 0;
-  /** When the stream began, and how much audio it has had since. */
   readonly #turnEndMs: number;
+  /** When the stream began, and how much audio its timestamps have claimed since, in ms. */
   readonly #began: number;
   #audioMs = 0;
 
@@ -55,6 +55,7 @@ export class Caller {
     const gap = Math.floor(Math.min(this.#advance(timestamp, ms, now), room, MAX_GAP_MS));
     this.counts.framesUp += 1;
     const filled = gap > 0 ? this.#fill(gap) : [];
+    this.#audioMs += Math.max(0, gap) + ms;
     return [...filled, ...this.#append(payload, ms)];
   }
 
@@ -95,7 +96,6 @@ export class Caller {
   }
 
   #append(audio: string, ms: number): Effect[] {
-    this.#audioMs += ms;
     if (this.#early === undefined) return [toOpenAI({ type: 'input_audio_buffer.append', audio })];
     this.#early.push({ audio, ms });
     this.#earlyMs += ms;

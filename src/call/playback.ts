@@ -19,6 +19,9 @@ const JITTER_MS = 100;
 const LOST_MS = 10_000;
 /** How many items are remembered: late audio can only come for the last few. */
 const MAX_ITEMS = 100;
+/** How much may be on its way to the caller, in deltas and in ms. */
+const MAX_CHUNKS = 10_000;
+const MAX_BUFFERED_MS = 590_000;
 /** After so many chunks that are done with, the list is made anew. */
 const MAX_DONE = 1_000;
 
@@ -40,12 +43,19 @@ export class Playback {
   #done = 0;
   /** When the first chunk that isn't begins; the others begin when it, or what is before them, has ended. */
   #headBegins = 0;
+  /** When the last chunk is reckoned to end. */
+  #endsAt = 0;
   /** The last items that had audio, the oldest first: how much of it was sent, and whether OpenAI was told of a cut. */
   readonly #items = new Map<string, { ms: number; isCut: boolean }>();
   /** How many marks were named: the last `#chunks.length` of them are those of the chunks. */
   #marks = 0;
   /** The quickest echo so far after the end that was reckoned; unknown until there was one. */
   #roundTrip: number | undefined;
+
+  /** Whether nothing more may be sent before some of it was heard: Twilio holds 10 minutes (31931), and we what it holds. */
+  isFull(clock: number): boolean {
+    return this.#chunks.length - this.#done >= MAX_CHUNKS || this.#endsAt - clock > MAX_BUFFERED_MS;
+  }
 
   /** Notes a delta that is sent now; returns the name of the mark that must follow it. */
   sent(itemId: string, ms: number, clock: number): string {
@@ -54,6 +64,7 @@ export class Playback {
     const item = this.#item(itemId);
     this.#marks += 1;
     this.#chunks.push({ itemId, offset: item.ms, ms, sentAt: clock });
+    this.#endsAt = Math.max(this.#endsAt, clock) + ms;
     item.ms += ms;
     return `audio-${this.#marks}`;
   }
@@ -98,6 +109,7 @@ export class Playback {
     }
     this.#chunks = [];
     this.#done = 0;
+    this.#endsAt = 0;
     return cuts;
   }
 

@@ -56,6 +56,7 @@ export class Replies {
     this.#speakingSince = now;
     this.#waiting = undefined;
     this.#retryAt = undefined;
+    this.#hasFailed = false;
     if (this.#latest === undefined) return;
     this.#interrupted.add(this.#latest);
     const [oldest] = this.#interrupted;
@@ -72,26 +73,22 @@ export class Replies {
     this.#waiting ??= { since: now, what: 'sound' };
   }
 
-  /** Asks once more for a response that failed, unless it was the second in a row or that would be in vain. */
+  /** Asks once more for a response that failed, unless it was the second in a row, or a retry is pointless. */
   done({ id, status, error }: ResponseDone, now: number): Effect[] {
-    // The caller has moved on: the next turn is answered anyway.
-    const isInterrupted = this.#interrupted.has(id);
     if (status !== 'failed') {
-      if (!isInterrupted) this.#hasFailed = false;
+      this.#hasFailed = false;
       if (id === this.#latest && this.#waiting?.what === 'rest') this.#waiting = undefined;
       return [];
     }
     const failure: Failure = { reason: 'response failed', error };
     if (verdict(failure) !== 'again') return [{ end: failure.reason, error }];
-    if (isInterrupted) return [];
+    // The caller has moved on: the next turn is answered anyway.
+    if (this.#interrupted.has(id) || this.#speakingSince !== undefined) return [];
     if (this.#hasFailed) return [{ end: failure.reason, error }];
     this.#hasFailed = true;
-    this.retries += 1;
-    const delay = retryAfterMs(failure);
-    if (delay === 0) return this.#ask(now);
     this.#waiting ??= { since: now, what: 'sound' };
-    this.#retryAt = now + delay;
-    return [];
+    this.#retryAt = now + retryAfterMs(failure);
+    return this.#retry(now);
   }
 
   /** Asks for what is due, and ends the call of a caller who has waited for too long. */
@@ -99,7 +96,13 @@ export class Replies {
     const isHeld = this.#speakingSince !== undefined && now - this.#speakingSince >= MAX_SPEECH_MS;
     const isOverdue = this.#waiting !== undefined && now - this.#waiting.since >= MAX_WAIT_MS;
     if (isHeld || isOverdue) return [{ end: 'no reply' }];
-    return this.#retryAt !== undefined && now >= this.#retryAt ? this.#ask(now) : [];
+    return this.#retry(now);
+  }
+
+  #retry(now: number): Effect[] {
+    if (this.#retryAt === undefined || now < this.#retryAt) return [];
+    this.retries += 1;
+    return this.#ask(now);
   }
 
   #ask(now: number): Effect[] {

@@ -2,6 +2,8 @@ import { addUsage, NO_USAGE, type ResponseDone } from '../wire/openai.ts';
 
 /** How many codes are counted apart. */
 const MAX_CODES = 20;
+/** How many of the last latencies are kept. */
+const MAX_LATENCIES = 1_000;
 
 /** What the log has of a call when it is over: counts, tokens, and latencies in ms. Nothing is decided by it. */
 export class Tally {
@@ -30,7 +32,9 @@ export class Tally {
   sound(waitedMs: number | undefined, now: number): void {
     this.#framesDown += 1;
     this.#firstSoundMs ??= Math.round(now - this.#readyAt);
-    if (waitedMs !== undefined) this.#replyMs.push(Math.round(waitedMs));
+    if (waitedMs === undefined) return;
+    this.#replyMs.push(Math.round(waitedMs));
+    if (this.#replyMs.length > MAX_LATENCIES) this.#replyMs.shift();
   }
 
   response({ status, error, usage }: ResponseDone): void {

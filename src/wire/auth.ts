@@ -15,7 +15,7 @@ export function sign(authToken: string, url: string, parameters: Parameters = {}
   return hmac(authToken, url + signedText(parameters));
 }
 
-/** Whether a header may be a signature at all, which costs nothing to tell. */
+/** Whether a header may be a signature at all. */
 export function isSignature(header: unknown): header is string {
   return typeof header === 'string' && /^[A-Za-z0-9+/]{27}=$/.test(header);
 }

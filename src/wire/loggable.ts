@@ -1,6 +1,6 @@
 /** How much is logged of what a stranger chose, and of OpenAI's words, in characters. */
-export const MAX_STRANGERS_CHARACTERS = 200;
-export const MAX_OPENAI_CHARACTERS = 500;
+const MAX_STRANGERS_CHARACTERS = 200;
+const MAX_OPENAI_CHARACTERS = 500;
 
 /** `text` as it may be logged: one line that reads as it was sent, `max` characters of it at most. */
 export function loggable(text: string, max = MAX_STRANGERS_CHARACTERS): string {

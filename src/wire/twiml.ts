@@ -18,7 +18,7 @@ export function hangUp(sentence?: string): string {
   return twiml(`${sentence === undefined ? '' : `<Say>${escapeXml(sentence)}</Say>`}<Hangup/>`);
 }
 
-/** Has the caller hear that the line is busy, and costs nothing. */
+/** Has the caller hear that the line is busy. */
 export function rejectAsBusy(): string {
   return twiml('<Reject reason="busy"/>');
 }

@@ -68,13 +68,13 @@ describe("the caller's audio", () => {
 });
 
 describe("the caller's audio, where a stream is hostile", () => {
-  it('waits in 1,000 frames at most, however short they are', () => {
+  it('No more than 1,000 frames wait for the session, however short they are', () => {
     const caller = new Caller(1_000, 0);
     for (let n = 0; n < 3_000; n++) caller.frame(n, audio(1), n);
     expect(caller.sessionReady()).toHaveLength(1_000);
   });
 
-  it('is not made longer by timestamps than the time that has passed, but for a second', () => {
+  it('Timestamps make the audio no longer than the time that has passed, but for a second', () => {
     const caller = readyCaller();
     caller.frame(0, FRAME, 0);
     expect(caller.frame(10_000, FRAME, 500)).toEqual([silence(1460), append(FRAME)]);
@@ -138,6 +138,16 @@ describe('a caller who is muted in mid-sentence', () => {
     const caller = speakingUntil(1000);
     caller.speechStopped();
     expect(caller.tick(1000 + 9000)).toEqual([]);
+  });
+
+  it('The silence that a muted caller was given leaves room for gaps later on', () => {
+    const caller = new Caller(8_500, 0);
+    caller.sessionReady();
+    caller.speechStarted();
+    caller.frame(0, FRAME, 0);
+    caller.tick(1_000);
+    for (let at = 20; at < 20_000; at += 20) caller.frame(at, FRAME, at);
+    expect(caller.frame(25_000, FRAME, 25_000)).toEqual([silence(5_000), append(FRAME)]);
   });
 
   it('A caller from whom no frame has come is given no silence', () => {

@@ -75,6 +75,20 @@ describe('what the caller has heard', () => {
   });
 });
 
+describe('what is on its way to the caller', () => {
+  it('No more is sent when 10,000 deltas or 10 minutes are on their way, until some were heard', () => {
+    for (let n = 0; n < 9_999; n++) playback.sent('a', 1, 0);
+    expect(playback.isFull(0)).toBe(false);
+    const last = playback.sent('a', 1, 0);
+    expect(playback.isFull(0)).toBe(true);
+    playback.echoed(last, 10_000);
+    expect(playback.isFull(10_000)).toBe(false);
+    playback.sent('b', 600_000, 10_000);
+    expect(playback.isFull(10_000)).toBe(true);
+    expect(playback.isFull(30_000)).toBe(false);
+  });
+});
+
 describe('a mark that comes back', () => {
   it('What a mark follows was heard, however early it comes back', () => {
     const first = playback.sent('a', 400, 0);

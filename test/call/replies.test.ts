@@ -84,10 +84,30 @@ describe('a response that failed', () => {
     expect(replies.done(failed('r2'), 1100)).toEqual([respond]);
   });
 
+  it('A response that failed is forgiven when the caller has spoken since', () => {
+    replies.created('r1');
+    replies.done(failed('r1'), 0);
+    replies.created('r2');
+    replies.heard('r2', 500);
+    replies.speechStarted(1_000);
+    replies.done({ ...done('r2'), status: 'cancelled' }, 1_001);
+    replies.speechStopped(2_000);
+    replies.created('r3');
+    expect(replies.done(failed('r3'), 2_100)).toEqual([respond]);
+  });
+
+  it('A response that failed while the caller speaks is not asked for again, and nobody waits', () => {
+    replies.speechStarted(0);
+    replies.created('r1');
+    expect(replies.done(failed('r1'), 100)).toEqual([]);
+    expect(replies.tick(20_000)).toEqual([]);
+  });
+
   it.each([
     ['as long as it says', 'Please try again in 1.2s. Visit us.', 1_200],
     ['as long as it says', 'Please try again in 300ms.', 300],
     ['5 s at most', 'Please try again in 42s.', 5_000],
+    ['5 s at most', 'Please try again in 6m0s.', 5_000],
     ['a second where it does not say', 'Too many requests.', 1_000],
   ])('A response that OpenAI had no room for is asked for again after %s', (_, message, ms) => {
     replies.created('r1');
@@ -102,6 +122,7 @@ describe('a response that failed', () => {
     replies.done(failed('r1', 'rate_limit_exceeded'), 1_000);
     replies.speechStarted(1_500);
     expect(replies.tick(2_500)).toEqual([]);
+    expect(replies.retries).toBe(0);
   });
 
   it('A response that failed because of the owner ends the call at once', () => {

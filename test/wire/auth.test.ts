@@ -30,7 +30,7 @@ describe('signing as Twilio does', () => {
 });
 
 describe('a header that may be a signature', () => {
-  it('is what Twilio signs with', () => {
+  it('A signature as Twilio makes it may be one', () => {
     expect(isSignature(sign('12345', 'wss://relay.example.com/media'))).toBe(true);
   });
 
@@ -42,7 +42,7 @@ describe('a header that may be a signature', () => {
     `${'A'.repeat(28)}`,
     `${'A'.repeat(26)}-=`,
     `${'A'.repeat(5_000)}=`,
-  ])('is not %j', (header) => {
+  ])('No signature is %j', (header) => {
     expect(isSignature(header)).toBe(false);
   });
 });
