@@ -79,14 +79,11 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     }
     const value = text('TWILIO_AUTH_TOKEN', '');
     if (value === '') {
-      mistakes.push(
-        'TWILIO_AUTH_TOKEN is missing: set it in .env, or anyone who finds this server could talk on your OpenAI ' +
-          'bill (to try it out on your own machine, set ALLOW_UNSIGNED_REQUESTS=true instead).',
-      );
+      mistakes.push('TWILIO_AUTH_TOKEN is missing: set it, or ALLOW_UNSIGNED_REQUESTS=true to try out.');
     }
     if (/^(AC|SK)[0-9a-f]{32}$/i.test(value)) {
       mistakes.push(
-        `TWILIO_AUTH_TOKEN is the SID of ${/^AC/i.test(value) ? 'an account' : 'an API key'}: the auth token stands beside the Account SID at https://console.twilio.com.`,
+        `TWILIO_AUTH_TOKEN is the SID of ${/^AC/i.test(value) ? 'an account' : 'an API key'}: take the auth token below it.`,
       );
     }
     return value;

@@ -13,88 +13,110 @@ const ENV_FILE = '.env';
 const SAME_SIGNAL_MS = 1_000;
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
+/** A server that listens. */
+interface Running {
+  /** Lets live calls go on for as long as they may, then ends them; resolves when all is over and logged. */
+  stop(fields: object): Promise<void>;
+}
+
 /**
  * The process: reads the environment and `.env`, listens until a signal comes, and ends when the calls have ended.
  *
- * With `--dev` it waits for a mistake in `.env` to be fixed, and gives live calls no time when it is restarted.
+ * With `--dev` it starts anew whenever `.env` changes, be it to fix a mistake, and gives live calls no time then.
  */
 export async function start(assistant: Assistant): Promise<void> {
   const isDev = process.argv.includes('--dev');
-  const config = await readConfigOrWait(isDev);
-  const calls = new Calls(config.maxConcurrentCalls);
-  const streams = new Streams();
-  const output = new LogOutput(process.stdout);
-  const logger = { level: config.logLevel, stream: output };
-  const app = await buildApp(config, assistant, { calls, streams, logger });
-
+  let running: Running | undefined;
   let signalledAt: number | undefined;
   for (const signal of SIGNALS) {
     process.on(signal, () => {
-      if (signalledAt === undefined) void stop(signal);
-      else if (performance.now() - signalledAt >= SAME_SIGNAL_MS) process.exit(1);
+      const isAnother = signalledAt !== undefined && performance.now() - signalledAt >= SAME_SIGNAL_MS;
+      if (running === undefined || isAnother) process.exit(1);
+      if (signalledAt === undefined) void running.stop({ signal }).then(() => process.exit(0));
       signalledAt ??= performance.now();
     });
   }
-
-  async function stop(signal: string): Promise<void> {
-    app.log.info({ signal, calls: calls.live }, 'shutting down');
-    await shutDown(calls, streams, isDev ? 0 : config.shutdownGraceSeconds * 1_000);
-    await app.close();
-    await output.flush();
-    process.exit(0);
-  }
-
-  if (config.twilioAuthToken === undefined) {
-    app.log.warn(
-      'ALLOW_UNSIGNED_REQUESTS is true: anyone who finds this server can talk on your OpenAI bill',
-    );
-  }
-  try {
-    await app.listen({ port: config.port, host: config.host });
-  } catch (error) {
-    console.error(whyNotListening(config, error));
-    process.exit(1);
-  }
-  app.log.info(whatToDoNext(config));
+  do {
+    // The file is watched before it is read, so that no change is missed.
+    const changed = isDev ? envFileChanged() : undefined;
+    running = await startOnce(assistant, isDev);
+    if (running === undefined && !isDev) process.exit(1);
+    if (running === undefined) console.error(`Waiting for ${ENV_FILE} to change.`);
+    await changed;
+    if (isDev) await running?.stop({ changed: ENV_FILE });
+  } while (isDev);
 }
 
-/** Throws no ConfigError: it ends the process, or waits for `.env` to change. */
-async function readConfigOrWait(waits: boolean): Promise<Config> {
-  for (;;) {
-    // It is watched before it is read, so that no change is missed.
-    const changed = new Promise<void>((resolve) => {
-      if (waits) watchFile(ENV_FILE, { interval: 200 }, () => resolve());
-    });
-    try {
-      return readConfig({ ...envFile(), ...process.env });
-    } catch (error) {
-      if (!(error instanceof ConfigError)) throw error;
-      console.error(error.message);
-      if (!waits) process.exit(1);
-      console.error(`Waiting for ${ENV_FILE} to change.`);
-      await changed;
-    } finally {
-      unwatchFile(ENV_FILE);
-    }
+/** Says why, and returns undefined, where the server can't be started. */
+async function startOnce(assistant: Assistant, isDev: boolean): Promise<Running | undefined> {
+  let config: Config;
+  try {
+    config = readConfig({ ...envFile(), ...process.env });
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    console.error(error.message);
+    return undefined;
   }
+  const { host, port } = config;
+  const calls = new Calls(config.maxConcurrentCalls);
+  const streams = new Streams();
+  const output = new LogOutput(process.stdout);
+  const app = await buildApp(config, assistant, {
+    calls,
+    streams,
+    logger: { level: config.logLevel, stream: output },
+  });
+  if (config.twilioAuthToken === undefined) {
+    app.log.warn('ALLOW_UNSIGNED_REQUESTS is true: anyone can talk on your OpenAI bill');
+  }
+  try {
+    await app.listen({ port, host });
+  } catch (error) {
+    console.error(whyNotListening(config, error));
+    await app.close();
+    return undefined;
+  }
+  app.log.info(whatToDoNext(config));
+  return {
+    async stop(fields) {
+      app.log.info({ ...fields, calls: calls.live }, 'shutting down');
+      await shutDown(calls, streams, isDev ? 0 : config.shutdownGraceSeconds * 1_000);
+      await app.close();
+      await output.flush();
+    },
+  };
+}
+
+function envFileChanged(): Promise<void> {
+  return new Promise((resolve) => {
+    watchFile(ENV_FILE, { interval: 200 }, (now, before) => {
+      // It is called for a file that isn't there, too.
+      if (now.mtimeMs === before.mtimeMs) return;
+      unwatchFile(ENV_FILE);
+      resolve();
+    });
+  });
 }
 
 /** What `.env` says, where there is one; variables that are set in the environment come before it. */
 function envFile(): Record<string, string> {
-  return existsSync(ENV_FILE) ? parse(readFileSync(ENV_FILE)) : {};
+  try {
+    return existsSync(ENV_FILE) ? parse(readFileSync(ENV_FILE)) : {};
+  } catch (error) {
+    throw new ConfigError(`${ENV_FILE} can't be read: ${error instanceof Error ? error.message : error}`);
+  }
 }
 
 function whyNotListening({ host, port }: Config, error: unknown): string {
   const { code, message } = error instanceof Error && 'code' in error ? error : { code: '', message: error };
   const advice =
     code === 'EADDRINUSE'
-      ? `another program has that port. End it, or set PORT to a free one.`
-      : `${message}. Look at PORT and HOST.`;
+      ? 'another program has that port.\nEnd it, or set PORT to a free one.'
+      : `${message}.\nLook at PORT and HOST.`;
   return `The server can't listen on ${host}:${port}: ${advice}`;
 }
 
 function whatToDoNext({ publicUrl, port }: Config): string {
-  const webhook = 'incoming-call';
-  if (publicUrl !== undefined) return `In Twilio, set the number's webhook to ${publicUrl.href}${webhook}`;
-  return `Next: ngrok http ${port}, and in Twilio set the webhook to its https address + /${webhook}`;
+  if (publicUrl !== undefined) return `Twilio's webhook: ${publicUrl.href}incoming-call`;
+  return `Next: ngrok http ${port}; Twilio's webhook is ADDRESS/incoming-call`;
 }

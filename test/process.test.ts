@@ -104,7 +104,7 @@ describe('the process', { timeout: 20_000 }, () => {
     const { port } = new URL(await listening);
     const second = await run({ TWILIO_AUTH_TOKEN: 'token', PORT: port });
     expect(await stderr(second.child)).toMatch(
-      /^The server can't listen on 127.0.0.1:\d+: .* set PORT to a free one\.\n$/,
+      /^The server can't listen on 127.0.0.1:\d+: .*\n.* set PORT to a free one\.\n$/,
     );
     expect(await second.exited).toBe(1);
   });
@@ -187,8 +187,16 @@ describe('the process', { timeout: 20_000 }, () => {
     });
     onTestFinished(() => void child.kill('SIGKILL'));
     const errors = createInterface({ input: child.stderr });
-    for await (const line of errors) if (line.includes('Waiting for .env')) break;
+    const said: string[] = [];
+    const waiting = new Promise<void>((resolve) => {
+      errors.on('line', (line) => {
+        said.push(line);
+        if (line.includes('Waiting for .env')) resolve();
+      });
+    });
+    await waiting;
     await writeFile(join(folder, '.env'), 'OPENAI_API_KEY=sk-test\nTWILIO_AUTH_TOKEN=token\n');
     for await (const line of createInterface({ input: child.stdout })) if (line.includes('listening')) break;
+    expect(said.filter((line) => line.includes('Waiting'))).toHaveLength(1);
   });
 });

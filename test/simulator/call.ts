@@ -13,8 +13,8 @@ import { readWav, WavError, writeWav } from './wav.ts';
 const USAGE = `Usage: npm run call -- [--url http://localhost:3000] [--save reply.wav] [speech.wav]
 
 Calls a running server as Twilio would, says what is in speech.wav (8 kHz mono; a recorded question
-without it), hears the answer out and hangs up. --save keeps what the caller heard. The requests are
-signed with TWILIO_AUTH_TOKEN, if that is in the environment or .env.`;
+without it), hears the answer out and hangs up. --save keeps what the caller heard. TWILIO_AUTH_TOKEN,
+which signs the requests, PUBLIC_URL and PORT are those of the environment or .env.`;
 
 /** A greeting that hasn't begun by then is taken not to come; the caller speaks first. */
 const GREETING_MS = 8_000;
@@ -29,12 +29,14 @@ function fail(message: string): never {
 
 function readArguments() {
   const options = {
-    url: { type: 'string', default: 'http://localhost:3000' },
+    url: { type: 'string', default: `http://localhost:${process.env.PORT || 3000}` },
     save: { type: 'string' },
   } as const;
   try {
     const { values, positionals } = parseArgs({ options, allowPositionals: true });
-    if (positionals.length > 1) fail(USAGE);
+    if (positionals.length > 1) fail(`There is one recording at most.\n\n${USAGE}`);
+    if (!/^https?:\/\/[^/]+\/?$/.test(values.url))
+      fail('--url takes an address such as http://localhost:3000.');
     const fallback = fileURLToPath(new URL('../fixtures/question.wav', import.meta.url));
     return { ...values, speech: positionals[0] ?? fallback };
   } catch (error) {
@@ -94,7 +96,8 @@ const phone = await placeCall({
   ...(publicUrl && { publicUrl }),
   onEvent(event) {
     events.push(event);
-    narrator.tell(`caller  ${callerLine(event)}`);
+    // A call that nobody answered is told of below.
+    if (events.some(({ type }) => type === 'answered')) narrator.tell(`caller  ${callerLine(event)}`);
   },
 });
 if (!events.some(({ type }) => type === 'stream-started')) {

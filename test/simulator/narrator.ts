@@ -1,5 +1,6 @@
 import type { CallerEvent } from './caller.ts';
 import type { ParrotEvent } from './parrot.ts';
+import { unescapeXml } from './webhook.ts';
 
 /** Tells a call as it happens, one line an event, with the time since it began. */
 export class Narrator {
@@ -28,7 +29,7 @@ export function callerLine(event: CallerEvent): string {
     case 'closed':
       return event.by === 'caller' ? 'hangs up' : `loses the stream: ${event.code} ${event.reason}`.trim();
     case 'twiml':
-      return `is told: ${event.twiml.match(/<Say>(?<words>.*?)<\/Say>/)?.groups?.words ?? 'nothing'}`;
+      return `is told: ${unescapeXml(event.twiml.match(/<Say>(?<words>.*?)<\/Say>/)?.groups?.words ?? 'nothing')}`;
   }
 }
 

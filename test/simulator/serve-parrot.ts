@@ -5,17 +5,27 @@ import { Narrator, parrotLine } from './narrator.ts';
 import { startParrot } from './parrot.ts';
 import { readWav } from './wav.ts';
 
-const { values } = parseArgs({ options: { port: { type: 'string', default: '3002' } } });
+const USAGE = 'Usage: npm run parrot -- [--port 3002]';
+
+function fail(message: string): never {
+  console.error(message);
+  process.exit(1);
+}
+
+function readPort(): number {
+  try {
+    const { values } = parseArgs({ options: { port: { type: 'string', default: '3002' } } });
+    return /^\d{1,5}$/.test(values.port) ? Number(values.port) : fail(USAGE);
+  } catch {
+    return fail(USAGE);
+  }
+}
+
 const narrator = new Narrator();
 
 const parrot = await startParrot({
-  port: Number(values.port),
+  port: readPort(),
   greeting: readWav(await readFile(new URL('../fixtures/greeting.wav', import.meta.url))),
   onEvent: (event) => narrator.tell(`parrot  ${parrotLine(event)}`),
-}).catch((error: Error) => {
-  console.error(
-    `The parrot can't listen: ${error.message}. Give it another port:  npm run parrot -- --port 3003`,
-  );
-  process.exit(1);
-});
-console.log(`To have a server talk to the parrot, set  OPENAI_REALTIME_URL=${parrot.url}  in .env`);
+}).catch((error: Error) => fail(`The parrot can't listen: ${error.message}.\n${USAGE}`));
+console.log(`To have a server talk to the parrot, set in .env:\nOPENAI_REALTIME_URL=${parrot.url}`);

@@ -94,6 +94,7 @@ function elements(xml: string, name: string): Record<string, string>[] {
 
 const ENTITIES: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" };
 
-function unescapeXml(text: string): string {
+/** `text` as it reads: `&amp;` as `&`. */
+export function unescapeXml(text: string): string {
   return text.replace(/&\w+;/g, (entity) => ENTITIES[entity.slice(1, -1)] ?? entity);
 }
