@@ -8,25 +8,54 @@ const MAX_STREAMS = 5;
 /** How many of the last calls are remembered. */
 const MAX_CALLS = 10_000;
 
-/** Which tokens the last calls have used up: each admits one stream. */
-export class UsedTokens {
-  readonly #byCall = new Map<string, string[]>();
+interface CallUsage {
+  tokens: readonly string[];
+  preparations: number;
+  wasGivenUp: boolean;
+}
 
-  of(callSid: string): readonly string[] {
-    return this.#byCall.get(callSid) ?? [];
+/** What the last calls have used up: the tokens, each of which admits one stream, and how often one was prepared. */
+export class Used {
+  readonly #byCall = new Map<string, CallUsage>();
+
+  hasToken(callSid: string, token: string): boolean {
+    return this.#of(callSid).tokens.includes(token);
   }
 
-  add(callSid: string, token: string): void {
-    const tokens = [...this.of(callSid), token];
-    this.#byCall.delete(callSid);
-    this.#byCall.set(callSid, tokens);
-    const [oldest] = this.#byCall.keys();
-    if (oldest !== undefined && this.#byCall.size > MAX_CALLS) this.#byCall.delete(oldest);
+  token(callSid: string, token: string): void {
+    const used = this.#of(callSid);
+    this.#set(callSid, { ...used, tokens: [...used.tokens, token] });
+  }
+
+  preparation(callSid: string): void {
+    const used = this.#of(callSid);
+    this.#set(callSid, { ...used, preparations: used.preparations + 1 });
+  }
+
+  /** Nobody came for what was prepared: it isn't prepared again. */
+  giveUp(callSid: string): void {
+    this.#set(callSid, { ...this.#of(callSid), wasGivenUp: true });
+  }
+
+  mayPrepare(callSid: string): boolean {
+    const { preparations, wasGivenUp } = this.#of(callSid);
+    return preparations < MAX_STREAMS && !wasGivenUp;
   }
 
   /** Whether a call has had all the streams that it may have. */
-  areAllUsed(callSid: string): boolean {
-    return this.of(callSid).length >= MAX_STREAMS;
+  areAllStreams(callSid: string): boolean {
+    return this.#of(callSid).tokens.length >= MAX_STREAMS;
+  }
+
+  #of(callSid: string): CallUsage {
+    return this.#byCall.get(callSid) ?? { tokens: [], preparations: 0, wasGivenUp: false };
+  }
+
+  #set(callSid: string, used: CallUsage): void {
+    this.#byCall.delete(callSid);
+    this.#byCall.set(callSid, used);
+    const [oldest] = this.#byCall.keys();
+    if (oldest !== undefined && this.#byCall.size > MAX_CALLS) this.#byCall.delete(oldest);
   }
 }
 
@@ -35,7 +64,9 @@ export interface Circumstances {
   /** What tokens are made with; undefined where none are asked for. */
   authToken: string | undefined;
   calls: Pick<Calls, 'isLive' | 'isBusy'>;
-  usedTokens: Pick<UsedTokens, 'of' | 'areAllUsed'>;
+  used: Pick<Used, 'hasToken' | 'areAllStreams'>;
+  /** Whether the call was prepared, and its place taken, when it was answered. */
+  isPrepared: boolean;
   now: number;
 }
 
@@ -47,14 +78,15 @@ export interface Circumstances {
  */
 export function refusal({ start }: Start, circumstances: Circumstances): Reason | undefined {
   const { callSid, mediaFormat, customParameters } = start;
-  const { authToken, calls, usedTokens, now } = circumstances;
-  const { token = '' } = customParameters;
+  const { authToken, calls, used, isPrepared, now } = circumstances;
+  const { token = '', call = '' } = customParameters;
   if (authToken !== undefined) {
-    if (!isTokenGood(authToken, callSid, token, now)) return 'bad token';
-    if (usedTokens.of(callSid).includes(token)) return 'token already used';
-    if (usedTokens.areAllUsed(callSid)) return 'too many streams';
+    if (!isTokenGood(authToken, callSid, token, now, call)) return 'bad token';
+    if (used.hasToken(callSid, token)) return 'token already used';
+    if (used.areAllStreams(callSid)) return 'too many streams';
   }
   if (!isPhoneAudio(mediaFormat)) return 'not mu-law 8000 mono';
+  if (isPrepared) return undefined;
   if (calls.isLive(callSid)) return 'call already live';
   return calls.isBusy ? 'busy' : undefined;
 }

@@ -10,20 +10,24 @@ import Fastify, {
   type FastifyServerOptions,
   LogController,
 } from 'fastify';
-import { UsedTokens } from './admission.ts';
-import type { Assistant } from './assistant.ts';
+import { Used } from './admission.ts';
+import { whoAnswers } from './answer.ts';
 import { Calls } from './calls.ts';
 import type { Config } from './config.ts';
+import type { Assistant } from './contract.ts';
 import { dismiss, Gate } from './gate.ts';
 import { form, Guard, streamUrl } from './guard.ts';
+import { LiveCall } from './live-call.ts';
 import { ThrottledLog } from './log.ts';
+import { Preparations } from './preparations.ts';
 import { relay } from './relay.ts';
 import { Standby } from './standby.ts';
 import { Streams } from './streams.ts';
 import { issueToken } from './wire/auth.ts';
-import { isId, texts } from './wire/json.ts';
+import { texts } from './wire/json.ts';
 import { socketOptions } from './wire/socket.ts';
-import { askAgain, connectStream, hangUp, rejectAsBusy } from './wire/twiml.ts';
+import { askAgain, connectStream, dial, hangUp, rejectAsBusy } from './wire/twiml.ts';
+import { type CallDetails, encodeDetails, readWebhook } from './wire/webhook.ts';
 
 /** The most that Twilio may send at once, in bytes: a form, or a message on a stream. */
 const MAX_BYTES = 65_536;
@@ -34,6 +38,8 @@ const REQUEST_MS = 8_000;
 const CHECK_MS = 1_000;
 /** How many more streams than calls may be open without having started. */
 const MAX_EXTRA_STREAMS = 10;
+/** How long calls that nobody came for may take to close when the server stops, in ms. */
+const LAST_MS = 2_000;
 const STREAM_PATH = '/media-stream';
 
 /** What a server can be given in place of its own. */
@@ -72,10 +78,16 @@ export async function buildApp(
   const gate = new Gate(app.server, STREAM_PATH, upgrades, config.maxConcurrentCalls + maxWaiting);
   const refusals = new ThrottledLog(app.log);
   const guard = new Guard(config, refusals);
-  const standby = new Standby({ config, assistant }, app.log);
-  const usedTokens = new UsedTokens();
+  const standby = new Standby(config, assistant, app.log);
+  const shared = { config, assistant, calls, standby };
+  const used = new Used();
+  const preparations = new Preparations(used);
   app.addHook('onListen', async () => standby.open());
-  app.addHook('preClose', async () => standby.close());
+  app.addHook('preClose', async () => {
+    preparations.close();
+    await calls.untilFinished(LAST_MS);
+    standby.close();
+  });
   // Twilio posts forms: anything else is answered with 415.
   app.removeAllContentTypeParsers();
   await app.register(formbody, { parser: (form) => parse(form, '&', '=', { maxKeys: MAX_FIELDS }) });
@@ -99,34 +111,70 @@ export async function buildApp(
 
   const signed = { onRequest: guard.screen, preHandler: guard.check };
 
-  app.all('/incoming-call', signed, (request, reply) => {
-    const { callSid, from } = fields(request);
+  app.all('/incoming-call', signed, async (request, reply) => {
+    const { callSid, details } = webhook(request);
+    const log = request.log.child({ callSid, from: masked(details.from) });
     reply.type('text/xml');
+    if (callSid === undefined) return calls.isBusy ? reject(callSid) : connect(request, callSid, details);
+    const isPrepared = preparations.has(callSid);
     // Its stream is about to end, or the request is a recorded one: neither is given a second token.
-    if (callSid && calls.isLive(callSid) && !calls.isClosing)
-      return reply.send(askAgain(request.originalUrl));
-    if (calls.isBusy) {
-      refusals.warn(() => ({ callSid, from }), 'call rejected');
-      return reply.send(rejectAsBusy());
-    }
-    const origin = guard.origin(request);
-    let token: string | undefined;
-    if (twilioAuthToken && callSid) {
-      if (usedTokens.areAllUsed(callSid)) return reply.send(hangUp(assistant.apology));
-      token = issueToken(twilioAuthToken, callSid, Date.now());
-    }
+    if (calls.isLive(callSid) && !isPrepared && !calls.isClosing) return askAgain(request.originalUrl);
+    if (calls.isBusy && !isPrepared) return reject(callSid);
+    if (twilioAuthToken && used.areAllStreams(callSid)) return hangUp(assistant.apology);
     // How its last stream ended is no news any more.
-    if (callSid) calls.forget(callSid);
-    request.log.info({ callSid, from }, 'call answered');
-    const actionUrl = `${origin.protocol}//${origin.host}/call-ended`;
-    return reply.send(connectStream(streamUrl(origin, STREAM_PATH), actionUrl, token));
+    calls.forget(callSid);
+    const call = await preparations.prepare(callSid, async () => {
+      const abort = new AbortController();
+      const info = { sid: callSid, ...details, signal: abort.signal };
+      const persona = await whoAnswers(assistant, info, log);
+      if (persona === 'busy' || calls.isBusy) {
+        abort.abort();
+        return 'busy';
+      }
+      // A stream with an older token may have come meanwhile.
+      return calls.isLive(callSid) ? undefined : new LiveCall(info, abort, persona, shared, request.log);
+    });
+    if (call === 'busy') return reject(callSid);
+    log.info('call answered');
+    return connect(request, callSid, details, call);
   });
 
-  app.all('/call-ended', signed, (request, reply) => {
-    const sentences = { completed: undefined, failed: assistant.apology, 'time limit': assistant.timeIsUp };
-    const outcome = calls.outcome(fields(request).callSid);
-    return reply.type('text/xml').send(hangUp(sentences[outcome]));
+  function connect(
+    request: FastifyRequest,
+    callSid: string | undefined,
+    details: CallDetails,
+    { twiml }: { twiml?: string | undefined } = assistant,
+  ): string {
+    const origin = guard.origin(request);
+    const call = encodeDetails(details);
+    const token = twilioAuthToken && callSid && issueToken(twilioAuthToken, callSid, Date.now(), call);
+    return connectStream(
+      streamUrl(origin, STREAM_PATH),
+      `${origin.protocol}//${origin.host}/call-ended`,
+      { ...(token && { token }), ...(callSid && { call }) },
+      twiml,
+    );
+  }
+
+  app.all('/call-ended', signed, async (request, reply) => {
+    const origin = guard.origin(request);
+    const next = calls.next(webhook(request).callSid);
+    reply.type('text/xml');
+    if (next === undefined) return hangUp();
+    if ('say' in next) return hangUp(next.say);
+    return dial(next.dial, next.callerId, `${origin.protocol}//${origin.host}/transfer-ended`);
   });
+
+  app.all('/transfer-ended', signed, async (request, reply) => {
+    const { transferStatus = '' } = webhook(request);
+    reply.type('text/xml');
+    return hangUp(['completed', 'answered'].includes(transferStatus) ? undefined : assistant.nobodyAnswered);
+  });
+
+  function reject(callSid: string | undefined): string {
+    refusals.warn(() => ({ callSid }), 'call rejected');
+    return rejectAsBusy();
+  }
 
   app.route({
     method: 'GET',
@@ -136,7 +184,7 @@ export async function buildApp(
     handler: (_request, reply) => reply.send(),
     wsHandler(socket, { raw, log }) {
       gate.pass(raw.socket);
-      relay(socket, raw.socket, { config, assistant, calls, streams, usedTokens, refusals, standby }, log);
+      relay(socket, raw.socket, { ...shared, streams, preparations, used, refusals }, log);
     },
   });
 
@@ -151,7 +199,8 @@ export async function buildApp(
 
   async function requirePlace(_request: FastifyRequest, reply: FastifyReply): Promise<void> {
     if (streams.waiting >= maxWaiting) streams.endOldestWaiting();
-    if (!calls.isClosing) return;
+    // Those whose call was prepared are still let in.
+    if (!calls.isClosing || preparations.size > 0) return;
     refusals.warn(() => ({}), 'stream refused: the server stops');
     return reply.code(503).send();
   }
@@ -159,13 +208,11 @@ export async function buildApp(
   return app;
 }
 
-/** What Twilio says about the call, posted or in the query; repeated parameters, which it doesn't send, are left out. */
-function fields(request: FastifyRequest): { callSid: string | undefined; from: string } {
-  const { CallSid, From } = { ...texts(request.query), ...texts(form(request)) };
-  return { callSid: isId(CallSid) ? CallSid : undefined, from: masked(From) };
+function webhook(request: FastifyRequest): ReturnType<typeof readWebhook> {
+  return readWebhook(texts(request.query), texts(form(request)));
 }
 
 /** A phone number as it may be logged: its last four digits. */
 function masked(number = ''): string {
-  return `…${number.replace(/\D/g, '').slice(-4)}`;
+  return `…${number.slice(-4)}`;
 }

@@ -1,4 +1,7 @@
-import type { Outcome } from './failure.ts';
+import { setTimeout as pause } from 'node:timers/promises';
+
+/** What Twilio is to do with a call whose stream is over: nothing, say a sentence, or put the caller through. */
+export type NextStep = undefined | { say: string } | { dial: string; callerId: string | undefined };
 
 /** For how long an outcome is kept, in ms, for Twilio to ask what to tell the caller. */
 const OUTCOME_MS = 60_000;
@@ -10,7 +13,9 @@ export class Calls {
   readonly #max: number;
   readonly #live = new Set<string>();
   /** By CallSid, the oldest first; `at` is a monotonic time in ms. */
-  readonly #ended = new Map<string, { outcome: Outcome; at: number; wasAsked: boolean }>();
+  readonly #ended = new Map<string, { next: NextStep; at: number; wasAsked: boolean }>();
+  /** What is still to be done about calls that are over. */
+  readonly #finishing = new Set<Promise<void>>();
   #isClosing = false;
   #onEnd: () => void = () => {};
 
@@ -36,7 +41,7 @@ export class Calls {
   get isAwaitingTwilio(): boolean {
     const now = performance.now();
     return [...this.#ended.values()].some(
-      ({ outcome, at, wasAsked }) => outcome !== 'completed' && !wasAsked && now - at < ASKED_MS,
+      ({ next, at, wasAsked }) => next !== undefined && !wasAsked && now - at < ASKED_MS,
     );
   }
 
@@ -55,7 +60,7 @@ export class Calls {
   }
 
   /** Frees the call's place. */
-  end(callSid: string, outcome: Outcome): void {
+  end(callSid: string, next: NextStep): void {
     const now = performance.now();
     this.#live.delete(callSid);
     for (const [sid, { at }] of this.#ended) {
@@ -63,15 +68,26 @@ export class Calls {
       this.#ended.delete(sid);
     }
     this.#ended.delete(callSid);
-    this.#ended.set(callSid, { outcome, at: now, wasAsked: false });
+    this.#ended.set(callSid, { next, at: now, wasAsked: false });
     this.#onEnd();
   }
 
-  /** How a call ended, asked on Twilio's behalf; `failed` if this process doesn't know it. */
-  outcome(callSid: string | undefined): Outcome {
+  /** What Twilio, which asks, is to do next; nothing for a call that this process doesn't know. */
+  next(callSid: string | undefined): NextStep {
     const ended = callSid === undefined ? undefined : this.#ended.get(callSid);
     if (ended) ended.wasAsked = true;
-    return ended?.outcome ?? 'failed';
+    return ended?.next;
+  }
+
+  /** Notes what is still to be done about a call that is over. */
+  finish(work: Promise<void>): void {
+    this.#finishing.add(work);
+    void work.finally(() => this.#finishing.delete(work));
+  }
+
+  /** Resolves when all that is finished, or after `maxMs`. */
+  async untilFinished(maxMs: number): Promise<void> {
+    await Promise.race([Promise.all(this.#finishing), pause(maxMs, undefined, { ref: false })]);
   }
 
   /** Takes no more calls; resolves when none is live. */

@@ -3,7 +3,7 @@ import type { OpenAIError } from './wire/openai.ts';
 import type { Close } from './wire/socket.ts';
 
 /** How a call ended, as far as its caller should hear of it. */
-export type Outcome = 'completed' | 'failed' | 'time limit';
+export type Outcome = 'completed' | 'failed' | 'time limit' | 'put through';
 
 const completed = { outcome: 'completed', code: 1000 } as const;
 const failed = { outcome: 'failed', code: 1011 } as const;
@@ -35,6 +35,9 @@ export const ENDINGS = {
   'openai stalled': overloaded,
   'response failed': failed,
   'no reply': failed,
+  'assistant hung up': completed,
+  'put through': { outcome: 'put through', code: 1000 },
+  'not claimed': completed,
   'time limit': { outcome: 'time limit', code: 1000 },
   shutdown: { outcome: 'failed', code: 1001 },
 } as const satisfies Record<string, { outcome: Outcome; code: number }>;

@@ -1,15 +1,12 @@
 import type { Socket } from 'node:net';
 import type { FastifyBaseLogger } from 'fastify';
 import type { WebSocket } from 'ws';
-import { refusal, type UsedTokens } from './admission.ts';
-import { Call } from './call/call.ts';
-import type { Effect } from './call/effect.ts';
-import type { Calls } from './calls.ts';
-import { ENDINGS, type Failure, logFailure, type Reason } from './failure.ts';
+import { refusal, type Used } from './admission.ts';
+import { whoAnswers } from './answer.ts';
+import { ENDINGS, type Reason } from './failure.ts';
+import { LiveCall, type Shared } from './live-call.ts';
 import type { ThrottledLog } from './log.ts';
-import { Session, type SessionListener, type SessionOptions } from './session.ts';
-import { turnEndMs } from './session-update.ts';
-import type { Standby } from './standby.ts';
+import type { Preparations } from './preparations.ts';
 import type { Stream, Streams } from './streams.ts';
 import { loggable } from './wire/loggable.ts';
 import { floodDetector, isStalled, TEXT, untilClosed, watch } from './wire/socket.ts';
@@ -20,31 +17,21 @@ import {
   type TwilioCommand,
   type TwilioMessage,
 } from './wire/twilio.ts';
+import { readDetails } from './wire/webhook.ts';
 
-/** What every relay shares. */
-export interface RelayOptions extends SessionOptions {
-  calls: Calls;
+/** What every stream shares. */
+export interface RelayOptions extends Shared {
   streams: Streams;
-  usedTokens: UsedTokens;
+  preparations: Preparations;
+  used: Used;
   refusals: ThrottledLog;
-  standby: Standby;
 }
 
 /** How long Twilio may take to start a stream that it has opened, in ms. */
 const START_MS = 10_000;
 
-/** A stream that has started: its call, and all that must be stopped when it ends. */
-interface Started {
-  streamSid: string;
-  callSid: string;
-  at: number;
-  call: Call;
-  session: Session;
-  limit: NodeJS.Timeout;
-}
-
 /**
- * Carries one call between Twilio's socket and a session of its own, until either is over; then both are.
+ * Carries a call between Twilio's socket and its session, until either is over; then both are.
  *
  * `tcp` is the connection below Twilio's socket.
  */
@@ -54,147 +41,115 @@ export function relay(
   options: RelayOptions,
   parentLog: FastifyBaseLogger,
 ): void {
-  const { config, assistant, calls, streams, usedTokens, refusals, standby } = options;
-  const twilioClosed = untilClosed(twilio);
+  const { config, assistant, calls, streams, preparations, used, refusals } = options;
+  const closed = untilClosed(twilio);
   const isFlooded = floodDetector(tcp);
-  let log = parentLog;
   let ids = {};
-  let started: Started | undefined;
+  let streamSid: string | undefined;
+  let call: LiveCall | undefined;
+  /** What comes while it is asked who answers. */
+  let waiting: TwilioMessage[] = [];
   let isOver = false;
   let ignored = 0;
 
   const startTimer = setTimeout(() => end('no start'), START_MS);
   const stream: Stream = {
     get hasStarted() {
-      return started !== undefined;
+      return streamSid !== undefined;
     },
     tick() {
       const now = performance.now();
       if (isFlooded(now)) end('twilio flooded');
-      else perform(started?.call.tick(now));
+      else call?.tick(now);
     },
     end: (reason) => end(reason),
   };
   streams.add(stream);
+  void closed.then(() => call === undefined && streams.remove(stream));
   watch(twilio, tcp, 'bytes', () => end('twilio silent'));
   twilio.on('error', (err) => {
     // A close follows.
-    if (started !== undefined) log.warn({ err }, 'media stream error');
+    if (call !== undefined) parentLog.warn({ ...ids, err }, 'media stream error');
     else refusals.warn(() => ({ ...ids, err }), 'media stream error');
   });
   twilio.on('close', (code) => end([1000, 1001, 1005].includes(code) ? 'twilio closed' : 'twilio lost'));
   twilio.on('message', (data, isBinary) => {
     if (isOver) return;
     const message = isBinary || !Buffer.isBuffer(data) ? undefined : parseTwilioMessage(data);
-    if (started === undefined) receiveFirst(message);
-    else if (message === undefined || !receive(started, message)) ignored += 1;
+    if (streamSid === undefined) receiveFirst(message);
+    else if (message === undefined || !receive(message)) ignored += 1;
   });
 
   /** Nothing comes before the start but `connected`. */
   function receiveFirst(message: TwilioMessage | undefined): void {
-    if (message?.event === 'start') start(message);
+    if (message?.event === 'start') void start(message);
     else if (message?.event !== 'connected') end('no start');
   }
 
   /** Returns whether the message belongs to the stream that has started. */
-  function receive({ streamSid, call }: Started, message: TwilioMessage): boolean {
+  function receive(message: TwilioMessage): boolean {
     if (message.event === 'connected' || message.event === 'start') return false;
     if (message.streamSid !== streamSid) return false;
     if (message.event === 'stop') end('twilio stopped');
-    else perform(call.fromTwilio(message, performance.now()));
+    else if (call === undefined) waiting.push(message);
+    else call.fromTwilio(message);
     return true;
   }
 
-  function start(message: Start): void {
-    const { streamSid } = message;
+  async function start(message: Start): Promise<void> {
     const { callSid, mediaFormat, customParameters } = message.start;
     clearTimeout(startTimer);
-    ids = { callSid, streamSid };
-    log = parentLog.child(ids);
+    ids = { callSid, streamSid: message.streamSid };
+    const log = parentLog.child(ids);
     const { twilioAuthToken: authToken } = config;
-    const refused = refusal(message, { authToken, calls, usedTokens, now: Date.now() });
+    const isPrepared = preparations.has(callSid);
+    const refused = refusal(message, { authToken, calls, used, isPrepared, now: Date.now() });
     if (refused === 'not mu-law 8000 mono') {
       const format = loggable(JSON.stringify(mediaFormat));
       log.warn({ format }, 'the stream is not in mu-law at 8000 Hz, mono');
     }
     if (refused !== undefined) return end(refused);
-    usedTokens.add(callSid, customParameters.token ?? '');
-    calls.begin(callSid);
-    log.info('call started');
-    const at = performance.now();
-    const greets = assistant.greeting !== '';
-    const call = new Call({ streamSid, greets, turnEndMs: turnEndMs(assistant.turnDetection) }, at);
-    const standbySession = standby.take();
-    const session = standbySession ?? new Session(options, log, sessionListener);
-    const limit = setTimeout(() => end('time limit'), config.maxCallSeconds * 1_000);
-    started = { streamSid, callSid, at, call, session, limit };
-    standbySession?.handOver(sessionListener, log);
-  }
-
-  const sessionListener: SessionListener = {
-    ready() {
-      log.info({ sessionId: started?.session.id }, 'session ready');
-      perform(started?.call.sessionReady(performance.now()));
-    },
-    event: (event) => perform(started?.call.fromOpenAI(event, performance.now())),
-    redialling: () => started?.call.sessionLost(),
-    failed: (failure) => end(failure.reason, failure),
-  };
-
-  function perform(effects: Effect[] = []): void {
-    // Audio and its mark then leave in one write.
-    if (effects.length > 1) tcp.cork();
-    for (const effect of effects) {
-      if (isOver) break;
-      if ('end' in effect) end(effect.end, { reason: effect.end, error: effect.error });
-      else if (effect.to === 'openai') started?.session.send(effect.message);
-      else sendToTwilio(effect.message);
+    streamSid = message.streamSid;
+    used.token(callSid, customParameters.token ?? '');
+    let begun = preparations.claim(callSid);
+    if (begun === undefined) {
+      // Another process answered the call, or its session has failed since.
+      const abort = new AbortController();
+      const info = { sid: callSid, ...readDetails(customParameters.call ?? ''), signal: abort.signal };
+      const persona = await whoAnswers(assistant, info, log);
+      if (isOver) return abort.abort();
+      // Another stream of the same call may have begun it meanwhile.
+      if (calls.isLive(callSid)) return end('call already live');
+      if (persona === 'busy' || calls.isBusy) return end('busy');
+      begun = new LiveCall(info, abort, persona, options, log);
     }
-    if (effects.length > 1) tcp.uncork();
+    call = begun;
+    call.attach(
+      { streamSid, send, close: (code) => twilio.close(code), closed, ignored: () => ignored },
+      log,
+    );
+    for (const early of waiting) call.fromTwilio(early);
+    waiting = [];
+    void call.finished.then(() => streams.remove(stream));
   }
 
-  function sendToTwilio(command: TwilioCommand): void {
-    twilio.send(encodeTwilioCommand(command), TEXT);
+  function send(commands: TwilioCommand[]): void {
+    // Audio and its mark leave in one write.
+    tcp.cork();
+    for (const command of commands) twilio.send(encodeTwilioCommand(command), TEXT);
+    tcp.uncork();
     if (isStalled(twilio)) end('twilio stalled');
   }
 
-  /** The only way out, for whatever reason, and only once. */
-  function end(reason: Reason, failure: Failure = { reason }): void {
+  /** The stream is over; so is its call. */
+  function end(reason: Reason): void {
     if (isOver) return;
     isOver = true;
     clearTimeout(startTimer);
-    const { outcome, code } = ENDINGS[reason];
-    twilio.close(code);
-    if (started !== undefined) {
-      clearTimeout(started.limit);
-      started.session.close();
-      calls.end(started.callSid, outcome);
-      const sessionId = started.session.id;
-      if (outcome === 'failed') logFailure(log.child({ sessionId }), failure, 'call failed');
-    }
-    void logEnd(reason, performance.now());
-  }
-
-  /** Waits for both sides to close, since only then is it known how they did. */
-  async function logEnd(reason: Reason, endedAt: number): Promise<void> {
-    const [twilio, openai] = await Promise.all([twilioClosed, started?.session.closed]);
-    if (started === undefined) {
+    if (call !== undefined) return call.end(reason);
+    twilio.close(ENDINGS[reason].code);
+    void closed.then((twilio) => {
       refusals.warn(() => ({ ...ids, reason, twilio }), 'stream ended before its call began');
-    } else {
-      const { session, at, call } = started;
-      log.info(
-        {
-          sessionId: session.id,
-          reason,
-          durationMs: Math.round(endedAt - at),
-          twilio,
-          openai,
-          ignored: { twilio: ignored, openai: session.ignored },
-          ...call.summary(),
-        },
-        'call ended',
-      );
-    }
-    streams.remove(stream);
+    });
   }
 }

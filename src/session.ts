@@ -1,7 +1,8 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { FastifyBaseLogger } from 'fastify';
-import type { Assistant } from './assistant.ts';
 import type { Config } from './config.ts';
 import { Connection } from './connection.ts';
+import type { Persona } from './contract.ts';
 import { type Failure, type Reason, verdict } from './failure.ts';
 import { sessionUpdate } from './session-update.ts';
 import type { ClientEvent, OpenAIError, ServerEvent, SessionInfo } from './wire/openai.ts';
@@ -15,12 +16,6 @@ const CLOSE_MS = 500;
 const MAX_SESSION_MS = 3_600_000;
 /** How many of OpenAI's errors are logged one by one. */
 const MAX_ERRORS_LOGGED = 20;
-
-/** What every session is made from. */
-export interface SessionOptions {
-  config: Config;
-  assistant: Assistant;
-}
 
 /** Whoever uses a session hears of it here. */
 export interface SessionListener {
@@ -44,7 +39,11 @@ export class Session {
   ignored = 0;
   /** Resolves when it is over, and its socket is closed. */
   readonly closed: Promise<Close>;
-  readonly #options: SessionOptions;
+  readonly #config: Config;
+  /** What it is configured with. */
+  #update: ClientEvent;
+  /** Whether OpenAI is still to say that it took another update. */
+  #isUpdating = false;
   #log: FastifyBaseLogger;
   #listener: SessionListener;
   #resolveClosed: (close: Close) => void = () => {};
@@ -55,8 +54,9 @@ export class Session {
   #timer: NodeJS.Timeout | undefined;
 
   /** Dials. */
-  constructor(options: SessionOptions, log: FastifyBaseLogger, listener: SessionListener) {
-    this.#options = options;
+  constructor(config: Config, persona: Persona, log: FastifyBaseLogger, listener: SessionListener) {
+    this.#config = config;
+    this.#update = sessionUpdate(persona);
     this.#log = log;
     this.#listener = listener;
     this.closed = new Promise((resolve) => {
@@ -72,15 +72,20 @@ export class Session {
   }
 
   /**
-   * Makes a session that is ready `listener`'s, which hears of that at once, and logs to `log` from now on.
+   * Makes a session that is ready `listener`'s and `persona`'s, which hears of that at once, and logs to `log` from now on.
    *
    * It may have died unseen while nobody used it: until OpenAI is heard on it, it may be dialled again. What is only noticed
    * by silence ends the call, as in any session.
    */
-  handOver(listener: SessionListener, log: FastifyBaseLogger): void {
+  handOver(persona: Persona, listener: SessionListener, log: FastifyBaseLogger): void {
     this.#listener = listener;
     this.#log = log;
     this.#redialsLeft = 2;
+    const update = sessionUpdate(persona);
+    // OpenAI takes one event after the other: what follows the update needs no wait.
+    this.#isUpdating = !isDeepStrictEqual(update, this.#update);
+    if (this.#isUpdating) this.send(update);
+    this.#update = update;
     listener.ready();
   }
 
@@ -96,7 +101,7 @@ export class Session {
   }
 
   #dial(): Connection {
-    return new Connection(this.#options.config, {
+    return new Connection(this.#config, {
       event: (event) => this.#received(event),
       silent: () => this.#fail('openai silent'),
       closed: (close) => {
@@ -120,7 +125,15 @@ export class Session {
         return this.#configured(event);
       case 'ready':
         this.#redialsLeft = 0;
+        if (event.type === 'session.updated') this.#isUpdating = false;
         if (event.type === 'error') this.#logError('openai error', event.error);
+        if (
+          event.type === 'error' &&
+          this.#isUpdating &&
+          (event.error.param ?? 'session').startsWith('session')
+        ) {
+          return this.#fail('session.update rejected');
+        }
         if (event.type === 'response.done' && event.response.status === 'failed') {
           this.#logError('response failed', event.response.error);
         }
@@ -138,7 +151,7 @@ export class Session {
     this.id = id;
     this.expiresAt = Math.min(expiresAt, Date.now() + MAX_SESSION_MS);
     this.#state = 'configuring';
-    this.#connection.send(sessionUpdate(this.#options.assistant));
+    this.#connection.send(this.#update);
   }
 
   #configured(event: ServerEvent): void {

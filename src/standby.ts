@@ -1,6 +1,8 @@
 import type { FastifyBaseLogger } from 'fastify';
+import type { Config } from './config.ts';
+import type { Assistant } from './contract.ts';
 import { type Failure, logFailure, verdict } from './failure.ts';
-import { Session, type SessionOptions } from './session.ts';
+import { Session } from './session.ts';
 
 /** How long to wait after a failure, in ms: doubled with each in a row, up to the maximum. */
 const BACKOFF_MS = 1_000;
@@ -10,7 +12,8 @@ const SETTLED_MS = 60_000;
 
 /** Keeps sessions dialled and configured ahead of the next calls, so that those begin with a sound. */
 export class Standby {
-  readonly #options: SessionOptions;
+  readonly #config: Config;
+  readonly #assistant: Assistant;
   readonly #log: FastifyBaseLogger;
   /** Those that are ready have a timer, by which they are replaced; those that are being dialled don't. */
   readonly #sessions = new Map<Session, NodeJS.Timeout | undefined>();
@@ -19,8 +22,9 @@ export class Standby {
   #failures = 0;
   #backoff: NodeJS.Timeout | undefined;
 
-  constructor(options: SessionOptions, log: FastifyBaseLogger) {
-    this.#options = options;
+  constructor(config: Config, assistant: Assistant, log: FastifyBaseLogger) {
+    this.#config = config;
+    this.#assistant = assistant;
     this.#log = log;
   }
 
@@ -55,16 +59,15 @@ export class Standby {
   }
 
   #fill(): void {
-    while (this.#isOpen && this.#sessions.size < this.#options.config.standbySessions) this.#dial();
+    while (this.#isOpen && this.#sessions.size < this.#config.standbySessions) this.#dial();
   }
 
   #dial(): void {
     let readyAt = Infinity;
-    const session = new Session(this.#options, this.#log, {
+    const session = new Session(this.#config, this.#assistant, this.#log, {
       ready: () => {
         readyAt = performance.now();
-        const { config } = this.#options;
-        this.#log.info({ sessionId: session.id, model: config.model }, 'standby session ready');
+        this.#log.info({ sessionId: session.id, model: this.#config.model }, 'standby session ready');
         this.#sessions.set(
           session,
           setTimeout(() => this.#replace(session), this.#keepFor(session)),
@@ -82,7 +85,7 @@ export class Standby {
 
   /** Until what is left of it is no longer enough for a whole call. */
   #keepFor({ expiresAt }: Session): number {
-    return Math.max(expiresAt - Date.now() - this.#options.config.maxCallSeconds * 1_000, SETTLED_MS);
+    return Math.max(expiresAt - Date.now() - this.#config.maxCallSeconds * 1_000, SETTLED_MS);
   }
 
   #replace(session: Session): void {

@@ -1,12 +1,13 @@
 import { existsSync, readFileSync, unwatchFile, watchFile } from 'node:fs';
 import { parse } from 'dotenv';
 import { buildApp } from './app.ts';
-import type { Assistant } from './assistant.ts';
 import { Calls } from './calls.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
+import type { Assistant } from './contract.ts';
 import { LogOutput } from './log.ts';
 import { shutDown } from './shutdown.ts';
 import { Streams } from './streams.ts';
+import { isWellFormed } from './wire/twiml.ts';
 
 const ENV_FILE = '.env';
 /** A signal that comes this soon after the first, in ms, is the same: a terminal and npm both pass it on. */
@@ -55,6 +56,10 @@ async function startOnce(assistant: Assistant, isDev: boolean): Promise<Running 
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     console.error(error.message);
+    return undefined;
+  }
+  if (!isWellFormed(assistant.twiml ?? '')) {
+    console.error('twiml in src/assistant.ts is not well-formed: close each element, and write & as &amp;.');
     return undefined;
   }
   const { host, port } = config;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Circumstances, refusal, UsedTokens } from '../src/admission.ts';
+import { type Circumstances, refusal, Used } from '../src/admission.ts';
 import { issueToken } from '../src/wire/auth.ts';
 import type { Start } from '../src/wire/twilio.ts';
 import { STREAM } from './support/wire.ts';
@@ -19,7 +19,7 @@ function start(token?: string, mediaFormat: object = MULAW): Start {
 /** What is known when a stream asks to be let in: nothing that speaks against it, but for `changes`. */
 function circumstances(changes: Partial<Circumstances> = {}): Circumstances {
   const calls = { isLive: () => false, isBusy: false };
-  return { authToken: 'secret', calls, usedTokens: new UsedTokens(), now: NOW, ...changes };
+  return { authToken: 'secret', calls, used: new Used(), isPrepared: false, now: NOW, ...changes };
 }
 
 const issued = (callSid = 'CA1', now = NOW, authToken = 'secret') => issueToken(authToken, callSid, now);
@@ -54,24 +54,47 @@ describe('a stream that starts', () => {
   });
 
   it('A stream is refused when its token has let one in before', () => {
-    const usedTokens = new UsedTokens();
-    usedTokens.add('CA1', issued());
-    expect(refusal(start(issued()), circumstances({ usedTokens }))).toBe('token already used');
-    expect(refusal(start(issued('CA1', NOW + 1)), circumstances({ usedTokens }))).toBeUndefined();
+    const used = new Used();
+    used.token('CA1', issued());
+    expect(refusal(start(issued()), circumstances({ used }))).toBe('token already used');
+    expect(refusal(start(issued('CA1', NOW + 1)), circumstances({ used }))).toBeUndefined();
   });
 
   it('A stream is refused when its call has had five', () => {
-    const usedTokens = new UsedTokens();
-    for (let n = 1; n <= 5; n++) usedTokens.add('CA1', issued('CA1', NOW + n));
-    expect(refusal(start(issued()), circumstances({ usedTokens }))).toBe('too many streams');
+    const used = new Used();
+    for (let n = 1; n <= 5; n++) used.token('CA1', issued('CA1', NOW + n));
+    expect(refusal(start(issued()), circumstances({ used }))).toBe('too many streams');
   });
 });
 
-describe('the tokens of the last calls', () => {
+describe('a stream whose call was prepared', () => {
+  it('A stream is let in to the place that was taken for it', () => {
+    const calls = { isLive: () => true, isBusy: true };
+    expect(refusal(start(issued()), circumstances({ calls, isPrepared: true }))).toBeUndefined();
+  });
+});
+
+describe('what the last calls have used up', () => {
   it('The tokens of the oldest call are forgotten when there were 10,000 calls after it', () => {
-    const usedTokens = new UsedTokens();
-    for (let n = 0; n <= 10_000; n++) usedTokens.add(`CA${n}`, 'token');
-    expect(usedTokens.of('CA0')).toEqual([]);
-    expect(usedTokens.of('CA1')).toEqual(['token']);
+    const used = new Used();
+    for (let n = 0; n <= 10_000; n++) used.token(`CA${n}`, 'token');
+    expect(used.hasToken('CA0', 'token')).toBe(false);
+    expect(used.hasToken('CA1', 'token')).toBe(true);
+  });
+
+  it('A call is prepared five times at most', () => {
+    const used = new Used();
+    for (let n = 0; n < 5; n++) {
+      expect(used.mayPrepare('CA1')).toBe(true);
+      used.preparation('CA1');
+    }
+    expect(used.mayPrepare('CA1')).toBe(false);
+  });
+
+  it('A call that nobody came for is not prepared again', () => {
+    const used = new Used();
+    used.preparation('CA1');
+    used.giveUp('CA1');
+    expect(used.mayPrepare('CA1')).toBe(false);
   });
 });

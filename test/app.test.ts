@@ -4,6 +4,7 @@ import { buildApp } from '../src/app.ts';
 import { Calls } from '../src/calls.ts';
 import { isTokenGood, type Parameters, sign } from '../src/wire/auth.ts';
 import { assistant } from './simulator/assistant.ts';
+import { readConnect } from './simulator/webhook.ts';
 import { AUTH_TOKEN, GUARDED, HOST, testConfig } from './support/config.ts';
 
 const FORM = { 'content-type': 'application/x-www-form-urlencoded' };
@@ -99,7 +100,7 @@ describe('/incoming-call', () => {
     const server = await serverOf(calls);
     calls.begin('CA1');
     expect((await server.inject('/incoming-call')).body).toContain(BUSY);
-    calls.end('CA1', 'completed');
+    calls.end('CA1', undefined);
     expect((await server.inject('/incoming-call')).body).toContain('<Connect');
   });
 
@@ -114,26 +115,53 @@ describe('/incoming-call', () => {
 
 describe('/call-ended', () => {
   it.each(['GET', 'POST'] as const)(
-    'The caller of a call that the server does not know gets an apology by %s',
+    'A call that the server does not know is hung up without a word by %s',
     async (method) => {
       const reply = await ask({ method, url: '/call-ended' });
       expect(reply.statusCode).toBe(200);
       expect(reply.headers['content-type']).toMatch(/^text\/xml/);
-      expect(reply.body).toMatch(/<Response><Say>I am sorry.*<\/Say><Hangup\/><\/Response>/);
+      expect(reply.body).toContain('<Response><Hangup/></Response>');
     },
   );
 
   it.each([
-    ['completed', '<Response><Hangup/></Response>'],
-    ['failed', 'gone wrong'],
-    ['time limit', 'time limit'],
-  ] as const)('The caller of a call whose outcome is %s is told %s', async (outcome, words) => {
+    ['nothing', undefined, '<Response><Hangup/></Response>'],
+    ['a sentence', { say: 'It is <over>.' }, '<Response><Say>It is &lt;over&gt;.</Say><Hangup/></Response>'],
+    [
+      'a number',
+      { dial: '+14155550100', callerId: '+14155550123' },
+      '<Response><Dial answerOnBridge="true" timeout="25" callerId="+14155550123" action="http://localhost:80/transfer-ended"><Number>+14155550100</Number></Dial></Response>',
+    ],
+    [
+      'a SIP address',
+      { dial: 'sip:a@b.example;x=1', callerId: undefined },
+      '<Response><Dial answerOnBridge="true" timeout="25" action="http://localhost:80/transfer-ended"><Sip>sip:a@b.example;x=1</Sip></Dial></Response>',
+    ],
+  ])('A call that was left with %s is gone on with', async (_, next, twiml) => {
     const calls = new Calls(1);
     const server = await serverOf(calls);
     calls.begin('CA1');
-    calls.end('CA1', outcome);
-    expect((await server.inject('/call-ended?CallSid=CA1')).body).toContain(words);
+    calls.end('CA1', next);
+    expect((await server.inject('/call-ended?CallSid=CA1')).body).toContain(twiml);
   });
+});
+
+describe('/transfer-ended', () => {
+  it.each(['completed', 'answered'])(
+    'A caller who was put through is hung up when it was %s',
+    async (status) => {
+      const { body } = await ask({ url: `/transfer-ended?DialCallStatus=${status}` });
+      expect(body).toContain('<Response><Hangup/></Response>');
+    },
+  );
+
+  it.each(['busy', 'no-answer', 'failed', 'canceled'])(
+    'A caller who was put through to nobody is told so when it was %s',
+    async (status) => {
+      const { body } = await ask({ url: `/transfer-ended?DialCallStatus=${status}` });
+      expect(body).toContain('<Response><Say>Nobody is there.</Say><Hangup/></Response>');
+    },
+  );
 });
 
 describe('a call that comes back', () => {
@@ -141,9 +169,9 @@ describe('a call that comes back', () => {
     const calls = new Calls(1);
     const server = await serverOf(calls);
     calls.begin('CA1');
-    calls.end('CA1', 'completed');
+    calls.end('CA1', { say: 'It is over.' });
     await server.inject('/incoming-call?CallSid=CA1');
-    expect((await server.inject('/call-ended?CallSid=CA1')).body).toContain('gone wrong');
+    expect((await server.inject('/call-ended?CallSid=CA1')).body).toContain('<Response><Hangup/></Response>');
   });
 });
 
@@ -203,12 +231,18 @@ describe('a number that is open to the world', () => {
     expect((await ask({ url: '/incoming-call', headers }, GUARDED)).statusCode).toBe(403);
   });
 
-  it('A stream is given a token for its call, within the 500 characters that Twilio takes', async () => {
-    const headers = signed('/incoming-call', { CallSid: 'CA1' });
-    const { body } = await post('/incoming-call', 'CallSid=CA1', headers);
-    const { token = '' } =
-      /<Parameter name="token" value="(?<token>[^"]+)"\/><\/Stream>/.exec(body)?.groups ?? {};
-    expect(isTokenGood(AUTH_TOKEN, 'CA1', token, Date.now())).toBe(true);
+  it('A stream is given a token for its call, and what Twilio says of it, in 500 characters each', async () => {
+    const form = { CallSid: 'CA1', From: '+14155550123', To: '+14155550199', Direction: 'inbound' };
+    const url = '/incoming-call?shop=7';
+    const { body } = await post(url, new URLSearchParams(form).toString(), signed(url, form));
+    const { token = '', call = '' } = readConnect(body)?.parameters ?? {};
+    expect(isTokenGood(AUTH_TOKEN, 'CA1', token, Date.now(), call)).toBe(true);
+    expect(JSON.parse(call)).toEqual({
+      direction: 'inbound',
+      from: form.From,
+      to: form.To,
+      query: { shop: '7' },
+    });
     expect(token.length).toBeLessThan(490);
   });
 

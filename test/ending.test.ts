@@ -96,9 +96,11 @@ describe('a session that is of no use any more', () => {
     const { server, twilio, session } = await liveCall();
     const error = { code: 'server_error', message: 'no' };
     const response = { id: 'r', status: 'failed', status_details: { type: 'failed', error } };
-    session.send({ type: 'response.done', response });
+    const fail = () =>
+      session.send({ type: 'response.created', response }, { type: 'response.done', response });
+    fail();
     expect(await session.next()).toMatchObject({ type: 'response.create' });
-    session.send({ type: 'response.done', response });
+    fail();
     expect(await expectFailed(server, twilio, session)).toMatchObject({ reason: 'response failed', error });
   });
 

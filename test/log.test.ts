@@ -33,7 +33,7 @@ async function wholeCall(): Promise<Log> {
   twilio.media(60);
   session.say(400);
   session.send(
-    { type: 'response.output_audio_transcript.done', transcript },
+    { type: 'response.output_audio_transcript.done', item_id: 'a', transcript },
     { type: 'error', error: { code: 'invalid_value', message: `The key ${KEY} is odd.` } },
     {
       type: 'response.done',
@@ -80,7 +80,16 @@ describe('the log of a call', () => {
         bargeIns: 1,
         retries: 0,
         errors: { invalid_value: 1 },
-        usage: { textIn: 11, cachedTextIn: 3, audioIn: 20, cachedAudioIn: 7, textOut: 28, audioOut: 136 },
+        usage: {
+          textIn: 11,
+          cachedTextIn: 3,
+          audioIn: 20,
+          cachedAudioIn: 7,
+          textOut: 28,
+          audioOut: 136,
+          transcriptionSeconds: 0,
+        },
+        keysPressed: 0,
         latencyMs: { ready: expect.any(Number), firstSound: expect.any(Number), reply: {} },
       }),
     ]);

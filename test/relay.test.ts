@@ -46,6 +46,7 @@ describe('a call that begins', () => {
             },
             output: { format: { type: 'audio/pcmu' }, voice: 'cedar' },
           },
+          tools: [],
         },
       },
     ]);

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { issueToken, sign } from '../src/wire/auth.ts';
+import { readConnect } from './simulator/webhook.ts';
 import { AUTH_TOKEN, GUARDED, HOST, SIGNATURE } from './support/config.ts';
 import { CALL, dialStream, FakeOpenAI, type TwilioPeer } from './support/peers.ts';
 import { TestServer } from './support/server.ts';
@@ -20,8 +21,14 @@ afterEach(async () => {
   await openai.close();
 });
 
-/** Twilio's request for the call, as it was recorded: what it is answered with, and the token in that. */
-async function webhook(): Promise<{ body: string; token: string | undefined }> {
+/** What a stream brings along from the TwiML. */
+interface Brought {
+  token?: string;
+  call?: string;
+}
+
+/** Twilio's request for the call, as it was recorded: what it is answered with. */
+async function webhook(): Promise<Brought & { body: string }> {
   const form = { CallSid: CALL };
   const { body } = await server.app.inject({
     method: 'POST',
@@ -32,18 +39,18 @@ async function webhook(): Promise<{ body: string; token: string | undefined }> {
     },
     payload: new URLSearchParams(form).toString(),
   });
-  return { body, token: body.match(/name="token" value="(?<token>[^"]+)"/)?.groups?.token };
+  return { body, ...readConnect(body)?.parameters };
 }
 
-async function stream(token: string | undefined): Promise<TwilioPeer> {
+async function stream({ token, call }: Brought): Promise<TwilioPeer> {
   const twilio = await dialStream(server.origin, SIGNATURE);
-  twilio.start(CALL, token);
+  twilio.start(CALL, token, call);
   return twilio;
 }
 
 /** A stream that was let in, and whose call is over. */
-async function wholeCall(token: string | undefined): Promise<void> {
-  const twilio = await stream(token);
+async function wholeCall(brought: Brought): Promise<void> {
+  const twilio = await stream(brought);
   await openai.dialled();
   twilio.stop();
   await twilio.closed;
@@ -52,37 +59,37 @@ async function wholeCall(token: string | undefined): Promise<void> {
 
 describe('a request that is replayed', () => {
   it('A token lets no second stream in, also when the call of the first is over', async () => {
-    const { token } = await webhook();
-    await wholeCall(token);
-    const second = await stream(token);
+    const brought = await webhook();
+    await wholeCall(brought);
+    const second = await stream(brought);
     expect((await second.closed).code).toBe(1008);
     expect(openai.peers).toHaveLength(1);
   });
 
   it('A webhook that comes while its call is live gets no token: Twilio is to ask again', async () => {
-    const { token } = await webhook();
-    await stream(token);
-    await openai.dialled();
+    const brought = await webhook();
+    await stream(brought);
+    await server.log.find('call started');
     const { body } = await webhook();
     expect(body).toContain('<Response><Pause length="1"/><Redirect>/incoming-call</Redirect></Response>');
   });
 
   it('A call that comes back while it has the last place is asked for again, and not told to be busy', async () => {
-    await stream((await webhook()).token);
+    await stream(await webhook());
     const other = await dialStream(server.origin, SIGNATURE);
     other.start('CA-other', issueToken(AUTH_TOKEN, 'CA-other', Date.now()));
-    await Promise.all([openai.dialled(), openai.dialled()]);
+    await Promise.all([openai.dialled(), openai.dialled(), server.log.find('call started')]);
     expect((await webhook()).body).toContain('<Redirect>');
   });
 
   it('A call may have five streams, then it ends with the apology', async () => {
     for (let n = 0; n < 5; n++) {
       vi.setSystemTime(Date.now() + 1);
-      await wholeCall((await webhook()).token);
+      await wholeCall(await webhook());
     }
     vi.useRealTimers();
     expect((await webhook()).body).toMatch(/<Response><Say>I am sorry.*<\/Say><Hangup\/><\/Response>/);
-    const sixth = await stream(issueToken(AUTH_TOKEN, CALL, Date.now() + 10));
+    const sixth = await stream({ token: issueToken(AUTH_TOKEN, CALL, Date.now() + 10) });
     expect((await sixth.closed).code).toBe(1008);
     expect(openai.peers).toHaveLength(5);
   });
@@ -95,7 +102,8 @@ describe('streams that do not start', () => {
     expect(first.socket.readyState).toBe(WebSocket.OPEN);
     const last = await dialStream(server.origin, SIGNATURE);
     expect((await first.closed).code).toBe(1008);
-    last.start(CALL, (await webhook()).token);
+    const { token, call } = await webhook();
+    last.start(CALL, token, call);
     await openai.dialled();
   });
 
@@ -129,8 +137,8 @@ describe('a flood on a stream', () => {
     ['messages of another stream', (twilio) => twilio.send({ event: 'stop', streamSid: 'x'.repeat(150) })],
     ['its own media', (twilio) => twilio.media(0, audio(20))],
   ])('A flood of %s, more than 1 MiB in 5 s, ends the stream', async (kind, send) => {
-    const { token } = await webhook();
-    const twilio = await stream(token);
+    const brought = await webhook();
+    const twilio = await stream(brought);
     await openai.dialled();
     const size = kind === 'its own media' ? 330 : 130;
     for (let bytes = 0; bytes < 1_300_000; bytes += size) send(twilio);
@@ -145,8 +153,8 @@ describe('a flood on a stream', () => {
   });
 
   it('Half a minute of a call that comes at once is no flood', async () => {
-    const { token } = await webhook();
-    const twilio = await stream(token);
+    const brought = await webhook();
+    const twilio = await stream(brought);
     await openai.dialled();
     for (let n = 0; n < 1_500; n++) twilio.media(n * 20);
     await tick(twilio);

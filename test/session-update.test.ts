@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Persona } from '../src/contract.ts';
 import { sessionUpdate, turnEndMs } from '../src/session-update.ts';
 import { assistant } from './simulator/assistant.ts';
 
@@ -49,5 +50,66 @@ describe('the silence that ends a turn', () => {
     [semantic('high'), 2_500],
   ] as const)('For %j, %d ms of silence end a turn', (turnDetection, ms) => {
     expect(turnEndMs(turnDetection)).toBe(ms);
+  });
+});
+
+describe('the options of the session', () => {
+  /** What the session is configured with where the assistant has these options. */
+  const sent = (options: Partial<Persona>) => sessionUpdate({ ...assistant, ...options });
+
+  it('Nothing is sent of an option that is not set', () => {
+    expect(JSON.stringify(sent({}))).not.toMatch(
+      /transcription|noise_reduction|speed|max_output_tokens|reasoning|truncation|idle_timeout_ms|undefined|null/,
+    );
+  });
+
+  it.each<[Partial<Persona>, object]>([
+    [
+      { transcription: { model: 'gpt-transcribe', language: 'no' } },
+      { audio: { input: { transcription: { model: 'gpt-transcribe', language: 'no' } } } },
+    ],
+    [{ noiseReduction: 'far_field' }, { audio: { input: { noise_reduction: { type: 'far_field' } } } }],
+    [{ speed: 0.25 }, { audio: { output: { speed: 0.25 } } }],
+    [{ maxOutputTokens: 4_096 }, { max_output_tokens: 4_096 }],
+    [{ reasoningEffort: 'low' }, { reasoning: { effort: 'low' } }],
+    [{ retentionRatio: 0 }, { truncation: { type: 'retention_ratio', retention_ratio: 0 } }],
+    [{ voice: { id: 'voice_1' } }, { audio: { output: { voice: { id: 'voice_1' } } } }],
+    [
+      {
+        turnDetection: {
+          type: 'server_vad',
+          threshold: 0.5,
+          prefix_padding_ms: 300,
+          silence_duration_ms: 500,
+          idle_timeout_ms: 6_000,
+        },
+      },
+      { audio: { input: { turn_detection: { type: 'server_vad', idle_timeout_ms: 6_000 } } } },
+    ],
+  ])('%j is sent', (options, session) => {
+    expect(sent(options)).toMatchObject({ session });
+  });
+
+  it('A tool is sent with its schema, and one without takes no arguments', () => {
+    const run = () => undefined;
+    const parameters = { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] };
+    const tools = [
+      { name: 'weather', description: 'Looks it up.', parameters, timeoutMs: 5, run },
+      { name: 'bye', description: 'Ends it.', run },
+    ];
+    expect(sent({ tools })).toMatchObject({
+      session: {
+        tools: [
+          { type: 'function', name: 'weather', description: 'Looks it up.', parameters },
+          {
+            type: 'function',
+            name: 'bye',
+            description: 'Ends it.',
+            parameters: { type: 'object', properties: {} },
+          },
+        ],
+      },
+    });
+    expect(JSON.stringify(sent({ tools }))).not.toMatch(/timeoutMs|run/);
   });
 });

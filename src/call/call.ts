@@ -1,38 +1,53 @@
 import { verdict } from '../failure.ts';
 import { audioMs } from '../wire/audio.ts';
-import type { OpenAIError, ServerEvent } from '../wire/openai.ts';
+import type { FunctionCall, OpenAIError, ResponseDone, ServerEvent } from '../wire/openai.ts';
 import type { TwilioMessage } from '../wire/twilio.ts';
 import { Caller } from './caller.ts';
-import { type Effect, toOpenAI } from './effect.ts';
+import { type Effect, textMessage, toOpenAI } from './effect.ts';
+import { Farewell } from './farewell.ts';
+import { Held } from './held.ts';
+import { Keypad } from './keypad.ts';
 import { type Cut, Playback } from './playback.ts';
 import { Replies } from './replies.ts';
 import { Tally } from './tally.ts';
+import { functionOutput, OUTPUTS, type ToolInfo, type ToolResult, Tools } from './tools.ts';
+import { Transcript } from './transcript.ts';
 
 export interface CallOptions {
-  streamSid: string;
   /** Whether the assistant speaks first. */
   greets: boolean;
   /** How much silence ends a turn at the latest, in ms. */
   turnEndMs: number;
+  tools: readonly ToolInfo[];
+  /** What the model is told about this caller. */
+  about?: string | undefined;
 }
 
 /**
  * One conversation: takes messages, and returns what must be done about them, in order.
  *
- * It does no I/O; `now` is the process's monotonic clock in ms, and the call begins when this is made.
+ * It does no I/O; `now` is the process's monotonic clock in ms. It begins while the phone still rings: what the assistant
+ * says before the stream has started waits for it, as what the caller says waits for the session.
  */
 export class Call {
-  readonly #streamSid: string;
-  readonly #caller: Caller;
+  readonly #options: CallOptions;
   readonly #replies: Replies;
+  readonly #tools: Tools;
   readonly #playback = new Playback();
-  readonly #tally: Tally;
+  readonly #keypad = new Keypad();
+  readonly #farewell = new Farewell();
+  readonly #held = new Held();
+  readonly transcript = new Transcript();
+  readonly tally: Tally;
+  #caller: Caller;
+  #streamSid: string | undefined;
 
-  constructor({ streamSid, greets, turnEndMs }: CallOptions, now: number) {
-    this.#streamSid = streamSid;
-    this.#caller = new Caller(turnEndMs, now);
-    this.#replies = new Replies(greets);
-    this.#tally = new Tally(now);
+  constructor(options: CallOptions, now: number) {
+    this.#options = options;
+    this.#caller = new Caller(options.turnEndMs, now);
+    this.#replies = new Replies(options.greets);
+    this.#tools = new Tools(options.tools);
+    this.tally = new Tally(now);
   }
 
   /**
@@ -41,42 +56,69 @@ export class Call {
    * In this order the greeting isn't asked for in the middle of the caller's turn, and is heard sooner.
    */
   sessionReady(now: number): Effect[] {
-    this.#tally.sessionReady(now);
-    return [...this.#replies.sessionReady(now), ...this.#caller.sessionReady()];
+    this.tally.sessionReady(now);
+    this.#replies.sessionReady(now);
+    const about = this.#options.about ? [textMessage('system', this.#options.about)] : [];
+    return [...about, ...this.#owed(now), ...this.#caller.sessionReady()];
   }
 
   /** The session is gone, and another will be ready. */
   sessionLost(): void {
-    this.#tally.redials += 1;
+    this.tally.redials += 1;
+    this.#tools.forget();
+    this.#held.take();
+    this.transcript.sessionLost();
     this.#caller.sessionLost();
   }
 
+  /** The stream has started: what the assistant has said meanwhile is handed over as if it had just come. */
+  streamStarted(streamSid: string, now: number): Effect[] {
+    const wasReady = this.#caller.isSessionReady;
+    this.#caller = new Caller(this.#options.turnEndMs, now);
+    if (wasReady) this.#caller.sessionReady();
+    this.#streamSid = streamSid;
+    this.tally.streamStarted(now);
+    this.#replies.streamStarted(now);
+    return this.#held.take().flatMap((event) => this.#receive(streamSid, event, now));
+  }
+
   fromTwilio(message: TwilioMessage, now: number): Effect[] {
-    switch (message.event) {
-      case 'media':
-        return this.#caller.frame(message.media.timestamp, message.media.payload, now);
-      case 'mark':
-        this.#playback.echoed(message.mark.name, this.#caller.clock(now));
-        return [];
-      default:
-        return [];
+    if (message.event === 'media') {
+      return this.#caller.frame(message.media.timestamp, message.media.payload, now);
     }
+    if (message.event === 'dtmf') return this.#pressed(this.#streamSid, message.dtmf.digit, now);
+    if (message.event !== 'mark') return [];
+    this.#playback.echoed(message.mark.name, this.#caller.clock(now));
+    return this.#goodbye(now);
   }
 
   fromOpenAI(event: ServerEvent, now: number): Effect[] {
+    this.tally.listen(event);
+    if (this.#streamSid !== undefined) return this.#receive(this.#streamSid, event, now);
+    this.#held.add(event);
+    return [];
+  }
+
+  #receive(streamSid: string, event: ServerEvent, now: number): Effect[] {
+    this.transcript.listen(event);
     switch (event.type) {
       case 'response.created':
         this.#replies.created(event.response.id);
         return [];
       case 'response.output_audio.delta':
-        return this.#play(event.response_id, event.item_id, event.delta, now);
+        return this.#play(streamSid, event.response_id, event.item_id, event.delta, now);
+      case 'response.output_item.done':
+        return this.#called(event.response_id, event.item, now);
       case 'response.done':
-        this.#tally.response(event.response);
-        return this.#replies.done(event.response, now);
+        return this.#done(event.response, now);
+      case 'conversation.item.added':
+        this.#replies.itemAdded(event.item);
+        return [];
       case 'input_audio_buffer.speech_started':
         this.#caller.speechStarted();
         this.#replies.speechStarted(now);
-        return this.#bargeIn(now);
+        this.#farewell.interrupted();
+        return this.#bargeIn(streamSid, now);
       case 'input_audio_buffer.speech_stopped':
         this.#caller.speechStopped();
         this.#replies.speechStopped(now);
@@ -88,28 +130,57 @@ export class Call {
     }
   }
 
+  /** A tool that was run has come to something. */
+  toolDone(callId: string, result: ToolResult, now: number): Effect[] {
+    const responseId = this.#tools.finished(callId);
+    if (responseId === undefined) return [];
+    if ('output' in result) return this.#answer(callId, responseId, result.output, now);
+    const { to } = result.ends;
+    // A caller who has cut in meanwhile has kept the call.
+    if (this.#replies.isInterrupted(responseId)) return [functionOutput(callId, OUTPUTS.interrupted)];
+    const isSaid = this.#replies.hasSpoken(responseId);
+    const output = this.#farewell.begin(to, responseId, isSaid);
+    if (!isSaid) return this.#answer(callId, responseId, output, now);
+    return [functionOutput(callId, output), ...this.#goodbye(now)];
+  }
+
   /** To be called a few times a second. */
   tick(now: number): Effect[] {
+    if (this.#streamSid === undefined) return [];
+    const overdue = this.#tools.overdue(now).flatMap(({ callId, name }) => this.#timedOut(callId, name, now));
+    const keys = this.#sendKeys(now);
     const silence = this.#caller.tick(now);
     if (silence.length > 0) this.#replies.muted(now);
-    return [...this.#replies.tick(now), ...silence];
+    if (this.#replies.isOverdue(this.#areToolsAwaited, now)) {
+      // Whoever waits in vain for a goodbye isn't told that something has gone wrong.
+      return [this.#farewell.overdue() ?? { end: 'no reply' }];
+    }
+    return [...overdue, ...keys, ...silence, ...this.#owed(now), ...this.#goodbye(now)];
   }
 
   /** What is known of the call when it is over, as it goes into the log. */
   summary(): object {
-    const { retries } = this.#replies;
-    return { ...this.#caller.counts, ...this.#tally.summary(retries) };
+    const counts = { ...this.#caller.counts, keysPressed: this.#keypad.pressed };
+    return { ...counts, ...this.tally.summary(this.#replies.retries) };
   }
 
-  #play(responseId: string, itemId: string, delta: string, now: number): Effect[] {
+  get #areToolsAwaited(): boolean {
+    return this.#tools.areAwaited((responseId) => this.#replies.isInterrupted(responseId));
+  }
+
+  #owed(now: number): Effect[] {
+    return this.#replies.due(this.#areToolsAwaited, now);
+  }
+
+  #play(streamSid: string, responseId: string, itemId: string, delta: string, now: number): Effect[] {
     const ms = audioMs(delta);
     if (ms === 0) return [];
     // OpenAI would believe that it was heard.
     const clock = this.#caller.clock(now);
-    const isDropped = this.#replies.isInterrupted(responseId) || this.#playback.isFull(clock);
-    if (isDropped) return this.#playback.dropped(itemId).map(truncate);
-    this.#tally.sound(this.#replies.heard(responseId, now), now);
-    const streamSid = this.#streamSid;
+    if (this.#replies.isInterrupted(responseId) || this.#playback.isFull(clock)) {
+      return this.#truncate(this.#playback.dropped(itemId));
+    }
+    this.tally.sound(this.#replies.heard(responseId, now), now);
     const name = this.#playback.sent(itemId, ms, clock);
     return [
       { to: 'twilio', message: { event: 'media', streamSid, media: { payload: delta } } },
@@ -117,20 +188,80 @@ export class Call {
     ];
   }
 
-  #bargeIn(now: number): Effect[] {
+  #bargeIn(streamSid: string, now: number): Effect[] {
     const cuts = this.#playback.interrupt(this.#caller.clock(now));
     if (cuts.length === 0) return [];
-    this.#tally.bargeIns += 1;
-    return [{ to: 'twilio', message: { event: 'clear', streamSid: this.#streamSid } }, ...cuts.map(truncate)];
+    this.tally.bargeIns += 1;
+    return [{ to: 'twilio', message: { event: 'clear', streamSid } }, ...this.#truncate(cuts)];
+  }
+
+  #truncate(cuts: Cut[]): Effect[] {
+    return cuts.map((cut) => {
+      this.transcript.cut(cut.item_id, cut.audio_end_ms, this.#playback.lengthOf(cut.item_id));
+      return toOpenAI({ type: 'conversation.item.truncate', content_index: 0, ...cut });
+    });
+  }
+
+  #called(responseId: string, call: FunctionCall, now: number): Effect[] {
+    const called = this.#tools.called(responseId, call, now);
+    if (called === undefined || !('output' in called)) return called ? [called] : [];
+    const failed = { failedTool: call.name, why: called.output };
+    return [failed, ...this.#answer(call.call_id, responseId, called.output, now)];
+  }
+
+  #timedOut(callId: string, name: string, now: number): Effect[] {
+    const output = OUTPUTS.timedOut;
+    return [{ failedTool: name, why: output }, ...this.toolDone(callId, { output }, now)];
+  }
+
+  /** Tells the model what came of a call; a caller who has moved on is owed nothing for it. */
+  #answer(callId: string, responseId: string, output: string, now: number): Effect[] {
+    if (!this.#replies.isInterrupted(responseId)) this.#replies.owe(now);
+    return [functionOutput(callId, output), ...this.#owed(now)];
+  }
+
+  #done(response: ResponseDone, now: number): Effect[] {
+    const effects = this.#replies.done(response, now);
+    this.#farewell.responseDone(response.id);
+    return [...effects, ...this.#owed(now), ...this.#goodbye(now)];
+  }
+
+  #pressed(streamSid: string | undefined, digit: string, now: number): Effect[] {
+    const begins = streamSid !== undefined && this.#keypad.begins(digit);
+    const cut = begins ? this.#interruptByKey(streamSid, now) : [];
+    this.#keypad.press(digit, now);
+    return [...cut, ...this.#sendKeys(now)];
+  }
+
+  /** OpenAI doesn't hear a key, and goes on with what it is saying unless told to stop. */
+  #interruptByKey(streamSid: string, now: number): Effect[] {
+    this.#farewell.interrupted();
+    const cleared = this.#bargeIn(streamSid, now);
+    if (cleared.length === 0) return [];
+    const { active } = this.#replies;
+    this.#replies.interrupt();
+    return active ? [...cleared, toOpenAI({ type: 'response.cancel', response_id: active })] : cleared;
+  }
+
+  /** Keys wait for the session, as what the caller says does. */
+  #sendKeys(now: number): Effect[] {
+    const keys = this.#caller.isSessionReady ? this.#keypad.take(now) : undefined;
+    if (keys === undefined) return [];
+    this.#replies.owe(now);
+    return [keys, ...this.#owed(now)];
+  }
+
+  /** Ends the call once the goodbye was heard. */
+  #goodbye(now: number): Effect[] {
+    if (!this.#farewell.isPending) return [];
+    const isIdle = this.#replies.isIdle && !this.#areToolsAwaited && !this.#keypad.isCollecting;
+    const lateMs = this.#playback.lateMs(this.#caller.clock(now));
+    return this.#farewell.due(isIdle, this.#playback.isHeard, lateMs);
   }
 
   /** By itself an error ends nothing: a close would follow. */
   #error(error: OpenAIError): Effect[] {
-    this.#tally.error(error.code);
+    if (error.code === 'conversation_already_has_active_response') this.#replies.refused();
     return verdict({ reason: 'openai error', error }) === 'give up' ? [{ end: 'openai error', error }] : [];
   }
-}
-
-function truncate(cut: Cut): Effect {
-  return toOpenAI({ type: 'conversation.item.truncate', content_index: 0, ...cut });
 }

@@ -59,6 +59,10 @@ export class Caller {
     return [...filled, ...this.#append(payload, ms)];
   }
 
+  get isSessionReady(): boolean {
+    return this.#early === undefined;
+  }
+
   /** The session takes audio from now on; returns what waited for it. */
   sessionReady(): Effect[] {
     const early = this.#early ?? [];

@@ -1,13 +1,25 @@
 import type { Reason } from '../failure.ts';
-import type { ClientEvent, OpenAIError } from '../wire/openai.ts';
+import type { ClientEvent, NewItem, OpenAIError } from '../wire/openai.ts';
 import type { TwilioCommand } from '../wire/twilio.ts';
 
-/** What a call wants done: a message sent, or the call ended. */
+/** What a call wants done: a message sent, a tool run, one that failed logged, or the call ended, and put through. */
 export type Effect =
   | { to: 'twilio'; message: TwilioCommand }
   | { to: 'openai'; message: ClientEvent }
-  | { end: Reason; error?: OpenAIError | undefined };
+  | { run: string; callId: string; args: Record<string, unknown> }
+  | { failedTool: string; why: string }
+  | { end: Reason; error?: OpenAIError | undefined; putThrough?: string | undefined };
 
 export function toOpenAI(message: ClientEvent): Effect {
   return { to: 'openai', message };
+}
+
+/** Adds an item to the conversation. */
+export function newItem(item: NewItem): Effect {
+  return toOpenAI({ type: 'conversation.item.create', item });
+}
+
+/** Adds a message that is text: what the caller did, or what the model should know. */
+export function textMessage(role: 'system' | 'user', text: string): Effect {
+  return newItem({ type: 'message', role, content: [{ type: 'input_text', text }] });
 }

@@ -92,6 +92,23 @@ export class Playback {
     return [{ item_id: itemId, audio_end_ms: Math.floor(item.ms) }];
   }
 
+  /** Whether the caller has heard all that was sent, as marks or an interruption tell. */
+  get isHeard(): boolean {
+    return this.#head === undefined;
+  }
+
+  /** How long ago all that was sent should have been heard, in ms; negative while it plays. */
+  lateMs(clock: number): number {
+    let ends = this.#headBegins;
+    for (const { ms, sentAt } of this.#chunks.slice(this.#done)) ends = Math.max(ends, sentAt) + ms;
+    return clock - ends;
+  }
+
+  /** How much audio was sent of an item, in ms. */
+  lengthOf(itemId: string): number {
+    return this.#items.get(itemId)?.ms ?? 0;
+  }
+
   /** Forgets all that is unheard; returns where the caller stopped in each item of it, in order. */
   interrupt(clock: number): Cut[] {
     const cuts: Cut[] = [];

@@ -1,5 +1,5 @@
 import { type Failure, retryAfterMs, verdict } from '../failure.ts';
-import type { ResponseDone } from '../wire/openai.ts';
+import type { AddedItem, ResponseDone } from '../wire/openai.ts';
 import { type Effect, toOpenAI } from './effect.ts';
 
 /** How long the caller may wait to hear something, in ms. */
@@ -9,7 +9,13 @@ const MAX_SPEECH_MS = 180_000;
 /** How many interrupted responses are remembered: late audio can only come for the last few. */
 const MAX_INTERRUPTED = 100;
 
-/** OpenAI's responses: which is the latest, which were interrupted or failed, and who waits for one. Nobody else asks for any. */
+/**
+ * OpenAI's responses: which is active, which were interrupted or failed, what is owed, and who waits. Nobody else asks for
+ * any.
+ *
+ * What was sent up, a tool's output or the keys that were pressed, *owes* a response until one is created that sees it:
+ * after the item was added to the conversation. It is asked for when nothing else is going on.
+ */
 export class Replies {
   /** For the log alone: how many were asked for once more. */
   retries = 0;
@@ -17,10 +23,28 @@ export class Replies {
   readonly #interrupted = new Set<string>();
   /** Whether it is being generated, playing, or over. */
   #latest: string | undefined;
+  /** The last that had audio. */
+  #spoken: string | undefined;
+  /** The one that is being generated. */
+  #active: string | undefined;
+  /** Whether one was asked for and isn't created yet. */
+  #isRequested = false;
+  #isOwed = false;
+  /** Whether it is owed since one failed. */
+  #isRetry = false;
+  /** When it may be asked for at the earliest. */
+  #notBefore = 0;
+  /** How many items that owe a response OpenAI hasn't added yet. */
+  #unseen = 0;
+  /** Those of them that were sent before a response was asked for: that one sees them, or they were rejected. */
+  #unseenWhenAsked = 0;
+  /** Whether more is owed since one was asked for; and whether the active one is that one. */
+  #isMoreOwed = false;
+  #isOurs = false;
+  /** Whether turn detection is about to make one. */
+  #isTurnAwaited = false;
   /** Whether the one before failed, and was not interrupted. */
   #hasFailed = false;
-  /** When a response that failed is asked for once more. */
-  #retryAt: number | undefined;
   /** Since when the caller has been waiting: for a reply, for any sound, or for the rest of a response. */
   #waiting: { since: number; what: 'reply' | 'sound' | 'rest' } | undefined;
   #speakingSince: number | undefined;
@@ -30,33 +54,89 @@ export class Replies {
     this.#greets = greets;
   }
 
+  /** The response that is being generated. */
+  get active(): string | undefined {
+    return this.#active;
+  }
+
+  /** Whether the assistant has nothing more to say. */
+  get isIdle(): boolean {
+    return this.#active === undefined && !this.#isRequested && !this.#isOwed && !this.#isTurnAwaited;
+  }
+
   /** Has the assistant greet, or go on where the session had to be replaced. */
-  sessionReady(now: number): Effect[] {
-    return this.#greets ? this.#ask(now) : [];
+  sessionReady(now: number): void {
+    this.#active = undefined;
+    this.#isRequested = false;
+    this.#unseen = 0;
+    this.#unseenWhenAsked = 0;
+    if (this.#greets) this.#owe(now);
+  }
+
+  /** The caller hears what comes from now on, and has not waited for it before. */
+  streamStarted(now: number): void {
+    if (this.#waiting !== undefined) this.#waiting.since = now;
+  }
+
+  /** Something was sent up that OpenAI should respond to. */
+  owe(now: number): void {
+    this.#unseen += 1;
+    this.#owe(now);
+  }
+
+  /** An item was added: if it owes a response, those that are created from now on see it. */
+  itemAdded({ type, role, text }: AddedItem): void {
+    if (type !== 'function_call_output' && (role !== 'user' || text === undefined)) return;
+    this.#unseen = Math.max(0, this.#unseen - 1);
+    this.#unseenWhenAsked = Math.max(0, this.#unseenWhenAsked - 1);
   }
 
   created(responseId: string): void {
     this.#latest = responseId;
+    this.#active = responseId;
+    this.#isOurs = this.#isRequested;
+    this.#isRequested = false;
+    this.#isTurnAwaited = false;
+    if (this.#unseen === 0) this.#isOwed = false;
+  }
+
+  /** OpenAI refused to create a response, as there is one: what is owed is asked for when that is done. */
+  refused(): void {
+    this.#isRequested = false;
+    this.#isOurs = false;
   }
 
   isInterrupted(responseId: string): boolean {
     return this.#interrupted.has(responseId);
   }
 
+  hasSpoken(responseId: string): boolean {
+    return this.#spoken === responseId;
+  }
+
   /** Notes audio that is passed on; returns how long the caller waited for it, in ms, if it begins a reply. */
   heard(responseId: string, now: number): number | undefined {
     const waited = this.#waiting?.what === 'reply' ? now - this.#waiting.since : undefined;
     this.#latest = responseId;
+    this.#spoken = responseId;
     this.#waiting = { since: now, what: 'rest' };
     return waited;
   }
 
-  /** Interrupts whatever is being said: OpenAI does the same, as the session asks it to. */
+  /** Interrupts whatever is being said: OpenAI does the same, as the session asks it to. Nothing is owed any more. */
   speechStarted(now: number): void {
     this.#speakingSince = now;
-    this.#waiting = undefined;
-    this.#retryAt = undefined;
     this.#hasFailed = false;
+    this.#isRetry = false;
+    this.#isOwed = false;
+    this.#unseen = 0;
+    this.#unseenWhenAsked = 0;
+    this.interrupt();
+  }
+
+  /** Interrupts whatever is being said. */
+  interrupt(): void {
+    this.#waiting = undefined;
     if (this.#latest === undefined) return;
     this.#interrupted.add(this.#latest);
     const [oldest] = this.#interrupted;
@@ -65,6 +145,7 @@ export class Replies {
 
   speechStopped(now: number): void {
     this.#speakingSince = undefined;
+    this.#isTurnAwaited = true;
     this.#waiting = { since: now, what: 'reply' };
   }
 
@@ -73,11 +154,17 @@ export class Replies {
     this.#waiting ??= { since: now, what: 'sound' };
   }
 
-  /** Asks once more for a response that failed, unless it was the second in a row, or a retry is pointless. */
+  /** Has a response that failed asked for once more, unless it was the second in a row, or a retry is pointless. */
   done({ id, status, error }: ResponseDone, now: number): Effect[] {
+    if (id === this.#active) {
+      this.#active = undefined;
+      if (this.#isOurs) this.#forgetRejected();
+    }
     if (status !== 'failed') {
       this.#hasFailed = false;
-      if (id === this.#latest && this.#waiting?.what === 'rest') this.#waiting = undefined;
+      if (id === this.#latest && this.#waiting?.what === 'rest') {
+        this.#waiting = this.#isOwed ? { since: now, what: 'sound' } : undefined;
+      }
       return [];
     }
     const failure: Failure = { reason: 'response failed', error };
@@ -86,28 +173,42 @@ export class Replies {
     if (this.#interrupted.has(id) || this.#speakingSince !== undefined) return [];
     if (this.#hasFailed) return [{ end: failure.reason, error }];
     this.#hasFailed = true;
-    this.#waiting ??= { since: now, what: 'sound' };
-    this.#retryAt = now + retryAfterMs(failure);
-    return this.#retry(now);
+    this.#isRetry = true;
+    this.#owe(now, retryAfterMs(failure));
+    return [];
   }
 
-  /** Asks for what is due, and ends the call of a caller who has waited for too long. */
-  tick(now: number): Effect[] {
-    const isHeld = this.#speakingSince !== undefined && now - this.#speakingSince >= MAX_SPEECH_MS;
-    const isOverdue = this.#waiting !== undefined && now - this.#waiting.since >= MAX_WAIT_MS;
-    if (isHeld || isOverdue) return [{ end: 'no reply' }];
-    return this.#retry(now);
-  }
-
-  #retry(now: number): Effect[] {
-    if (this.#retryAt === undefined || now < this.#retryAt) return [];
-    this.retries += 1;
-    return this.#ask(now);
-  }
-
-  #ask(now: number): Effect[] {
-    this.#retryAt = undefined;
-    this.#waiting ??= { since: now, what: 'sound' };
+  /** Asks for what is owed, unless something else is going on, such as a tool that is running. */
+  due(areToolsRunning: boolean, now: number): Effect[] {
+    const isBusy = this.#active !== undefined || this.#isRequested || this.#isTurnAwaited || areToolsRunning;
+    if (!this.#isOwed || isBusy || this.#speakingSince !== undefined || now < this.#notBefore) return [];
+    this.#isRequested = true;
+    this.#unseenWhenAsked = this.#unseen;
+    this.#isMoreOwed = false;
+    if (this.#isRetry) this.retries += 1;
+    this.#isRetry = false;
     return [toOpenAI({ type: 'response.create' })];
+  }
+
+  /** Whether the caller has waited for too long; while a tool runs, nobody waits. */
+  isOverdue(areToolsRunning: boolean, now: number): boolean {
+    if (areToolsRunning && this.#waiting !== undefined) this.#waiting.since = now;
+    const isHeld = this.#speakingSince !== undefined && now - this.#speakingSince >= MAX_SPEECH_MS;
+    return isHeld || (this.#waiting !== undefined && now - this.#waiting.since >= MAX_WAIT_MS);
+  }
+
+  /** What isn't added by the end of the response that was asked for after it never will be: nothing is owed for it. */
+  #forgetRejected(): void {
+    if (this.#unseenWhenAsked === 0) return;
+    this.#unseen -= this.#unseenWhenAsked;
+    this.#unseenWhenAsked = 0;
+    this.#isOwed = this.#isMoreOwed;
+  }
+
+  #owe(now: number, delayMs = 0): void {
+    this.#isOwed = true;
+    this.#isMoreOwed = true;
+    this.#notBefore = now + delayMs;
+    this.#waiting ??= { since: now, what: 'sound' };
   }
 }

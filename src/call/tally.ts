@@ -1,4 +1,5 @@
-import { addUsage, NO_USAGE, type ResponseDone } from '../wire/openai.ts';
+import type { Usage } from '../contract.ts';
+import { addUsage, NO_USAGE, type ResponseDone, type ServerEvent } from '../wire/openai.ts';
 
 /** How many codes are counted apart. */
 const MAX_CODES = 20;
@@ -13,6 +14,7 @@ export class Tally {
   /** OpenAI's errors, by code. */
   readonly #errors = new Map<string, number>();
   #usage = NO_USAGE;
+  #transcriptionSeconds = 0;
   readonly #began: number;
   #readyAt = 0;
   #readyMs: number | undefined;
@@ -21,6 +23,21 @@ export class Tally {
 
   constructor(now: number) {
     this.#began = now;
+  }
+
+  streamStarted(now: number): void {
+    this.#readyAt = Math.max(this.#readyAt, now);
+  }
+
+  /** Takes in what it tells of errors and of what was used. */
+  listen(event: ServerEvent): void {
+    if (event.type === 'caller transcribed') this.#transcriptionSeconds += event.seconds;
+    if (event.type === 'response.done') this.#response(event.response);
+    if (event.type === 'error') this.#error(event.error.code);
+  }
+
+  get usage(): Usage {
+    return { ...this.#usage, transcriptionSeconds: this.#transcriptionSeconds };
   }
 
   sessionReady(now: number): void {
@@ -37,12 +54,12 @@ export class Tally {
     if (this.#replyMs.length > MAX_LATENCIES) this.#replyMs.shift();
   }
 
-  response({ status, error, usage }: ResponseDone): void {
+  #response({ status, error, usage }: ResponseDone): void {
     this.#usage = addUsage(this.#usage, usage);
-    if (status === 'failed') this.error(error?.code);
+    if (status === 'failed') this.#error(error?.code);
   }
 
-  error(code = 'unknown'): void {
+  #error(code = 'unknown'): void {
     const name = this.#errors.has(code) || this.#errors.size < MAX_CODES ? code : 'other';
     this.#errors.set(name, (this.#errors.get(name) ?? 0) + 1);
   }
@@ -56,7 +73,7 @@ export class Tally {
       bargeIns: this.bargeIns,
       retries: retries + this.redials,
       errors: Object.fromEntries(this.#errors),
-      usage: this.#usage,
+      usage: this.usage,
       latencyMs: { ready: this.#readyMs, firstSound: this.#firstSoundMs, reply },
     };
   }

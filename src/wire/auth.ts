@@ -44,20 +44,31 @@ function hmac(authToken: string, text: string): string {
   return createHmac('sha1', authToken).update(text, 'utf8').digest('base64');
 }
 
-/** A token that admits the stream of `callSid` for a minute after `now`, a time in ms since 1970. */
-export function issueToken(authToken: string, callSid: string, now: number): string {
+/**
+ * A token that admits the stream of `callSid` for a minute after `now`, a time in ms since 1970; it vouches for `details`,
+ * which the stream brings along.
+ */
+export function issueToken(authToken: string, callSid: string, now: number, details = ''): string {
   const expires = now + TOKEN_MS;
-  return `${expires}.${tokenMac(authToken, callSid, expires)}`;
+  return `${expires}.${tokenMac(authToken, callSid, details, expires)}`;
 }
 
-/** Whether `token` was issued for `callSid`, by any process with this auth token, and hasn't expired. */
-export function isTokenGood(authToken: string, callSid: string, token: string, now: number): boolean {
+/** Whether `token` was issued for `callSid` and `details`, by any process with this auth token, and hasn't expired. */
+export function isTokenGood(
+  authToken: string,
+  callSid: string,
+  token: string,
+  now: number,
+  details = '',
+): boolean {
   const { expires, mac } = token.match(/^(?<expires>\d{1,15})\.(?<mac>.+)$/)?.groups ?? {};
-  return isSame(tokenMac(authToken, callSid, Number(expires)), mac) && now < Number(expires);
+  return isSame(tokenMac(authToken, callSid, details, Number(expires)), mac) && now < Number(expires);
 }
 
-function tokenMac(authToken: string, callSid: string, expires: number): string {
-  return createHmac('sha256', authToken).update(`media-stream ${callSid} ${expires}`).digest('base64url');
+function tokenMac(authToken: string, callSid: string, details: string, expires: number): string {
+  return createHmac('sha256', authToken)
+    .update(JSON.stringify(['media-stream', callSid, details, expires]))
+    .digest('base64url');
 }
 
 /** Compares in a time that tells nothing about where the two differ. */

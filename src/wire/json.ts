@@ -14,6 +14,11 @@ export function isId(value: unknown): value is string {
   return typeof value === 'string' && /^[\x21-\x7e]{1,200}$/.test(value);
 }
 
+/** Whether `value` is a SID as Twilio makes them, which is fit for a file's name, too. */
+export function isSid(value: unknown): value is string {
+  return typeof value === 'string' && /^[\w-]{1,200}$/.test(value);
+}
+
 /** The entries of an object whose values are strings. */
 export function texts(value: unknown): Record<string, string> {
   const entries = Object.entries(asObject(value));

@@ -8,13 +8,15 @@ import { withoutKey } from './loggable.ts';
 export interface OpenAIError {
   readonly code: string | undefined;
   readonly message: string | undefined;
+  /** Which field of ours is wrong, as a dotted path. */
+  readonly param?: string | undefined;
 }
 
 /** Tokens that a response took, each in one of the six kinds that have a price of their own. */
 export const NO_USAGE = { textIn: 0, cachedTextIn: 0, audioIn: 0, cachedAudioIn: 0, textOut: 0, audioOut: 0 };
-export type Usage = typeof NO_USAGE;
+export type TokenUsage = typeof NO_USAGE;
 
-export function addUsage(a: Usage, b: Usage): Usage {
+export function addUsage(a: TokenUsage, b: TokenUsage): TokenUsage {
   return {
     textIn: a.textIn + b.textIn,
     cachedTextIn: a.cachedTextIn + b.cachedTextIn,
@@ -30,7 +32,7 @@ export interface ResponseDone {
   id: string;
   status: string;
   error: OpenAIError | undefined;
-  usage: Usage;
+  usage: TokenUsage;
 }
 
 /** A session as it begins; `expiresAt` is in ms since 1970, if OpenAI says. */
@@ -48,15 +50,44 @@ export type ServerEvent =
   | { type: 'response.created'; response: { id: string } }
   | { type: 'response.output_audio.delta'; response_id: string; item_id: string; delta: string }
   | { type: 'response.done'; response: ResponseDone }
+  | { type: 'response.output_audio_transcript.delta'; item_id: string; delta: string }
+  | { type: 'response.output_audio_transcript.done'; item_id: string; transcript: string }
+  | { type: 'response.output_item.done'; response_id: string; item: FunctionCall }
+  | { type: 'conversation.item.added'; previous_item_id: string | null | undefined; item: AddedItem }
+  /** What the caller said was written down; empty where that failed. */
+  | { type: 'caller transcribed'; item_id: string; transcript: string; seconds: number }
   | { type: 'error'; error: OpenAIError }
   | { type: 'other' };
+
+/** A tool that the model calls; `arguments` are JSON. A call that was cut off isn't `completed`, and must not be run. */
+export interface FunctionCall {
+  type: 'function_call';
+  call_id: string;
+  name: string;
+  arguments: string;
+}
+
+/** An item that joined the conversation; `text` is that of a message which came as text. */
+export interface AddedItem {
+  id: string;
+  type: string;
+  role: string | undefined;
+  text: string | undefined;
+}
+
+/** What a client adds to the conversation. */
+export type NewItem =
+  | { type: 'function_call_output'; call_id: string; output: string }
+  | { type: 'message'; role: 'system' | 'user'; content: [{ type: 'input_text'; text: string }] };
 
 /** What OpenAI is sent. */
 export type ClientEvent =
   | { type: 'session.update'; session: object }
   | { type: 'input_audio_buffer.append'; audio: string }
   | { type: 'conversation.item.truncate'; item_id: string; content_index: 0; audio_end_ms: number }
-  | { type: 'response.create' };
+  | { type: 'conversation.item.create'; item: NewItem }
+  | { type: 'response.create' }
+  | { type: 'response.cancel'; response_id: string };
 
 /** A telephone's audio as a session is asked for it: mu-law at 8 kHz, which takes no `rate`. */
 export const PHONE_AUDIO = 'audio/pcmu';
@@ -108,6 +139,24 @@ function parseAnyEvent(text: string, apiKey: string): ServerEvent | undefined {
       const error = parseError(asObject(status_details).error, apiKey);
       return { type, response: { id, status, error, usage: parseUsage(usage) } };
     }
+    case 'response.output_audio_transcript.delta': {
+      const { item_id, delta } = event;
+      return isId(item_id) && typeof delta === 'string' ? { type, item_id, delta } : undefined;
+    }
+    case 'response.output_audio_transcript.done': {
+      const { item_id, transcript } = event;
+      return isId(item_id) && typeof transcript === 'string' ? { type, item_id, transcript } : undefined;
+    }
+    case 'conversation.item.input_audio_transcription.failed':
+    case 'conversation.item.input_audio_transcription.completed': {
+      const { item_id, transcript = '', usage } = event;
+      if (!isId(item_id) || typeof transcript !== 'string') return undefined;
+      return { type: 'caller transcribed', item_id, transcript, seconds: count(asObject(usage).seconds) };
+    }
+    case 'response.output_item.done':
+      return functionCall(event.response_id, asObject(event.item));
+    case 'conversation.item.added':
+      return addedItem(event.previous_item_id, asObject(event.item));
     case 'error':
       return { type, error: parseError(event.error, apiKey) ?? { code: undefined, message: undefined } };
     default:
@@ -119,13 +168,40 @@ function parseAnyEvent(text: string, apiKey: string): ServerEvent | undefined {
 export function parseError(error: unknown, apiKey: string): OpenAIError | undefined {
   if (!isObject(error)) return undefined;
   const text = (value: unknown) => (typeof value === 'string' ? withoutKey(value, apiKey) : undefined);
-  return { code: text(error.code), message: text(error.message) };
+  const param = text(error.param);
+  return { code: text(error.code), message: text(error.message), ...(param !== undefined && { param }) };
 }
 
 function audioDelta(event: JsonObject | undefined, delta: string | undefined): ServerEvent | undefined {
   const { response_id, item_id } = event ?? {};
   if (!isId(response_id) || !isId(item_id) || delta === undefined) return undefined;
   return { type: 'response.output_audio.delta', response_id, item_id, delta };
+}
+
+/** A call that was cut off, or another kind of item, is nobody's business. */
+function functionCall(response_id: unknown, item: JsonObject): ServerEvent | undefined {
+  const { type, status, call_id, name, arguments: json } = item;
+  if (type !== 'function_call' || status !== 'completed') return { type: 'other' };
+  if (!isId(response_id) || !isId(call_id) || typeof name !== 'string' || typeof json !== 'string')
+    return undefined;
+  return { type: 'response.output_item.done', response_id, item: { type, call_id, name, arguments: json } };
+}
+
+function addedItem(previous: unknown, item: JsonObject): ServerEvent | undefined {
+  const { id, type, role, content } = item;
+  if (!isId(id) || typeof type !== 'string') return undefined;
+  const [part] = Array.isArray(content) ? content : [];
+  const { type: kind, text } = asObject(part);
+  return {
+    type: 'conversation.item.added',
+    previous_item_id: isId(previous) || previous === null ? previous : undefined,
+    item: {
+      id,
+      type,
+      role: typeof role === 'string' ? role : undefined,
+      text: kind === 'input_text' && typeof text === 'string' ? text : undefined,
+    },
+  };
 }
 
 /** Whether a session, as it says it now is, hears and speaks a telephone's audio. */
@@ -135,25 +211,25 @@ function isForPhone(session: unknown): boolean {
 }
 
 /** OpenAI's counts of text and audio have the cached ones in them. */
-function parseUsage(usage: unknown): Usage {
+function parseUsage(usage: unknown): TokenUsage {
   const { input_token_details, output_token_details } = asObject(usage);
   const input = asObject(input_token_details);
   const cached = asObject(input.cached_tokens_details);
   const output = asObject(output_token_details);
-  const cachedTextIn = tokens(cached.text_tokens);
-  const cachedAudioIn = tokens(cached.audio_tokens);
+  const cachedTextIn = count(cached.text_tokens);
+  const cachedAudioIn = count(cached.audio_tokens);
   return {
-    textIn: Math.max(0, tokens(input.text_tokens) - cachedTextIn),
+    textIn: Math.max(0, count(input.text_tokens) - cachedTextIn),
     cachedTextIn,
-    audioIn: Math.max(0, tokens(input.audio_tokens) - cachedAudioIn),
+    audioIn: Math.max(0, count(input.audio_tokens) - cachedAudioIn),
     cachedAudioIn,
-    textOut: tokens(output.text_tokens),
-    audioOut: tokens(output.audio_tokens),
+    textOut: count(output.text_tokens),
+    audioOut: count(output.audio_tokens),
   };
 }
 
-function tokens(count: unknown): number {
-  return typeof count === 'number' && count > 0 ? count : 0;
+function count(value: unknown): number {
+  return typeof value === 'number' && value > 0 ? value : 0;
 }
 
 /** The text frame for `event`. */

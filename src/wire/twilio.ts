@@ -1,5 +1,5 @@
 import { BASE64, isAudio, isPadded } from './audio.ts';
-import { asObject, isId, isObject, type JsonObject, parseObject, texts } from './json.ts';
+import { asObject, isObject, isSid, type JsonObject, parseObject, texts } from './json.ts';
 
 // Media Streams on the wire: https://www.twilio.com/docs/voice/media-streams/websocket-messages
 
@@ -52,12 +52,12 @@ function parseAnyMessage(text: string): TwilioMessage | undefined {
   if (message === undefined) return undefined;
   const { event, streamSid } = message;
   if (event === 'connected') return { event };
-  if (!isId(streamSid)) return undefined;
+  if (!isSid(streamSid)) return undefined;
 
   switch (event) {
     case 'start': {
       const { callSid, mediaFormat, customParameters } = asObject(message.start);
-      if (!isId(callSid) || !isObject(mediaFormat)) return undefined;
+      if (!isSid(callSid) || !isObject(mediaFormat)) return undefined;
       return { event, streamSid, start: { callSid, mediaFormat, customParameters: texts(customParameters) } };
     }
     case 'media': {
@@ -68,7 +68,9 @@ function parseAnyMessage(text: string): TwilioMessage | undefined {
     }
     case 'dtmf': {
       const { digit } = asObject(message.dtmf);
-      return typeof digit === 'string' ? { event, streamSid, dtmf: { digit } } : undefined;
+      return typeof digit === 'string' && /^[0-9A-D*#]$/.test(digit)
+        ? { event, streamSid, dtmf: { digit } }
+        : undefined;
     }
     case 'mark': {
       const { name } = asObject(message.mark);

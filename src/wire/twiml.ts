@@ -3,14 +3,52 @@
 /**
  * Connects the call to a Media Stream; when this server closes the stream, Twilio asks `actionUrl` how to go on.
  *
- * No <Say> comes first: the assistant itself greets the caller. Twilio takes no query string in `streamUrl`: what the
- * stream must bring along is a parameter, of 500 characters at most with its name.
+ * `before` are verbs that come first; without them the assistant itself is the first to be heard. Twilio takes no query
+ * string in `streamUrl`: what the stream must bring along are `parameters`, of 500 characters at most with their names.
  */
-export function connectStream(streamUrl: string, actionUrl: string, token?: string): string {
-  const parameter = token === undefined ? '' : `<Parameter name="token" value="${escapeXml(token)}"/>`;
-  return twiml(
-    `<Connect action="${escapeXml(actionUrl)}"><Stream url="${escapeXml(streamUrl)}">${parameter}</Stream></Connect>`,
+export function connectStream(
+  streamUrl: string,
+  actionUrl: string,
+  parameters: Record<string, string>,
+  before = '',
+): string {
+  const elements = Object.entries(parameters).map(
+    ([name, value]) => `<Parameter name="${escapeXml(name)}" value="${escapeXml(value)}"/>`,
   );
+  const stream = `<Stream url="${escapeXml(streamUrl)}">${elements.join('')}</Stream>`;
+  return twiml(`${before}<Connect action="${escapeXml(actionUrl)}">${stream}</Connect>`);
+}
+
+/** Puts the caller through to a number or a `sip:` address; Twilio then asks `actionUrl` how to go on. */
+export function dial(to: string, callerId: string | undefined, actionUrl: string): string {
+  const noun = to.startsWith('sip:') ? 'Sip' : 'Number';
+  const shown = callerId === undefined ? '' : ` callerId="${escapeXml(callerId)}"`;
+  return twiml(
+    `<Dial answerOnBridge="true" timeout="25"${shown} action="${escapeXml(actionUrl)}"><${noun}>${escapeXml(to)}</${noun}></Dial>`,
+  );
+}
+
+const ENTITY = '&(?:amp|lt|gt|quot|apos|#\\d+|#x[\\da-fA-F]+);';
+const NAME = '[A-Za-z][\\w.-]*';
+const VALUE = `"(?:[^"<&]|${ENTITY})*"|'(?:[^'<&]|${ENTITY})*'`;
+const ATTRIBUTES = `(?:\\s+[\\w:.-]+\\s*=\\s*(?:${VALUE}))*\\s*`;
+/** A comment, text, or a tag; one after the other. */
+const PIECE = new RegExp(
+  `<!--(?:(?!--)[^])*-->|[^<&]+|${ENTITY}|</(?<close>${NAME})\\s*>|<(?<open>${NAME})${ATTRIBUTES}(?<empty>/)?>`,
+  'gy',
+);
+
+/** Whether `verbs` are well-formed XML: elements that are closed in order, with attributes in quotes, and no bare `&`. */
+export function isWellFormed(verbs: string): boolean {
+  const parents: string[] = [];
+  let length = 0;
+  for (const [piece, ...rest] of verbs.matchAll(PIECE)) {
+    const [close, open, empty] = rest;
+    length += piece.length;
+    if (close !== undefined && parents.pop() !== close) return false;
+    if (open !== undefined && empty === undefined) parents.push(open);
+  }
+  return length === verbs.length && parents.length === 0;
 }
 
 /** Ends the call, after a last sentence if there is one. */

@@ -10,6 +10,8 @@ const READY_MS = DELAYS.accept + DELAYS.acknowledge;
 export const CASES = [
   { name: 'with a standby session', standbySessions: 1, startMs: 0 },
   { name: 'without one', standbySessions: 0, startMs: 0 },
+  { name: 'with one, 565 ms after the webhook', standbySessions: 1, startMs: 565 },
+  { name: 'without one, 565 ms after the webhook', standbySessions: 0, startMs: 565 },
 ];
 type Case = (typeof CASES)[number];
 

@@ -27,7 +27,7 @@ class Simulation {
   muted = false;
   now = 0;
   readonly results: Result[] = [];
-  readonly #call = new Call({ streamSid: STREAM, greets: false, turnEndMs: 1_000 }, DELAY_MS);
+  readonly #call = new Call({ greets: false, turnEndMs: 1_000, tools: [] }, DELAY_MS);
   readonly #phone = new Phone();
   readonly #toRelay: Underway[] = [];
   readonly #toTwilio: Underway[] = [];
@@ -37,6 +37,7 @@ class Simulation {
   constructor(jitter: () => number) {
     this.#jitter = jitter;
     this.#call.sessionReady(0);
+    this.#call.streamStarted(STREAM, DELAY_MS);
   }
 
   pass(ms: number): void {
@@ -78,7 +79,7 @@ class Simulation {
 
   #send(effects: Effect[]): void {
     for (const effect of effects) {
-      if ('end' in effect) continue;
+      if (!('to' in effect)) continue;
       const { to, message } = effect;
       if (to === 'twilio') this.#later(this.#toTwilio, () => this.#play(message));
       else if (message.type === 'conversation.item.truncate') {

@@ -19,7 +19,9 @@ import {
 const { append, clear, end, mark, media, respond, truncate } = expected;
 
 function newCall(greets = false, now = 0): Call {
-  return new Call({ streamSid: STREAM, greets, turnEndMs: 1_000 }, now);
+  const call = new Call({ greets, turnEndMs: 1_000, tools: [] }, now);
+  call.streamStarted(STREAM, now);
+  return call;
 }
 
 function readyCall(greets = false): Call {

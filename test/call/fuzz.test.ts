@@ -2,16 +2,23 @@ import { expect, it } from 'vitest';
 import { Call } from '../../src/call/call.ts';
 import type { Effect } from '../../src/call/effect.ts';
 import { BYTES_PER_MS } from '../../src/wire/audio.ts';
+import type { ClientEvent, NewItem, ServerEvent } from '../../src/wire/openai.ts';
 import { Phone } from '../simulator/phone.ts';
 import { seeded } from '../support/random.ts';
 import {
   audio,
+  cancelled,
   created,
   delta,
   done,
   echo,
+  error,
   expected,
   frame,
+  functionCall,
+  itemAdded,
+  outputAdded,
+  press,
   STREAM,
   speechStarted,
   speechStopped,
@@ -94,8 +101,9 @@ function conversation(seed: number): void {
   const random = seeded(seed);
   const upTo = (most: number) => Math.floor(random() * (most + 1));
   const farEnd = new FarEnd(upTo(60));
-  const call = new Call({ streamSid: STREAM, greets: false, turnEndMs: 1_000 }, 0);
+  const call = new Call({ greets: false, turnEndMs: 1_000, tools: [] }, 0);
   call.sessionReady(0);
+  call.streamStarted(STREAM, 0);
   const interrupted: string[] = [];
   const forMarks: Effect[] = [];
   let now = 0;
@@ -162,12 +170,294 @@ function conversation(seed: number): void {
   expect(forMarks).toEqual([]);
 }
 
-it('10,000 random conversations keep to the playback rules', { timeout: 60_000 }, () => {
-  for (let seed = 1; seed <= 10_000; seed++) {
+/** OpenAI's end of a call, as far as who speaks when: it is told what `Call` sends, and makes what events come of it. */
+class Server {
+  /** What it is about to send, in order. */
+  readonly events: ServerEvent[] = [];
+  /** The response that is being generated, and how many there were. */
+  active: string | undefined;
+  responses = 0;
+  /** Calls that wait for their output, and the caller's turn in which each was made. */
+  readonly unanswered = new Map<string, number>();
+  /** The caller's turn, by speech and by key; and the one that `Call` knows of. */
+  turn = 0;
+  knownTurn = 0;
+  /** Whether an item was added that no response has seen. */
+  isOwed = false;
+  isSpeaking = false;
+  #items = 0;
+
+  /** Takes what was sent to it. */
+  take(message: ClientEvent): void {
+    switch (message.type) {
+      case 'response.create':
+        if (this.active === undefined) this.begin();
+        else this.events.push(error('conversation_already_has_active_response'));
+        break;
+      case 'response.cancel':
+        if (this.active === message.response_id) this.finish('cancelled');
+        else this.events.push(error('response_cancel_not_active'));
+        break;
+      case 'conversation.item.create':
+        this.#add(message.item);
+    }
+  }
+
+  begin(): void {
+    this.responses += 1;
+    this.active = `r${this.responses}`;
+    this.isOwed = false;
+    this.events.push(created(this.active));
+  }
+
+  finish(status: 'completed' | 'cancelled' = 'completed'): void {
+    if (this.active === undefined) return;
+    this.events.push(status === 'completed' ? done(this.active) : cancelled(this.active));
+    this.active = undefined;
+  }
+
+  /** The model says something, or calls a tool. */
+  say(ms: number): void {
+    if (this.active !== undefined) this.events.push(delta(this.active, `a-${this.active}`, ms));
+  }
+  call(name: string, json: string): void {
+    if (this.active === undefined) return;
+    const callId = `call-${this.#nextItem()}`;
+    this.unanswered.set(callId, this.turn);
+    this.events.push(functionCall(this.active, callId, name, json));
+  }
+
+  /** The caller speaks, which cancels what is being said; and has spoken, so that turn detection makes a response. */
+  speechStarts(): void {
+    this.isSpeaking = true;
+    this.turn += 1;
+    this.isOwed = false;
+    this.events.push(speechStarted);
+    this.finish('cancelled');
+  }
+  speechStops(): void {
+    this.isSpeaking = false;
+    this.events.push(speechStopped, itemAdded(this.#nextItem(), { role: 'user' }));
+    // A create of ours may have come first.
+    if (this.active === undefined) this.begin();
+  }
+
+  #add(item: NewItem): void {
+    let turn = this.knownTurn;
+    if (item.type === 'message') {
+      const [{ text }] = item.content;
+      this.events.push(itemAdded(this.#nextItem(), { role: item.role, text }));
+    } else {
+      // Each call is answered once.
+      expect([...this.unanswered.keys()]).toContain(item.call_id);
+      turn = this.unanswered.get(item.call_id) ?? -1;
+      this.unanswered.delete(item.call_id);
+      this.events.push(outputAdded(this.#nextItem()));
+    }
+    // A caller who has moved on since is owed nothing for it.
+    if (turn === this.turn && this.knownTurn === this.turn) this.isOwed = true;
+  }
+
+  #nextItem(): string {
+    this.#items += 1;
+    return `item-${this.#items}`;
+  }
+}
+
+const MS_BETWEEN_TICKS = 250;
+const ACTING = {
+  turnEndMs: 1_000,
+  tools: ['quick', 'slow', 'bye'].map((name) => ({ name, timeoutMs: name === 'slow' ? 60_000 : 10_000 })),
+};
+
+function acting(seed: number): void {
+  const random = seeded(seed);
+  const upTo = (most: number) => Math.floor(random() * (most + 1));
+  const server = new Server();
+  const call = new Call({ ...ACTING, greets: random() < 0.5 }, 0);
+  const running = new Map<string, string>();
+  /** Those whose response the caller hasn't left. */
+  const awaited = new Set<string>();
+  /** Marks of the audio that was sent and not cleared, and the response that is known. */
+  let marks: string[] = [];
+  let known: string | undefined;
+  let isAsked = false;
+  let isStarted = false;
+  let ended: string | undefined;
+  let now = 0;
+
+  function perform(effects: Effect[]): void {
+    for (const [index, effect] of effects.entries()) {
+      if ('end' in effect) {
+        expect(effects.slice(index + 1)).toEqual([]);
+        if (effect.end === 'no reply')
+          expect([...running.keys()].filter((callId) => awaited.has(callId))).toEqual([]);
+        ended = effect.end;
+        return;
+      }
+      if ('run' in effect) {
+        expect(running.has(effect.callId)).toBe(false);
+        running.set(effect.callId, effect.run);
+        awaited.add(effect.callId);
+      } else if ('failedTool' in effect) {
+        expect(effect.why).not.toBe('');
+      } else if (effect.to === 'twilio') {
+        if (effect.message.event === 'mark') marks.push(effect.message.mark.name);
+        if (effect.message.event === 'clear') {
+          marks = [];
+          awaited.clear();
+        }
+      } else {
+        if (effect.message.type === 'response.create') {
+          // Never two that were asked for at once.
+          expect(isAsked).toBe(false);
+          expect(known).toBeUndefined();
+          isAsked = true;
+        }
+        server.take(effect.message);
+        if (effect.message.type === 'conversation.item.create') {
+          const { item } = effect.message;
+          if (item.type === 'function_call_output') running.delete(item.call_id);
+        }
+      }
+    }
+  }
+
+  function deliver(most: number): void {
+    for (let n = 0; n < most && ended === undefined; n++) {
+      const event = server.events.shift();
+      if (event === undefined) return;
+      if (event.type === 'response.created') {
+        known = event.response.id;
+        isAsked = false;
+      } else if (event.type === 'response.done') known = undefined;
+      else if (event.type === 'error') isAsked = false;
+      else if (event.type === 'input_audio_buffer.speech_started') {
+        server.knownTurn += 1;
+        awaited.clear();
+      }
+      perform(call.fromOpenAI(event, now));
+    }
+  }
+
+  function pass(ms: number): void {
+    for (const until = now + ms; now < until && ended === undefined; ) {
+      now = Math.min(until, now + MS_BETWEEN_TICKS);
+      perform(call.tick(now));
+    }
+  }
+
+  function start(): void {
+    if (isStarted) return;
+    isStarted = true;
+    perform(call.streamStarted(STREAM, now));
+  }
+
+  function finishTool(): void {
+    const [callId, name] = [...running][upTo(running.size - 1)] ?? [];
+    if (callId === undefined) return;
+    running.delete(callId);
+    if (name === 'bye') perform(call.toolDone(callId, { ends: { to: undefined } }, now));
+    else perform(call.toolDone(callId, { output: '1' }, now));
+    // Whoever finishes twice is answered once.
+    perform(call.toolDone(callId, { output: '2' }, now));
+  }
+
+  function pressKey(): void {
+    if (!isStarted) return;
+    const effects = call.fromTwilio(press('12#'.charAt(upTo(2))), now);
+    if (effects.some((effect) => 'to' in effect && effect.to === 'twilio')) {
+      server.turn += 1;
+      server.knownTurn += 1;
+      server.isOwed = false;
+    }
+    perform(effects);
+  }
+
+  /** A response that isn't known yet isn't over yet. */
+  const finish = () => server.active === known && server.finish();
+
+  perform(call.sessionReady(now));
+  for (let step = 0; step < 40 && ended === undefined; step++) {
+    switch (upTo(9)) {
+      case 0:
+        // Nobody is heard before the stream has started.
+        if (server.isSpeaking) server.speechStops();
+        else if (isStarted) server.speechStarts();
+        break;
+      case 1:
+      case 2:
+        finish();
+        break;
+      case 3:
+        server.say(20 * (1 + upTo(100)));
+        break;
+      case 4:
+        server.call(
+          ['quick', 'slow', 'bye', 'unknown'][upTo(random() < 0.5 ? 1 : 3)] ?? '',
+          random() < 0.9 ? '{}' : '{',
+        );
+        break;
+      case 5:
+        finishTool();
+        break;
+      case 6:
+        pressKey();
+        break;
+      case 7: {
+        const mark = marks.shift();
+        if (mark !== undefined) perform(call.fromTwilio(echo(mark), now));
+        break;
+      }
+      case 8:
+        if (running.size > 0 && random() < 0.3) pass(20_000);
+        break;
+      default:
+        start();
+    }
+    deliver(upTo(4));
+    pass(random() < 0.5 ? 0 : upTo(400));
+  }
+
+  // The dust settles.
+  if (server.isSpeaking) server.speechStops();
+  start();
+  for (let n = 0; n < 60 && ended === undefined; n++) {
+    deliver(Infinity);
+    if (running.size > 0) finishTool();
+    else finish();
+    pass(500);
+  }
+  if (ended !== undefined) return;
+  expect(server.active).toBeUndefined();
+  expect([...server.unanswered]).toEqual([]);
+  expect(server.isOwed).toBe(false);
+
+  // A response that is created, and never done nor heard.
+  server.speechStarts();
+  server.speechStops();
+  deliver(Infinity);
+  pass(15_000);
+  expect(ended).toMatch(/no reply|assistant hung up/);
+}
+
+/** Has so many random conversations, the same each time. */
+function repeat(times: number, converse: (seed: number) => void): void {
+  for (let seed = 1; seed <= times; seed++) {
     try {
-      conversation(seed);
+      converse(seed);
     } catch (error) {
       throw new Error(`conversation ${seed}`, { cause: error });
     }
   }
+}
+
+it('10,000 random conversations keep to the playback rules', { timeout: 60_000 }, () => {
+  repeat(10_000, conversation);
+});
+
+it('3,000 random conversations with tools, keys and goodbyes owe nothing in the end', {
+  timeout: 60_000,
+}, () => {
+  repeat(3_000, acting);
 });

@@ -20,87 +20,105 @@ beforeEach(() => {
   replies = new Replies(false);
 });
 
+/** What is asked for at `now`, or that the call is over. */
+function tick(now: number): unknown[] {
+  return replies.isOverdue(false, now) ? ['overdue'] : replies.due(false, now);
+}
+
+/** What is asked for when a response is over. */
+function over(response: ResponseDone, now: number): unknown[] {
+  return [...replies.done(response, now), ...replies.due(false, now)];
+}
+
 describe('the greeting', () => {
   beforeEach(() => {
     replies = new Replies(true);
   });
 
   it('The greeting is asked for when the session is ready', () => {
-    expect(replies.sessionReady(0)).toEqual([respond]);
+    replies.sessionReady(0);
+    expect(replies.due(false, 0)).toEqual([respond]);
   });
 
   it('No greeting is asked for where there is none', () => {
-    expect(new Replies(false).sessionReady(0)).toEqual([]);
+    replies = new Replies(false);
+    replies.sessionReady(0);
+    expect(replies.due(false, 0)).toEqual([]);
   });
 
   it('The greeting is asked for again where it failed', () => {
-    expect(replies.done(failed('r1'), 0)).toEqual([respond]);
+    expect(over(failed('r1'), 0)).toEqual([respond]);
   });
 
   it('A caller is not left waiting for more than 15 s for the greeting', () => {
     replies.sessionReady(0);
-    expect(replies.tick(14_999)).toEqual([]);
-    expect(replies.tick(15_000)).toEqual([end('no reply')]);
+    replies.due(false, 0);
+    expect(tick(14_999)).toEqual([]);
+    expect(tick(15_000)).toEqual(['overdue']);
   });
 
   it('A caller who has heard the greeting waits for nothing, and no wait for a reply is told', () => {
     replies.sessionReady(0);
+    replies.due(false, 0);
+    replies.created('r0');
     expect(replies.heard('r0', 500)).toBeUndefined();
     replies.done(done('r0'), 900);
-    expect(replies.tick(60_000)).toEqual([]);
+    expect(tick(60_000)).toEqual([]);
   });
 });
 
 describe('a response that failed', () => {
   it('A response that failed is asked for once more, and counted', () => {
-    expect(replies.done(failed('r1'), 1000)).toEqual([respond]);
+    expect(over(failed('r1'), 1000)).toEqual([respond]);
     expect(replies.retries).toBe(1);
   });
 
   it('The second response in a row that failed ends the call', () => {
-    replies.done(failed('r1'), 0);
-    expect(replies.done(failed('r2'), 0)).toEqual([end('response failed', 'server_error')]);
+    over(failed('r1'), 0);
+    expect(over(failed('r2'), 0)).toEqual([end('response failed', 'server_error')]);
   });
 
   it('A response that failed is forgiven once another went well', () => {
-    replies.done(failed('r1'), 0);
+    over(failed('r1'), 0);
+    replies.created('r2');
     replies.done(done('r2'), 0);
-    expect(replies.done(failed('r3'), 0)).toEqual([respond]);
+    replies.created('r3');
+    expect(over(failed('r3'), 0)).toEqual([respond]);
   });
 
   it('A response that failed after the caller had cut in is not asked for again, and nobody waits', () => {
     replies.created('r1');
     replies.speechStarted(0);
-    expect(replies.done(failed('r1'), 200)).toEqual([]);
-    expect(replies.tick(60_000)).toEqual([]);
+    expect(over(failed('r1'), 200)).toEqual([]);
+    expect(tick(60_000)).toEqual([]);
   });
 
   it('A response that failed after the caller had cut in counts for nothing', () => {
     replies.created('r1');
     replies.speechStarted(100);
-    replies.done(failed('r1'), 200);
+    over(failed('r1'), 200);
     replies.speechStopped(1000);
     replies.created('r2');
-    expect(replies.done(failed('r2'), 1100)).toEqual([respond]);
+    expect(over(failed('r2'), 1100)).toEqual([respond]);
   });
 
   it('A response that failed is forgiven when the caller has spoken since', () => {
     replies.created('r1');
-    replies.done(failed('r1'), 0);
+    over(failed('r1'), 0);
     replies.created('r2');
     replies.heard('r2', 500);
     replies.speechStarted(1_000);
     replies.done({ ...done('r2'), status: 'cancelled' }, 1_001);
     replies.speechStopped(2_000);
     replies.created('r3');
-    expect(replies.done(failed('r3'), 2_100)).toEqual([respond]);
+    expect(over(failed('r3'), 2_100)).toEqual([respond]);
   });
 
   it('A response that failed while the caller speaks is not asked for again, and nobody waits', () => {
     replies.speechStarted(0);
     replies.created('r1');
-    expect(replies.done(failed('r1'), 100)).toEqual([]);
-    expect(replies.tick(20_000)).toEqual([]);
+    expect(over(failed('r1'), 100)).toEqual([]);
+    expect(tick(20_000)).toEqual([]);
   });
 
   it.each([
@@ -111,22 +129,22 @@ describe('a response that failed', () => {
     ['a second where it does not say', 'Too many requests.', 1_000],
   ])('A response that OpenAI had no room for is asked for again after %s', (_, message, ms) => {
     replies.created('r1');
-    expect(replies.done(failed('r1', 'rate_limit_exceeded', message), 1_000)).toEqual([]);
-    expect(replies.tick(1_000 + ms - 1)).toEqual([]);
-    expect(replies.tick(1_000 + ms)).toEqual([respond]);
-    expect(replies.tick(1_000 + ms + 1)).toEqual([]);
+    expect(over(failed('r1', 'rate_limit_exceeded', message), 1_000)).toEqual([]);
+    expect(tick(1_000 + ms - 1)).toEqual([]);
+    expect(tick(1_000 + ms)).toEqual([respond]);
+    expect(tick(1_000 + ms + 1)).toEqual([]);
   });
 
   it('A response that OpenAI had no room for is not asked for again when the caller speaks meanwhile', () => {
     replies.created('r1');
-    replies.done(failed('r1', 'rate_limit_exceeded'), 1_000);
+    over(failed('r1', 'rate_limit_exceeded'), 1_000);
     replies.speechStarted(1_500);
-    expect(replies.tick(2_500)).toEqual([]);
+    expect(tick(2_500)).toEqual([]);
     expect(replies.retries).toBe(0);
   });
 
   it('A response that failed because of the owner ends the call at once', () => {
-    expect(replies.done(failed('r1', 'insufficient_quota'), 0)).toEqual([
+    expect(over(failed('r1', 'insufficient_quota'), 0)).toEqual([
       end('response failed', 'insufficient_quota'),
     ]);
   });
@@ -158,22 +176,22 @@ describe('a caller who waits for a reply', () => {
 
   it('A caller is not left waiting for more than 15 s after speaking', () => {
     replies.created('r');
-    expect(replies.tick(15_999)).toEqual([]);
-    expect(replies.tick(16_000)).toEqual([end('no reply')]);
+    expect(tick(15_999)).toEqual([]);
+    expect(tick(16_000)).toEqual(['overdue']);
   });
 
   it('A caller waits until there is sound, and how long that took is told once', () => {
     expect(replies.heard('r1', 1700)).toBe(700);
     expect(replies.heard('r1', 1800)).toBeUndefined();
     replies.done(done('r1'), 2000);
-    expect(replies.tick(60_000)).toEqual([]);
+    expect(tick(60_000)).toEqual([]);
   });
 
   it('A caller who has heard the beginning of a reply is not left waiting for its rest', () => {
     replies.created('r1');
     replies.heard('r1', 2000);
-    expect(replies.tick(16_999)).toEqual([]);
-    expect(replies.tick(17_000)).toEqual([end('no reply')]);
+    expect(tick(16_999)).toEqual([]);
+    expect(tick(17_000)).toEqual(['overdue']);
   });
 
   it('A caller who waits for a reply waits on when the response before it is over', () => {
@@ -182,17 +200,17 @@ describe('a caller who waits for a reply', () => {
     replies.speechStarted(1200);
     replies.speechStopped(2000);
     replies.done({ ...done('r0'), status: 'cancelled' }, 2001);
-    expect(replies.tick(17_000)).toEqual([end('no reply')]);
+    expect(tick(17_000)).toEqual(['overdue']);
   });
 
   it('A caller does not wait while speaking again, for 3 minutes at most', () => {
     replies.speechStarted(2_000);
-    expect(replies.tick(181_999)).toEqual([]);
-    expect(replies.tick(182_000)).toEqual([end('no reply')]);
+    expect(tick(181_999)).toEqual([]);
+    expect(tick(182_000)).toEqual(['overdue']);
   });
 
   it('A caller waits on though a response failed meanwhile', () => {
-    replies.done(failed('r'), 15_000);
-    expect(replies.tick(16_000)).toEqual([end('no reply')]);
+    over(failed('r'), 15_000);
+    expect(tick(16_000)).toEqual(['overdue']);
   });
 });

@@ -1,4 +1,4 @@
-import type { Assistant } from '../../src/assistant.ts';
+import type { Assistant } from '../../src/contract.ts';
 
 /** The assistant of the demo and of the tests, so that whoever edits `src/assistant.ts` changes nothing for them. */
 export const assistant: Assistant = {
@@ -7,5 +7,6 @@ export const assistant: Assistant = {
   greeting: 'Say hello.',
   apology: 'I am sorry, something has gone wrong.',
   timeIsUp: 'The time limit is reached.',
+  nobodyAnswered: 'Nobody is there.',
   turnDetection: { type: 'server_vad', threshold: 0.5, prefix_padding_ms: 300, silence_duration_ms: 500 },
 };

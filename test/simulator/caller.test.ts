@@ -172,6 +172,26 @@ describe('what the caller says', () => {
   });
 });
 
+describe('what the caller presses', () => {
+  it('Each key goes out in a message of its own, numbered with the frames, and none after the end', async () => {
+    const { stream, call } = await answered();
+    const { streamSid } = call;
+    await stream.next('media');
+    call.press('1#');
+    for (const digit of ['1', '#']) {
+      const sequenceNumber = expect.stringMatching(/^\d+$/);
+      const dtmf = { track: 'inbound_track', digit };
+      expect(await stream.next('dtmf')).toEqual({ event: 'dtmf', streamSid, sequenceNumber, dtmf });
+    }
+    await call.hangUp();
+    call.press('2');
+    await stream.closed;
+    const numbers = stream.received.slice(1).map(({ sequenceNumber }) => Number(sequenceNumber));
+    expect(numbers).toEqual(numbers.map((_, i) => i + 1));
+    expect(stream.received.filter(({ event }) => event === 'dtmf')).toHaveLength(2);
+  });
+});
+
 describe('what the caller hears', () => {
   it('Audio is played in real time, and each mark comes back when it is due', async () => {
     const { stream, call, events } = await answered();

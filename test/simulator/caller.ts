@@ -98,6 +98,11 @@ export class PhoneCall {
     return this.#stream.say(audio);
   }
 
+  /** Presses these keys of 0 to 9, * and #, one after the other; nothing happens once the call has ended. */
+  press(digits: string): void {
+    this.#stream.press(digits);
+  }
+
   /** Resolves when the server is heard: true, or false if the call ended first. */
   untilPlaying(): Promise<boolean> {
     return this.#stream.until((phone, now) => phone.playing(now));

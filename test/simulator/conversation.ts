@@ -1,10 +1,12 @@
 import { BYTES_PER_MS } from '../../src/wire/audio.ts';
 import { isObject, type JsonObject } from '../../src/wire/json.ts';
+import { type ClientItem, digitsIn, findCancelFault, readItem } from './client-event.ts';
 import type { ParrotSession } from './parrot-session.ts';
-import { type Item, Reply, type ReplyStatus } from './reply.ts';
-import type { ApiError } from './session-config.ts';
+import { type Item, type Output, Reply, type ReplyStatus } from './reply.ts';
+import { newId } from './session-config.ts';
+import type { ApiError } from './shape.ts';
 
-/** What happens in a session, for whoever watches; all times are of audio, in ms. */
+/** What happens in a session, for whoever watches; all times are of audio, in ms, but for how long a tool took. */
 export type ParrotEvent =
   | { type: 'session-ready' }
   | { type: 'speech-started' }
@@ -12,12 +14,28 @@ export type ParrotEvent =
   | { type: 'reply-started' }
   | { type: 'reply-done'; ms: number }
   | { type: 'truncated'; audioEndMs: number }
+  | { type: 'keys-heard'; digits: string }
+  | { type: 'tool-called'; name: string }
+  | { type: 'tool-answered'; name: string; ms: number }
   | { type: 'error'; message: string }
   | { type: 'closed'; code: number };
+
+/** What a parrot does when it is told that the caller pressed certain keys. */
+export interface KeyMeaning {
+  /** The tool that it calls, if the session has it. */
+  tool: string;
+  args: object;
+  /** What it says first, in the same response; without it, that response has no audio at all. */
+  says?: Uint8Array;
+  /** What it says once it has the tool's output; the greeting's words by default. */
+  answer?: Uint8Array;
+}
 
 /** How a parrot behaves: what it says when nobody has spoken yet, and its pace and delays in ms. */
 export interface Manner {
   greeting: Uint8Array;
+  /** By the digits pressed, such as `12`. */
+  onKeys: Record<string, KeyMeaning>;
   /** How many times faster than real time the audio comes. */
   pace: number;
   /** From session.update to session.updated. */
@@ -25,6 +43,9 @@ export interface Manner {
   /** From response.created to the first audio. */
   thinkMs: number;
 }
+
+/** What the next response will be. */
+type Next = Output & { call?: KeyMeaning };
 
 const RATE_LIMITS_MS = 35;
 
@@ -35,7 +56,11 @@ export class Conversation {
   readonly truncations: { itemId: string; audioEndMs: number }[] = [];
   readonly #session: ParrotSession;
   readonly #manner: Manner;
+  /** The user's last words, or the greeting. */
   #words: Uint8Array;
+  #next: Next;
+  /** By call_id: the calls whose output is yet to come, and when they were made. */
+  readonly #calls = new Map<string, { meaning: KeyMeaning; at: number }>();
   #reply: Reply | undefined;
   #unconfirmed: JsonObject[] = [];
 
@@ -43,6 +68,7 @@ export class Conversation {
     this.#session = session;
     this.#manner = manner;
     this.#words = manner.greeting;
+    this.#next = { words: this.#words };
   }
 
   /** Whether the assistant's voice has been heard. */
@@ -50,18 +76,38 @@ export class Conversation {
     return this.items.some(({ role, audioMs }) => role === 'assistant' && audioMs > 0);
   }
 
-  /** Takes the user's turn in; truncations are confirmed only after the turn that interrupted, as by the real one. */
+  /** Takes the user's turn in; its transcription comes later, if the session has one. */
   addTurn(id: string, words: Uint8Array): void {
-    const previous_item_id = this.#join({ id, role: 'user', audioMs: words.length / BYTES_PER_MS });
+    const audioMs = words.length / BYTES_PER_MS;
+    const previous_item_id = this.items.at(-1)?.id ?? null;
     const content = [{ type: 'input_audio', transcript: null }];
-    const item = { id, type: 'message', status: 'completed', role: 'user', content };
     this.#words = words;
+    this.#next = { words };
     this.#session.send({ type: 'input_audio_buffer.committed', previous_item_id, item_id: id });
-    this.#session.send({ type: 'conversation.item.added', previous_item_id, item });
-    this.#session.send({ type: 'conversation.item.done', previous_item_id, item });
-    for (const truncation of this.#unconfirmed.splice(0)) {
-      this.#session.send({ type: 'conversation.item.truncated', ...truncation });
-    }
+    this.#add(
+      { id, type: 'message', role: 'user', audioMs },
+      { id, type: 'message', status: 'completed', role: 'user', content },
+    );
+    this.#confirmTruncations();
+    if (this.#session.config.audio.input.transcription === null) return;
+    this.#session.later(this.#manner.thinkMs, () => {
+      const type = 'conversation.item.input_audio_transcription.completed';
+      const usage = { type: 'duration', seconds: Math.ceil(audioMs / 1000) };
+      this.#session.send({ type, item_id: id, content_index: 0, transcript: 'Squawk squawk', usage });
+    });
+  }
+
+  /** Obeys conversation.item.create. */
+  createItem(event: JsonObject): ApiError | undefined {
+    const item = readItem(event);
+    if ('error' in item) return item.error;
+    if (item.type === 'function_call_output') return this.#addOutput(item);
+    const { type, role, content } = item;
+    const id = newId('item');
+    const [{ text }] = content;
+    this.#add({ id, type, role, audioMs: 0, text }, { id, type, status: 'completed', role, content });
+    if (role === 'user') this.#hearKeys(digitsIn(text));
+    return undefined;
   }
 
   /** Obeys conversation.item.truncate. */
@@ -84,27 +130,44 @@ export class Conversation {
     return undefined;
   }
 
-  /** Obeys response.create: says the user's last words again, or the greeting if there are none. */
+  /**
+   * Obeys response.create: does what the keys mean that were pressed last, says what follows from a tool's output, or
+   * says the user's last words again, or the greeting if there are none.
+   */
   createResponse(response: unknown = {}): ApiError | undefined {
     if (this.#reply !== undefined) {
       const message = `Conversation already has an active response in progress: ${this.#reply.id}. Wait until the response is finished before creating a new one.`;
       return { code: 'conversation_already_has_active_response', message };
     }
+    const output = this.#next;
     const reply = new Reply(this.#session, this.#manner, {
-      words: this.#words,
+      output,
       metadata: isObject(response) ? (response.metadata ?? null) : null,
       join: (item) => this.#join(item),
-      onEnd: (status) => this.#afterReply(status, reply.item),
+      onEnd: (status) => this.#afterReply(status, reply, output),
     });
     this.#reply = reply;
-    this.#session.report({ type: 'reply-started' });
+    if (output.words !== undefined) this.#session.report({ type: 'reply-started' });
     reply.start();
+    return undefined;
+  }
+
+  /** Obeys response.cancel. */
+  cancelResponse(event: JsonObject): ApiError | undefined {
+    const fault = findCancelFault(event);
+    if (fault !== undefined) return fault;
+    const { response_id = this.#reply?.id } = event;
+    if (this.#reply === undefined || response_id !== this.#reply.id) {
+      const message = 'Cancellation failed: no active response found';
+      return { code: 'response_cancel_not_active', message };
+    }
+    this.#reply.cancel('client_cancelled');
     return undefined;
   }
 
   /** Cancels the response that is being generated, if there is one, because the user speaks. */
   interrupt(): void {
-    this.#reply?.cancel();
+    this.#reply?.cancel('turn_detected');
   }
 
   /** Ends everything without a word. */
@@ -119,10 +182,56 @@ export class Conversation {
     return previous;
   }
 
-  #afterReply(status: ReplyStatus, { audioMs }: Item): void {
+  /** Adds an item that isn't the assistant's, and says so; `wire` is the same item as on the wire. */
+  #add(item: Item, wire: JsonObject): void {
+    const previous_item_id = this.#join(item);
+    this.#session.send({ type: 'conversation.item.added', previous_item_id, item: wire });
+    this.#session.send({ type: 'conversation.item.done', previous_item_id, item: wire });
+  }
+
+  #addOutput({ type, call_id, output }: Extract<ClientItem, { output: string }>): ApiError | undefined {
+    const call = this.#calls.get(call_id);
+    if (call === undefined) {
+      const message = `Tool call ID '${call_id}' not found in conversation.`;
+      return { code: 'invalid_tool_call_id', message };
+    }
+    this.#calls.delete(call_id);
+    const id = newId('item');
+    this.#add({ id, type, audioMs: 0, text: output }, { id, type, call_id, output });
+    this.#next = { words: call.meaning.answer ?? this.#manner.greeting };
+    const ms = performance.now() - call.at;
+    this.#session.report({ type: 'tool-answered', name: call.meaning.tool, ms });
+    return undefined;
+  }
+
+  /** Takes in what the user wrote, which may be of keys. */
+  #hearKeys(digits: string | undefined): void {
+    this.#confirmTruncations();
+    if (digits === undefined) return;
+    this.#session.report({ type: 'keys-heard', digits });
+    const call = this.#manner.onKeys[digits];
+    const isKnown = this.#session.config.tools.some(({ name }) => name === call?.tool);
+    this.#next = call !== undefined && isKnown ? { words: call.says, call } : { words: this.#words };
+  }
+
+  /** Truncations are confirmed only after the turn that interrupted, as by the real one. */
+  #confirmTruncations(): void {
+    for (const truncation of this.#unconfirmed.splice(0)) {
+      this.#session.send({ type: 'conversation.item.truncated', ...truncation });
+    }
+  }
+
+  #afterReply(status: ReplyStatus, { audioMs, callId }: Reply, output: Next): void {
     this.#reply = undefined;
     if (status === 'cancelled') return;
-    this.#session.report({ type: 'reply-done', ms: audioMs });
+    const { words, call } = output;
+    if (words !== undefined) this.#session.report({ type: 'reply-done', ms: audioMs });
+    if (callId !== undefined && call !== undefined) {
+      this.#calls.set(callId, { meaning: call, at: performance.now() });
+      // The keys have had their effect, unless there is something newer.
+      if (this.#next === output) this.#next = { words: this.#words };
+      this.#session.report({ type: 'tool-called', name: call.tool });
+    }
     const tokens = { name: 'tokens', limit: 15_000_000, remaining: 14_999_371, reset_seconds: 0.002 };
     this.#session.later(RATE_LIMITS_MS, () => {
       this.#session.send({ type: 'rate_limits.updated', rate_limits: [tokens] });

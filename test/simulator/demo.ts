@@ -7,9 +7,11 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { buildApp } from '../../src/app.ts';
 import { readConfig } from '../../src/config.ts';
-import { assistant } from './assistant.ts';
+import type { Assistant } from '../../src/contract.ts';
+import { assistant as testAssistant } from './assistant.ts';
 import { type CallerEvent, type PhoneCall, placeCall } from './caller.ts';
-import { callerLine, Narrator, parrotLine, seconds, table, timeToFirstSound } from './narrator.ts';
+import { converseByKeys, DEMO_TOOLS, demoKeys, faultsByKeys } from './demo-keys.ts';
+import { callerLine, Narrator, only, parrotLine, seconds, table, timeToFirstSound } from './narrator.ts';
 import { type ParrotEvent, startParrot } from './parrot.ts';
 import { readWav, writeWav } from './wav.ts';
 
@@ -22,7 +24,9 @@ function recording(name: string): Promise<Uint8Array> {
   return readFile(new URL(`../fixtures/${name}.wav`, import.meta.url)).then(readWav);
 }
 
-/** Asks something, talks over the answer, hears the next one out, and hangs up. */
+const assistant: Assistant = { ...testAssistant, tools: DEMO_TOOLS };
+
+/** Asks something, talks over the answer, hears the next one out, has something looked up, and is hung up on. */
 async function converse(phone: PhoneCall, narrator: Narrator): Promise<void> {
   await phone.untilPlaying();
   await phone.untilSilentFor(300);
@@ -34,15 +38,7 @@ async function converse(phone: PhoneCall, narrator: Narrator): Promise<void> {
   await phone.say(await recording('interruption'));
   await phone.untilPlaying();
   await phone.untilSilentFor(400);
-  await phone.hangUp();
-}
-
-/** The events of that type. */
-function only<E extends { type: string }, T extends E['type']>(
-  events: E[],
-  type: T,
-): Extract<E, { type: T }>[] {
-  return events.filter((event): event is Extract<E, { type: T }> => event.type === type);
+  await converseByKeys(phone, narrator);
 }
 
 console.log(`The real server, called by a simulated phone that plays recorded speech, with a parrot in
@@ -59,8 +55,10 @@ const callerEvents: CallerEvent[] = [];
 const parrotEvents: ParrotEvent[] = [];
 const news = new EventEmitter();
 
+const greeting = await recording('greeting');
 const parrot = await startParrot({
-  greeting: await recording('greeting'),
+  greeting,
+  onKeys: demoKeys(greeting),
   onEvent(event, session) {
     // The first session, dialled ahead, is this call's; the next only waits for another call.
     if (session !== parrot.sessions[0]) return;
@@ -112,6 +110,9 @@ console.log(`
 ${table({
   'time to first sound': seconds(timeToFirstSound(callerEvents)),
   turns: String(turns.length),
+  'tools called': only(parrotEvents, 'tool-called')
+    .map(({ name }) => name)
+    .join(', '),
   'barge-ins': `${cuts.length}, cut at ${seconds(reported)}; the caller had heard ${seconds(heard)}`,
   'speech heard by the parrot': seconds(turns.reduce((sum, { turnMs }) => sum + turnMs, 0)),
   'speech heard by the caller': seconds(phone.heardMs),
@@ -123,9 +124,10 @@ const faults = [
   ...phone.warnings.map(({ code, detail }) => `Twilio would warn: ${code} ${detail}`),
   ...only(parrotEvents, 'error').map(({ message }) => `the parrot objects: ${message}`),
 ];
-if (only(callerEvents, 'closed')[0]?.by !== 'caller') faults.push('the server closed the stream');
+faults.push(...faultsByKeys(parrotEvents, callerEvents, phone.heardMs));
 if (turns.length !== 2) faults.push('the parrot did not hear two turns');
-if (only(callerEvents, 'first-sound').length !== 3) faults.push('the caller did not hear three times');
+const sounds = only(callerEvents, 'first-sound').length;
+if (sounds !== 5) faults.push(`the caller heard the assistant begin ${sounds} times`);
 if (cuts.length !== 1) faults.push(`there were ${cuts.length} barge-ins, not 1`);
 if (!(Math.abs(reported - heard) <= CUT_TOLERANCE_MS))
   faults.push('the cut is not where the caller stopped hearing');

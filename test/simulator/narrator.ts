@@ -27,10 +27,19 @@ export function callerLine(event: CallerEvent): string {
     case 'warning':
       return `would have Twilio warn: ${event.code} ${event.detail}`;
     case 'closed':
-      return event.by === 'caller' ? 'hangs up' : `loses the stream: ${event.code} ${event.reason}`.trim();
+      return event.by === 'caller'
+        ? 'hangs up'
+        : `has the stream closed: ${event.code} ${event.reason}`.trim();
     case 'twiml':
-      return `is told: ${unescapeXml(event.twiml.match(/<Say>(?<words>.*?)<\/Say>/)?.groups?.words ?? 'nothing')}`;
+      return twimlLine(event.twiml);
   }
+}
+
+function twimlLine(twiml: string): string {
+  const words = twiml.match(/<Say>(?<words>.*?)<\/Say>/)?.groups?.words;
+  return words === undefined && twiml.includes('<Hangup/>')
+    ? 'is hung up on'
+    : `is told: ${unescapeXml(words ?? 'nothing')}`;
 }
 
 /** What an event at OpenAI's end means to the parrot. */
@@ -48,11 +57,25 @@ export function parrotLine(event: ParrotEvent): string {
       return `has sent ${seconds(event.ms)} of speech`;
     case 'truncated':
       return `learns that ${seconds(event.audioEndMs)} of it was heard`;
+    case 'keys-heard':
+      return `hears of the keys ${event.digits}`;
+    case 'tool-called':
+      return `calls ${event.name}`;
+    case 'tool-answered':
+      return `has the output of ${event.name} after ${seconds(event.ms)}`;
     case 'error':
       return `objects: ${event.message}`;
     case 'closed':
       return `has left (${event.code})`;
   }
+}
+
+/** The events of that type. */
+export function only<E extends { type: string }, T extends E['type']>(
+  events: E[],
+  type: T,
+): Extract<E, { type: T }>[] {
+  return events.filter((event): event is Extract<E, { type: T }> => event.type === type);
 }
 
 /** From the stream's start until the caller hears something, in ms; NaN if that never was. */

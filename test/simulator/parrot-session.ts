@@ -4,7 +4,8 @@ import { type JsonObject, parseObject } from '../../src/wire/json.ts';
 import { Conversation, type Manner, type ParrotEvent } from './conversation.ts';
 import { Ear, type Heard } from './ear.ts';
 import type { Item } from './reply.ts';
-import { type ApiError, defaultSession, newId, type SessionConfig, updateSession } from './session-config.ts';
+import { defaultSession, newId, type SessionConfig, updateSession } from './session-config.ts';
+import type { ApiError } from './shape.ts';
 
 const NOT_AN_EVENT: ApiError = { code: 'invalid_json', message: 'Expected a JSON object in a text frame.' };
 
@@ -30,7 +31,7 @@ export class ParrotSession {
     this.#conversation = new Conversation(this, manner);
   }
 
-  /** The conversation's items, with how much audio each has. */
+  /** The conversation's items, with how much audio each has, or what the client wrote. */
   get items(): readonly Item[] {
     return this.#conversation.items;
   }
@@ -83,10 +84,14 @@ export class ParrotSession {
         return undefined;
       case 'input_audio_buffer.append':
         return this.#hear(event.audio);
+      case 'conversation.item.create':
+        return this.#conversation.createItem(event);
       case 'conversation.item.truncate':
         return this.#conversation.truncate(event);
       case 'response.create':
         return this.#conversation.createResponse(event.response);
+      case 'response.cancel':
+        return this.#conversation.cancelResponse(event);
       default:
         return { code: 'invalid_value', message: `Invalid value: '${event.type}'.`, param: 'type' };
     }

@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { WebSocketServer } from 'ws';
 import { portOf } from '../support/port.ts';
-import type { Manner, ParrotEvent } from './conversation.ts';
+import type { KeyMeaning, Manner, ParrotEvent } from './conversation.ts';
 import { ParrotSession } from './parrot-session.ts';
 
-export type { ParrotEvent };
+export type { KeyMeaning, ParrotEvent };
 
 export interface ParrotOptions extends Partial<Omit<Manner, 'greeting'>>, Pick<Manner, 'greeting'> {
   port?: number;
@@ -25,7 +25,7 @@ export interface Parrot {
  * It is as strict as the real one, and keeps the order, shapes and timing of recorded sessions; it never fails.
  */
 export async function startParrot({ port = 0, onEvent, ...options }: ParrotOptions): Promise<Parrot> {
-  const manner: Manner = { pace: 8, updateMs: 70, thinkMs: 500, ...options };
+  const manner: Manner = { pace: 8, updateMs: 70, thinkMs: 500, onKeys: {}, ...options };
   const sessions: ParrotSession[] = [];
   const server = new WebSocketServer({
     host: '127.0.0.1',

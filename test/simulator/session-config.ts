@@ -2,18 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { isObject, type JsonObject } from '../../src/wire/json.ts';
 import { DEFAULT_VAD, type VoiceActivity } from './ear.ts';
-
-/** What is wrong with a message, as the Realtime API words it; `param` is a dotted path. */
-export interface ApiError {
-  code: string;
-  message: string;
-  param?: string | null;
-}
+import { type ApiError, arrayOf, findFault, type Shape, text, within } from './shape.ts';
 
 /** A session in effect, in its wire shape. */
 export interface SessionConfig {
+  tools: { name: string }[];
   audio: {
-    input: { format: { type: string }; turn_detection: Partial<VoiceActivity> };
+    input: { format: { type: string }; transcription: object | null; turn_detection: Partial<VoiceActivity> };
     output: { format: { type: string }; voice: string | { id: string } };
   };
 }
@@ -37,6 +32,7 @@ export function defaultSession(model: string): SessionConfig {
     object: 'realtime.session',
     id: newId('sess'),
     model,
+    tools: [],
     expires_at: Math.floor(Date.now() / 1000) + 3600,
     audio: {
       input: { format, transcription: null, noise_reduction: null, turn_detection },
@@ -73,22 +69,6 @@ function merge<T extends object>(current: T, update: JsonObject): T {
   }
   return { ...current, ...merged };
 }
-
-/** What a value may be: that very value, whatever passes, one of several, or an object of these, whose type is required. */
-type Shape =
-  | string
-  | number
-  | boolean
-  | null
-  | ((value: unknown) => boolean)
-  | Shape[]
-  | { [key: string]: Shape };
-
-const text = (value: unknown) => typeof value === 'string';
-const within = (min: number, max: number) => (value: unknown) =>
-  typeof value === 'number' && value >= min && value <= max;
-const arrayOf = (shape: Shape) => (value: unknown) =>
-  Array.isArray(value) && value.every((element) => findFault(shape, element, '') === undefined);
 
 const format = [{ type: 'audio/pcm', rate: 24_000 }, { type: 'audio/pcmu' }];
 const turnTaking = { create_response: true, interrupt_response: true };
@@ -131,30 +111,3 @@ const SESSION: Shape = {
     },
   },
 };
-
-function findFault(shape: Shape, value: unknown, param: string): ApiError | undefined {
-  const invalid = { code: 'invalid_value', message: `Invalid value: '${param}'.`, param };
-  if (typeof shape === 'function') return shape(value) ? undefined : invalid;
-  if (Array.isArray(shape)) {
-    const faults = shape.map((alternative) => findFault(alternative, value, param));
-    if (faults.includes(undefined)) return undefined;
-    // What was meant is the alternative of the same type.
-    return faults.find((fault) => fault?.param !== `${param}.type`) ?? faults[0];
-  }
-  if (shape === null || typeof shape !== 'object') return value === shape ? undefined : invalid;
-  if (!isObject(value)) return invalid;
-  if ('type' in shape && !('type' in value)) {
-    const message = `Missing required parameter: '${param}.type'.`;
-    return { code: 'missing_required_parameter', message, param: `${param}.type` };
-  }
-  for (const [key, field] of Object.entries(value)) {
-    const path = `${param}.${key}`;
-    const inner = Object.hasOwn(shape, key) ? shape[key] : undefined;
-    if (inner === undefined) {
-      return { code: 'unknown_parameter', message: `Unknown parameter: '${path}'.`, param: path };
-    }
-    const fault = findFault(inner, field, path);
-    if (fault !== undefined) return fault;
-  }
-  return undefined;
-}

@@ -96,6 +96,11 @@ export class Stream {
     });
   }
 
+  /** Presses keys, one message for each of `digits`. */
+  press(digits: string): void {
+    for (const digit of digits) this.#send('dtmf', { dtmf: { track: 'inbound_track', digit } });
+  }
+
   /** Resolves when `met` by what is played: true, or false if the stream ended first. */
   until(met: (phone: Phone, now: number) => boolean): Promise<boolean> {
     if (this.#over !== undefined) return Promise.resolve(false);

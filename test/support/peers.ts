@@ -75,7 +75,7 @@ export async function dialStream(origin: string, headers: Record<string, string>
 }
 
 export class TwilioPeer extends Peer {
-  start(callSid = CALL, token?: string): void {
+  start(callSid = CALL, token?: string, call?: string): void {
     this.send(
       { event: 'connected', protocol: 'Call', version: '1.0.0' },
       {
@@ -88,7 +88,7 @@ export class TwilioPeer extends Peer {
           callSid,
           tracks: ['inbound'],
           mediaFormat: { encoding: 'audio/x-mulaw', sampleRate: 8000, channels: 1 },
-          customParameters: token === undefined ? {} : { token },
+          customParameters: { ...(token !== undefined && { token }), ...(call !== undefined && { call }) },
         },
       },
     );

@@ -1,8 +1,9 @@
 import { Writable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import { buildApp } from '../../src/app.ts';
-import type { Assistant } from '../../src/assistant.ts';
 import { Calls } from '../../src/calls.ts';
+import type { Assistant } from '../../src/contract.ts';
+import { Streams } from '../../src/streams.ts';
 import { assistant as testAssistant } from '../simulator/assistant.ts';
 import { testConfig } from './config.ts';
 import { found } from './found.ts';
@@ -13,12 +14,14 @@ type Line = Record<string, unknown>;
 export class TestServer {
   readonly app: FastifyInstance;
   readonly calls: Calls;
+  readonly streams: Streams;
   readonly origin: string;
   readonly log: Log;
 
-  constructor(app: FastifyInstance, calls: Calls, origin: string, log: Log) {
+  constructor(app: FastifyInstance, calls: Calls, streams: Streams, origin: string, log: Log) {
     this.app = app;
     this.calls = calls;
+    this.streams = streams;
     this.origin = origin;
     this.log = log;
   }
@@ -27,9 +30,10 @@ export class TestServer {
     const config = testConfig(env);
     const log = new Log();
     const calls = new Calls(config.maxConcurrentCalls);
+    const streams = new Streams();
     const logger = { level: 'trace', stream: log };
-    const app = await buildApp(config, assistant, { calls, logger });
-    return new TestServer(app, calls, await app.listen({ host: '127.0.0.1', port: 0 }), log);
+    const app = await buildApp(config, assistant, { calls, streams, logger });
+    return new TestServer(app, calls, streams, await app.listen({ host: '127.0.0.1', port: 0 }), log);
   }
 
   /** What Twilio would tell the caller of a call that has ended. */

@@ -28,6 +28,11 @@ export function done(id: string, usage = NO_USAGE): ServerEvent {
   return { type: 'response.done', response: { id, status: 'completed', error: undefined, usage } };
 }
 
+/** A response that the caller, or we, cut off. */
+export function cancelled(id: string): ServerEvent {
+  return { type: 'response.done', response: { id, status: 'cancelled', error: undefined, usage: NO_USAGE } };
+}
+
 /** A response that failed, with OpenAI's code for why. */
 export function failed(id: string, code = 'server_error'): ServerEvent {
   const error = { code, message: undefined };
@@ -36,6 +41,44 @@ export function failed(id: string, code = 'server_error'): ServerEvent {
 
 export function error(code: string): ServerEvent {
   return { type: 'error', error: { code, message: undefined } };
+}
+
+export function press(digit: string): TwilioMessage {
+  return { event: 'dtmf', streamSid: STREAM, dtmf: { digit } };
+}
+
+/** The model calls a tool. */
+export function functionCall(response_id: string, call_id: string, name: string, json = '{}'): ServerEvent {
+  const item = { type: 'function_call', call_id, name, arguments: json } as const;
+  return { type: 'response.output_item.done', response_id, item };
+}
+
+/** An item joins the conversation: audio of the caller's or of the assistant's, or whatever else it is said to be. */
+export function itemAdded(
+  id: string,
+  item: { type?: string; role?: 'user' | 'assistant' | 'system'; text?: string } = {},
+  previous_item_id?: string,
+): ServerEvent {
+  const added = { id, type: 'message', role: undefined, text: undefined, ...item };
+  return { type: 'conversation.item.added', previous_item_id, item: added };
+}
+
+/** What came of a tool joins the conversation. */
+export function outputAdded(id: string): ServerEvent {
+  return itemAdded(id, { type: 'function_call_output' });
+}
+
+/** What the assistant says: a part of it, and all of it. */
+export function saying(item_id: string, delta: string): ServerEvent {
+  return { type: 'response.output_audio_transcript.delta', item_id, delta };
+}
+export function said(item_id: string, transcript: string): ServerEvent {
+  return { type: 'response.output_audio_transcript.done', item_id, transcript };
+}
+
+/** What the caller said was written down. */
+export function written(item_id: string, transcript: string, seconds = 0): ServerEvent {
+  return { type: 'caller transcribed', item_id, transcript, seconds };
 }
 
 export const speechStarted: ServerEvent = { type: 'input_audio_buffer.speech_started' };
@@ -58,6 +101,22 @@ export const expected = {
     end: reason,
     ...(code !== undefined && { error: { code, message: undefined } }),
   }),
+  run: (name: string, callId: string, args: object = {}) => ({ run: name, callId, args }),
+  failed: (failedTool: string, why: string) => ({ failedTool, why }),
+  output: (call_id: string, output: string) => ({
+    to: 'openai',
+    message: { type: 'conversation.item.create', item: { type: 'function_call_output', call_id, output } },
+  }),
+  text: (role: 'system' | 'user', text: string) => ({
+    to: 'openai',
+    message: {
+      type: 'conversation.item.create',
+      item: { type: 'message', role, content: [{ type: 'input_text', text }] },
+    },
+  }),
+  cancel: (response_id: string) => ({ to: 'openai', message: { type: 'response.cancel', response_id } }),
+  hungUp: { end: 'assistant hung up', putThrough: undefined },
+  putThrough: (to: string) => ({ end: 'put through', putThrough: to }),
   truncate: (item_id: string, audio_end_ms: number) => ({
     to: 'openai',
     message: { type: 'conversation.item.truncate', item_id, content_index: 0, audio_end_ms },

@@ -1,0 +1,129 @@
+import type { Entry } from '../contract.ts';
+import type { AddedItem, ServerEvent } from '../wire/openai.ts';
+
+/** Its whole text, and how much of it was heard, from 0 to 1, if the caller stopped hearing it. */
+type Item = Omit<Entry, 'cut'> & { share?: number };
+
+/** How much is kept: so many items, and so many characters of all of them, which take 1 MiB at most. */
+const MAX_ITEMS = 2_000;
+const MAX_CHARACTERS = 512 * 1024;
+
+/** Also finds the words of languages that write no spaces, whatever its locale. */
+const WORDS = new Intl.Segmenter('en', { granularity: 'word' });
+
+/** What was said, in the order of the conversation: it listens only, and no decision reads it. */
+export class Transcript {
+  /** The oldest first. */
+  readonly #items = new Map<string, Item>();
+  /** Those that were added, in the order of the conversation. */
+  #order: Item[] = [];
+  /** The item that the present session begins behind, if it isn't the first. */
+  #lastBefore: Item | undefined;
+  #characters = 0;
+  /** The caller's turns that are still to be written down, where that is asked for. */
+  readonly #unwritten = new Set<string>();
+
+  /** Whether all that the caller said is written down, if anything is. */
+  get isWritten(): boolean {
+    return this.#unwritten.size === 0;
+  }
+
+  /** Takes in what it tells of what was said. */
+  listen(event: ServerEvent): void {
+    switch (event.type) {
+      case 'conversation.item.added':
+        return this.#itemAdded(event.previous_item_id, event.item);
+      case 'response.output_audio_transcript.delta':
+        return this.said(event.item_id, event.delta);
+      case 'response.output_audio_transcript.done':
+        return this.text(event.item_id, 'assistant', event.transcript);
+      case 'caller transcribed':
+        return this.text(event.item_id, 'caller', event.transcript);
+    }
+  }
+
+  #itemAdded(previousItemId: string | null | undefined, { id, role, text }: AddedItem): void {
+    if (role === 'system') return;
+    const who = role === 'user' ? 'caller' : 'assistant';
+    this.added(id, who, previousItemId);
+    if (text !== undefined) this.text(id, who, text);
+  }
+
+  /** An item joined for good behind another one: null is the session's beginning, an unknown one the end. */
+  added(itemId: string, who: Entry['who'], previousItemId: string | null | undefined): void {
+    const previous = previousItemId === null ? this.#lastBefore : this.#items.get(previousItemId ?? '');
+    const item = this.#item(itemId, who);
+    if (this.#order.includes(item)) return;
+    if (who === 'caller' && item.text === '' && this.#unwritten.size < MAX_ITEMS) this.#unwritten.add(itemId);
+    const index = previous === undefined ? -1 : this.#order.indexOf(previous);
+    const isAtEnd = index === -1 && previousItemId !== null;
+    this.#order.splice(isAtEnd ? this.#order.length : index + 1, 0, item);
+  }
+
+  /** More of what the assistant says, which runs ahead of the audio. */
+  said(itemId: string, delta: string): void {
+    const item = this.#item(itemId, 'assistant');
+    this.#write(item, item.text + delta);
+  }
+
+  /** The whole text of an item, which replaces what was gathered; it may come before the item is added. */
+  text(itemId: string, who: Entry['who'], text: string): void {
+    this.#unwritten.delete(itemId);
+    this.#write(this.#item(itemId, who), text);
+  }
+
+  /** Only `heardMs` of an item's `ms` were heard: as much of its text is kept, even of what comes later. */
+  cut(itemId: string, heardMs: number, ms: number): void {
+    this.#item(itemId, 'assistant').share = ms > 0 ? heardMs / ms : 0;
+  }
+
+  /** The session is gone: what is added to the next one comes behind all of this. */
+  sessionLost(): void {
+    this.#order = this.#all();
+    this.#lastBefore = this.#order.at(-1);
+  }
+
+  /** What was heard so far, leaving out items without text; those that were never added are at the end. */
+  entries(): Entry[] {
+    const entries = this.#all().map(({ who, text, share }) => ({
+      who,
+      text: (share === undefined ? text : beginning(text, share)).trim(),
+      cut: share !== undefined,
+    }));
+    return entries.filter(({ text }) => text !== '');
+  }
+
+  #all(): Item[] {
+    return [...new Set([...this.#order, ...this.#items.values()])];
+  }
+
+  #item(id: string, who: Entry['who']): Item {
+    const item = this.#items.get(id) ?? { who, text: '' };
+    this.#items.set(id, item);
+    this.#forget();
+    return item;
+  }
+
+  #write(item: Item, text: string): void {
+    const kept = text.slice(0, MAX_CHARACTERS);
+    this.#characters += kept.length - item.text.length;
+    item.text = kept;
+    this.#forget();
+  }
+
+  /** Keeps to the limits. */
+  #forget(): void {
+    for (const [id, oldest] of this.#items) {
+      if (this.#items.size <= MAX_ITEMS && this.#characters <= MAX_CHARACTERS) return;
+      this.#items.delete(id);
+      this.#order = this.#order.filter((item) => item !== oldest);
+      this.#characters -= oldest.text.length;
+    }
+  }
+}
+
+/** The words of a text that end within so much of it. */
+function beginning(text: string, share: number): string {
+  const end = Math.floor(text.length * share);
+  return text.slice(0, WORDS.segment(text).containing(end)?.index);
+}

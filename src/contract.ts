@@ -1,0 +1,152 @@
+// What an assistant can be told, and what it is told: the types behind `assistant.ts`, and the two endings of a call.
+
+/** A call, as Twilio tells of it. */
+export interface CallInfo {
+  readonly sid: string;
+  readonly direction: 'inbound' | 'outbound';
+  /** The caller's number in E.164; undefined if it is withheld or no number. */
+  readonly from?: string;
+  /** The number that was called, in E.164. */
+  readonly to?: string;
+  /** What the webhook's own address has behind its `?`: `{ shop: '7' }` for `/incoming-call?shop=7`. */
+  readonly query: Readonly<Record<string, string>>;
+  /** Aborted when the call is over, or turned away. */
+  readonly signal: AbortSignal;
+}
+
+/** Something that the model may call: https://platform.openai.com/docs/guides/realtime-conversations#function-calling */
+export interface Tool {
+  name: string;
+  /** What it does and when to call it. Say there, too, that the assistant should say a short sentence before. */
+  description: string;
+  /** JSON Schema of the arguments; none: the tool takes none. The model may not keep to it: check what you get. */
+  parameters?: object;
+  /** After so many ms the model is told that it failed, and a late result is dropped; 10,000 by default. */
+  timeoutMs?: number;
+  /**
+   * Returns, or resolves to, any JSON value or nothing, which the model is told; or an Ending, which follows once the
+   * caller has heard what is being said. Whatever it throws is logged, and the model is told that it failed.
+   */
+  run(args: Record<string, unknown>, call: CallInfo): unknown;
+}
+
+/** How a tool ends the call: made by `hangUp` and `putThrough`. */
+export class Ending {
+  /** Whom the caller is put through to; undefined to hang up. */
+  readonly to: string | undefined;
+
+  constructor(to?: string) {
+    this.to = to;
+  }
+}
+
+/** Has the assistant say goodbye, be heard, and hang up. */
+export function hangUp(): Ending {
+  return new Ending();
+}
+
+const DIALLABLE = /^(\+[1-9]\d{6,14}|sip:[^\s<>"']{1,200})$/;
+
+/**
+ * Has the assistant say that it puts the caller through, be heard, and Twilio dial `to`: a number in E.164 or a `sip:`
+ * address, yours, never one that the model or the caller names. Throws an Error for anything else.
+ */
+export function putThrough(to: string): Ending {
+  if (!DIALLABLE.test(to))
+    throw new Error('putThrough takes a number such as +14155550100, or a sip: address');
+  return new Ending(to);
+}
+
+/** Goes by loudness: https://platform.openai.com/docs/guides/realtime-vad#server-vad */
+export interface ServerVad {
+  type: 'server_vad';
+  /** How loud counts as speech, 0 to 1; raise it for noisy lines. */
+  threshold: number;
+  /** How much audio from before the first loud sound belongs to the turn, in ms. */
+  prefix_padding_ms: number;
+  /** How long the caller must pause before the assistant answers, in ms. */
+  silence_duration_ms: number;
+  /** After so many ms without a word from the caller the assistant asks whether anybody is there. */
+  idle_timeout_ms?: number;
+}
+
+/** Goes by what was said: https://platform.openai.com/docs/guides/realtime-vad#semantic-vad */
+export interface SemanticVad {
+  type: 'semantic_vad';
+  /** How soon to answer: waits at most 8 s (low), 4 s (medium and auto) or 2 s (high). */
+  eagerness: 'low' | 'medium' | 'high' | 'auto';
+}
+
+/** Who answers, but for what is asked and told by functions. */
+export interface Persona {
+  /** What the model is told about itself and its task, for the whole call. */
+  instructions: string;
+  /** One of OpenAI's voices, of which it recommends `marin` and `cedar`, or a custom one's id. */
+  voice:
+    | ('alloy' | 'ash' | 'ballad' | 'cedar' | 'coral' | 'echo' | 'marin' | 'sage' | 'shimmer' | 'verse')
+    | { id: string };
+  /** How to open the call, as an instruction to the model; empty if the caller should speak first. */
+  greeting: string;
+  /** What Twilio says to the caller before it hangs up, where something failed. */
+  apology: string;
+  /** What Twilio says to the caller before it hangs up, where the call has lasted MAX_CALL_SECONDS. */
+  timeIsUp: string;
+  /** What Twilio says to the caller before it hangs up, where nobody took a call that was put through. */
+  nobodyAnswered: string;
+  /** When OpenAI takes it that the caller has begun and finished speaking. */
+  turnDetection: ServerVad | SemanticVad;
+  tools?: Tool[];
+  /** Has the caller's words written down, for `ended`: `{ model: 'gpt-transcribe' }`. They are billed apart. */
+  transcription?: { model: string; language?: string };
+  /** TwiML before the stream: a notice in `<Say>` of 10 s at most, or `<Start><Recording/></Start>`. */
+  twiml?: string;
+  /** What the caller's line sounds like: a handset (`near_field`) or a loudspeaker (`far_field`). */
+  noiseReduction?: 'near_field' | 'far_field';
+  /** How fast it speaks, 0.25 to 1.5. */
+  speed?: number;
+  /** How long a reply may be, in tokens, 1 to 4096; 50 ms of audio are one. */
+  maxOutputTokens?: number;
+  /** How much models of the 2.x kind think before they speak; others refuse the session if it is set. */
+  reasoningEffort?: 'minimal' | 'low' | 'medium' | 'high' | 'xhigh';
+  /** How much of a long conversation is kept when it has to be cut, 0 to 1. */
+  retentionRatio?: number;
+}
+
+/** What differs for one call; `about` tells the model about this caller. */
+export type Override = Partial<Omit<Persona, 'nobodyAnswered'>> & { about?: string };
+
+/** What was said by one side in one go; `cut` where the caller stopped hearing it. */
+export interface Entry {
+  who: 'caller' | 'assistant';
+  text: string;
+  cut: boolean;
+}
+
+/** Tokens that a call took, each in one of the six kinds that have a price of their own; and s of transcription. */
+export interface Usage {
+  textIn: number;
+  cachedTextIn: number;
+  audioIn: number;
+  cachedAudioIn: number;
+  textOut: number;
+  audioOut: number;
+  transcriptionSeconds: number;
+}
+
+/** A call that is over. */
+export interface Report extends CallInfo {
+  /** As in the log. */
+  reason: string;
+  /** From the webhook, where this process answered it, or from the stream's start. */
+  seconds: number;
+  usage: Usage;
+  /** As heard; the caller's words only where `transcription` is set. */
+  transcript: Entry[];
+}
+
+export interface Assistant extends Persona {
+  /** Asked while it rings, for 1 s at most: what differs for this call; 'busy' turns it away. */
+  answer?(call: CallInfo): Override | 'busy' | undefined | Promise<Override | 'busy' | undefined>;
+  /** Hears of each call that is over; a process that stops waits 5 s for it. So does it of one whose caller hung up as it rang. */
+  ended?(report: Report): void | Promise<void>;
+}

@@ -1,0 +1,54 @@
+import type { CallInfo } from '../contract.ts';
+import { isSid, parseObject, texts } from './json.ts';
+
+// What Twilio says of a call: https://www.twilio.com/docs/voice/twiml#request-parameters
+
+/** A call, as one process may tell it to another. */
+export type CallDetails = Omit<CallInfo, 'sid' | 'signal'>;
+
+const E164 = /^\+[1-9]\d{6,14}$/;
+/** What stands for a number that is withheld: ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN and UNAVAILABLE on a keypad. */
+const WITHHELD = new Set(['+266696687', '+7378742833', '+2562533', '+8566696', '+86282452253']);
+
+/** Reads what Twilio posted, or sent in the query: its own names begin with a capital. */
+export function readWebhook(
+  query: Record<string, string>,
+  form: Record<string, string>,
+): { callSid: string | undefined; transferStatus: string | undefined; details: CallDetails } {
+  const { CallSid, Direction, From, To, DialCallStatus } = { ...query, ...form };
+  const own = Object.entries(query).filter(([name]) => !/^[A-Z]/.test(name));
+  return {
+    callSid: isSid(CallSid) ? CallSid : undefined,
+    transferStatus: DialCallStatus,
+    details: {
+      direction: Direction?.startsWith('outbound') ? 'outbound' : 'inbound',
+      ...numbers(From, To),
+      query: Object.fromEntries(own),
+    },
+  };
+}
+
+/** How much a parameter of a stream may hold, with its name: https://www.twilio.com/docs/voice/twiml/stream */
+const MAX_PARAMETER = 480;
+
+/** The details in a parameter for the stream; without the query where there is no room for it. */
+export function encodeDetails({ direction, from, to, query }: CallDetails): string {
+  const all = JSON.stringify({ direction, from, to, query });
+  return all.length <= MAX_PARAMETER ? all : JSON.stringify({ direction, from, to });
+}
+
+/** Reads what `encodeDetails` wrote; there is little to know of a call that brings nothing. */
+export function readDetails(parameter: string): CallDetails {
+  const details = parseObject(parameter);
+  const { direction, from, to } = texts(details);
+  const query = texts(details?.query);
+  return { direction: direction === 'outbound' ? direction : 'inbound', ...numbers(from, to), query };
+}
+
+function numbers(from: string | undefined, to: string | undefined): { from?: string; to?: string } {
+  const isNumber = (text = '') => E164.test(text) && !WITHHELD.has(text);
+  return {
+    ...(from !== undefined && isNumber(from) && { from }),
+    ...(to !== undefined && isNumber(to) && { to }),
+  };
+}

@@ -1,0 +1,209 @@
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { Calls } from '../src/calls.ts';
+import type { Report } from '../src/contract.ts';
+import { CALL } from './support/peers.ts';
+import { begin, callTo, FROM, finish, ring, serverOf, TO } from './support/ring.ts';
+import { STREAM } from './support/wire.ts';
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** A call whose reports are kept. */
+async function reportedCall(transcription?: { model: string }) {
+  const reports: Report[] = [];
+  const ended = (report: Report) => void reports.push(report);
+  return { ...(await callTo({ ended, ...(transcription && { transcription }) })), reports };
+}
+
+/** An item that joins the conversation. */
+function added(id: string, role: 'user' | 'assistant', previous_item_id: string | null) {
+  const content = role === 'user' ? [{ type: 'input_audio', transcript: null }] : [];
+  return { type: 'conversation.item.added', previous_item_id, item: { id, type: 'message', role, content } };
+}
+
+const written = (item_id: string, transcript: string) => ({
+  ...{ type: 'conversation.item.input_audio_transcription.completed', content_index: 0 },
+  ...{ item_id, transcript, usage: { type: 'duration', seconds: 3 } },
+});
+
+const spoken = (item_id: string, response_id: string, transcript: string) => ({
+  ...{ type: 'response.output_audio_transcript.done', output_index: 0, content_index: 0 },
+  ...{ item_id, response_id, transcript },
+});
+
+describe('the report of a call that is over', () => {
+  it('It has why and when the call ended, what it took by kind, and what was said in order', async () => {
+    const { server, twilio, session, reports } = await reportedCall({ model: 'gpt-transcribe' });
+    begin(session, 'r1');
+    session.send(added('a', 'assistant', null), spoken('a', 'r1', 'Hello there.'));
+    finish(session, 'r1', {
+      input_token_details: {
+        ...{ text_tokens: 100, audio_tokens: 50 },
+        cached_tokens_details: { text_tokens: 60, audio_tokens: 20 },
+      },
+      output_token_details: { text_tokens: 7, audio_tokens: 70 },
+    });
+    begin(session, 'r2');
+    session.send(added('u', 'user', 'a'), added('b', 'assistant', 'u'), spoken('b', 'r2', 'At nine.'));
+    finish(session, 'r2', { output_token_details: { text_tokens: 1, audio_tokens: 2 } });
+    session.send(written('u', 'When do you open?'));
+    await session.settle();
+    twilio.stop();
+    await vi.waitFor(() => expect(reports).toHaveLength(1));
+    expect(reports[0]).toEqual({
+      ...{ sid: CALL, direction: 'inbound', from: FROM, to: TO, query: {}, signal: expect.any(AbortSignal) },
+      reason: 'twilio stopped',
+      seconds: expect.any(Number),
+      usage: {
+        ...{ textIn: 40, cachedTextIn: 60, audioIn: 30, cachedAudioIn: 20, textOut: 8, audioOut: 72 },
+        transcriptionSeconds: 3,
+      },
+      transcript: [
+        { who: 'assistant', text: 'Hello there.', cut: false },
+        { who: 'caller', text: 'When do you open?', cut: false },
+        { who: 'assistant', text: 'At nine.', cut: false },
+      ],
+    });
+    expect(reports[0]?.signal.aborted).toBe(true);
+    expect(server.log.text).not.toMatch(/Hello there|When do you open/);
+  });
+
+  it('An entry that the caller cut in on ends where it was heard, and says so', async () => {
+    const { twilio, session, reports } = await reportedCall();
+    twilio.media(0);
+    await session.next('input_audio_buffer.append');
+    begin(session, 'r1');
+    session.send(added('a', 'assistant', null), spoken('a', 'r1', 'One two three four five six.'));
+    session.say(10_000, 'r1');
+    await twilio.next('mark');
+    // The stream's clock says that half of it was heard.
+    twilio.media(5_000);
+    await session.next('input_audio_buffer.append');
+    session.send({ type: 'input_audio_buffer.speech_started' });
+    await twilio.next('clear');
+    session.send(added('b', 'assistant', 'a'), spoken('b', 'r1', 'Never heard.'));
+    session.say(20, 'r1', 'b');
+    await session.settle();
+    twilio.stop();
+    await vi.waitFor(() => expect(reports).toHaveLength(1));
+    expect(reports[0]?.transcript).toEqual([{ who: 'assistant', text: 'One two three', cut: true }]);
+  });
+
+  it('What the caller said last is waited for, where it is written down', async () => {
+    const { twilio, session, reports } = await reportedCall({ model: 'gpt-transcribe' });
+    session.send(added('u', 'user', null));
+    await session.settle();
+    twilio.stop();
+    await twilio.closed;
+    expect(reports).toEqual([]);
+    session.send(written('u', 'Bye.'));
+    await session.closed;
+    await vi.waitFor(() => expect(reports).toHaveLength(1));
+    expect(reports[0]?.transcript).toEqual([{ who: 'caller', text: 'Bye.', cut: false }]);
+  });
+
+  it('What the caller said last is waited for 2 s at most', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    const { twilio, session, reports } = await reportedCall({ model: 'gpt-transcribe' });
+    session.send(added('u', 'user', null));
+    await session.settle();
+    twilio.stop();
+    await twilio.closed;
+    vi.advanceTimersByTime(1_999);
+    await session.settle();
+    expect(reports).toEqual([]);
+    vi.advanceTimersByTime(1);
+    await session.closed;
+    await vi.waitFor(() => expect(reports).toHaveLength(1));
+    expect(reports[0]?.transcript).toEqual([]);
+  });
+
+  it.each<[string, () => void | Promise<void>]>([
+    [
+      'throws',
+      () => {
+        throw new Error('disk full');
+      },
+    ],
+    ['rejects', () => Promise.reject(new Error('disk full'))],
+  ])('What is wrong is in the log when it %s, and the next call is taken', async (_, ended) => {
+    const { server, twilio } = await callTo({ ended });
+    twilio.stop();
+    expect(await server.log.find('ended() failed')).toMatchObject({
+      ...{ level: 50, callSid: CALL },
+      err: { message: 'disk full' },
+    });
+    expect(await ring(server, { CallSid: 'CA2' })).toContain('<Connect ');
+  });
+
+  it('A call whose stream never came is reported, too', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const reports: Report[] = [];
+    const { openai, server } = await serverOf({ ended: (report) => void reports.push(report) });
+    await ring(server);
+    await (await openai.dialled()).configure();
+    await server.log.find('session ready');
+    vi.advanceTimersByTime(15_000);
+    await server.log.find('call ended');
+    vi.useRealTimers();
+    await vi.waitFor(() => expect(reports).toMatchObject([{ reason: 'not claimed', transcript: [] }]));
+  });
+});
+
+describe('the end of the process', () => {
+  it('A stream is over, whoever takes for ever to hear of its call', async () => {
+    const { server, twilio } = await callTo({ ended: () => new Promise(() => {}) });
+    twilio.stop();
+    await server.log.find('call ended');
+    await server.streams.shutDown();
+  });
+
+  it('Whoever hears of the last calls is waited for, and not longer than is allowed', async () => {
+    const calls = new Calls(1);
+    await calls.untilFinished(600_000);
+    let done = () => {};
+    let isOver = false;
+    calls.finish(
+      new Promise((resolve) => {
+        done = resolve;
+      }),
+    );
+    await calls.untilFinished(1);
+    const over = calls.untilFinished(600_000).then(() => {
+      isOver = true;
+    });
+    await new Promise(setImmediate);
+    expect(isOver).toBe(false);
+    done();
+    await over;
+  });
+});
+
+describe('the keys that the caller presses', () => {
+  it('They are one item, and a response; the log has how many they were, and never which', async () => {
+    const { server, twilio, session } = await callTo({});
+    begin(session, 'r1');
+    finish(session, 'r1');
+    await session.settle();
+    for (const digit of '4711081547#') {
+      twilio.send({
+        event: 'dtmf',
+        streamSid: STREAM,
+        sequenceNumber: '5',
+        dtmf: { track: 'inbound_track', digit },
+      });
+    }
+    expect(await session.next()).toEqual({
+      type: 'conversation.item.create',
+      item: {
+        ...{ type: 'message', role: 'user' },
+        content: [{ type: 'input_text', text: '(The caller pressed 4 7 1 1 0 8 1 5 4 7 on the keypad.)' }],
+      },
+    });
+    expect(await session.next()).toEqual({ type: 'response.create' });
+    twilio.stop();
+    expect(await server.log.find('call ended')).toMatchObject({ keysPressed: 11 });
+    expect(server.log.text).not.toMatch(/4711081547|4 7 1 1/);
+  });
+});

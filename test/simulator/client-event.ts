@@ -1,0 +1,39 @@
+import { isObject, type JsonObject } from '../../src/wire/json.ts';
+import { type ApiError, findFault, text } from './shape.ts';
+
+/** What a client may add to a conversation. */
+export type ClientItem =
+  | { type: 'message'; role: 'user' | 'system'; content: [{ type: 'input_text'; text: string }] }
+  | { type: 'function_call_output'; call_id: string; output: string };
+
+const MESSAGE = {
+  type: 'message',
+  role: ['user', 'system'],
+  content: (value: unknown) => Array.isArray(value) && value.length === 1,
+};
+const PART = { type: 'input_text', text };
+const OUTPUT = { type: 'function_call_output', call_id: text, output: text };
+
+/** The item of a conversation.item.create in the shapes that this project sends, or what is wrong with the event. */
+export function readItem(event: JsonObject): ClientItem | { error: ApiError } {
+  const envelope = { type: text, event_id: text, item: isObject };
+  const error = findFault(envelope, event, '', ['item']) ?? findItemFault(event.item as JsonObject);
+  return error === undefined ? (event.item as ClientItem) : { error };
+}
+
+/** What is wrong with a response.cancel, but for whom it cancels. */
+export function findCancelFault(event: JsonObject): ApiError | undefined {
+  return findFault({ type: text, event_id: text, response_id: text }, event, '');
+}
+
+/** The digits that a user's message says the caller has pressed, as in `(The caller pressed 1 2 3 on the keypad.)`. */
+export function digitsIn(message: string): string | undefined {
+  return message.match(/\bpressed (?<digits>[\d*#](?: [\d*#])*)/)?.groups?.digits?.replaceAll(' ', '');
+}
+
+function findItemFault(item: JsonObject): ApiError | undefined {
+  const shape = item.type === OUTPUT.type ? OUTPUT : MESSAGE;
+  const fault = findFault(shape, item, 'item', Object.keys(shape));
+  if (fault !== undefined || !Array.isArray(item.content)) return fault;
+  return findFault(PART, item.content[0], 'item.content[0]', Object.keys(PART));
+}

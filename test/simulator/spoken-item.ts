@@ -1,0 +1,77 @@
+import { BYTES_PER_MS } from '../../src/wire/audio.ts';
+import type { JsonObject } from '../../src/wire/json.ts';
+import type { ParrotSession } from './parrot-session.ts';
+import type { Item, OutputItem } from './reply.ts';
+import { newId } from './session-config.ts';
+
+/** How long the first deltas are; all further ones are as long as the last. */
+const DELTA_MS = [100, 150, 250];
+
+/** A message being spoken, delta by delta. */
+export class SpokenItem implements OutputItem {
+  readonly item: Item = { id: newId('item'), type: 'message', role: 'assistant', audioMs: 0 };
+  readonly #session: ParrotSession;
+  readonly #words: Uint8Array;
+  readonly #ids: { response_id: string; output_index: number };
+  readonly #part: JsonObject;
+  #transcript = '';
+  #sentBytes = 0;
+  #deltas = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(session: ParrotSession, words: Uint8Array, ids: { response_id: string; output_index: number }) {
+    this.#session = session;
+    this.#words = words;
+    this.#ids = ids;
+    this.#part = { ...ids, item_id: this.item.id, content_index: 0 };
+  }
+
+  begin(previous_item_id: string | null): void {
+    const item = this.#wireItem('in_progress', []);
+    const part = { type: 'audio', transcript: '' };
+    this.#session.send({ type: 'response.output_item.added', ...this.#ids, item });
+    this.#session.send({ type: 'conversation.item.added', previous_item_id, item });
+    this.#session.send({ type: 'response.content_part.added', ...this.#part, part });
+    this.#write('Squawk');
+  }
+
+  /** Says it all, `pace` times faster than real time, and then calls `onSaid`. */
+  speak(pace: number, onSaid: () => void): void {
+    const ms = DELTA_MS[this.#deltas++] ?? 250;
+    const chunk = Buffer.from(this.#words.subarray(this.#sentBytes, this.#sentBytes + ms * BYTES_PER_MS));
+    if (chunk.length === 0) return onSaid();
+    this.#sentBytes += chunk.length;
+    this.item.audioMs = Math.floor(this.#sentBytes / BYTES_PER_MS);
+    this.#timer = setTimeout(() => this.speak(pace, onSaid), chunk.length / BYTES_PER_MS / pace);
+    const delta = chunk.toString('base64');
+    this.#session.send({ type: 'response.output_audio.delta', ...this.#part, delta });
+    // The transcript runs ahead of the audio.
+    if (this.#sentBytes < this.#words.length) this.#write(' squawk');
+  }
+
+  finish(status: string): JsonObject {
+    this.drop();
+    const transcript = this.#transcript;
+    const item = this.#wireItem(status, [{ type: 'output_audio', transcript }]);
+    const part = { type: 'audio', transcript };
+    this.#session.send({ type: 'response.output_audio.done', ...this.#part });
+    this.#session.send({ type: 'response.output_audio_transcript.done', ...this.#part, transcript });
+    this.#session.send({ type: 'response.content_part.done', ...this.#part, part });
+    this.#session.send({ type: 'conversation.item.done', previous_item_id: null, item });
+    this.#session.send({ type: 'response.output_item.done', ...this.#ids, item });
+    return item;
+  }
+
+  drop(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #write(delta: string): void {
+    this.#transcript += delta;
+    this.#session.send({ type: 'response.output_audio_transcript.delta', ...this.#part, delta });
+  }
+
+  #wireItem(status: string, content: JsonObject[]): JsonObject {
+    return { id: this.item.id, type: 'message', status, role: 'assistant', content };
+  }
+}

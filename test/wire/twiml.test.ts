@@ -1,0 +1,95 @@
+import { describe, expect, it } from 'vitest';
+import { askAgain, connectStream, dial, hangUp, isWellFormed, rejectAsBusy } from '../../src/wire/twiml.ts';
+
+const ACTION = 'https://relay.example.com/transfer-ended';
+
+/** The verbs of a document. */
+function verbs(twiml: string): string | undefined {
+  return /^<\?xml version="1.0" encoding="UTF-8"\?>\n<Response>(?<verbs>.*)<\/Response>\n$/s.exec(twiml)
+    ?.groups?.verbs;
+}
+
+describe('verbs that are to stand before the stream', () => {
+  it.each([
+    '',
+    'text',
+    '<Say>Hello.</Say>',
+    '<Say voice=\'alice\' language="en-GB">Hello.</Say>',
+    '<Say>Fish &amp; chips &lt;3 &#233; &#xE9;</Say>',
+    '<Start><Recording/></Start>',
+    '<Start>\n  <Recording recordingStatusCallback="https://a.example/x?a=1&amp;b=2" />\n</Start>',
+    '<Play loop="1">https://a.example/a.mp3</Play><Pause length="1"/>',
+    '<!-- a <Say> that is not --><Pause/>',
+    '<Say>2 > 1</Say>',
+    '<Say><prosody rate="90%">Hello.</prosody></Say >',
+  ])('%j is well-formed', (text) => {
+    expect(isWellFormed(text)).toBe(true);
+  });
+
+  it.each([
+    '<Say>Hello.',
+    'Hello.</Say>',
+    '</Say>',
+    '</Say><Say>',
+    '<Say>Hello.</say>',
+    '<Say><Start></Say></Start>',
+    '<Say>Fish & chips</Say>',
+    '<Say>1 < 2</Say>',
+    '<Say>Hello.</Say',
+    '<Say voice=alice>Hello.</Say>',
+    '<Say voice="alice>Hello.</Say>',
+    '<Say voice>Hello.</Say>',
+    '<Say voice="<">Hello.</Say>',
+    '<1/>',
+    '< Say/>',
+    '<!-- never closed',
+    '&;',
+  ])('%j is not well-formed', (text) => {
+    expect(isWellFormed(text)).toBe(false);
+  });
+
+  it('An ampersand in an attribute has to be escaped, too', () => {
+    expect(isWellFormed('<Play a="?a=1&b=2"/>')).toBe(false);
+    expect(isWellFormed('<Play a="?a=1&amp;b=2"/>')).toBe(true);
+  });
+
+  it.each(['<Say>x</Say a="1">', '</Say/>'])('A tag at the end takes nothing, as in %j', (text) => {
+    expect(isWellFormed(text)).toBe(false);
+  });
+});
+
+describe('the documents', () => {
+  it('The stream comes behind the verbs that are to be before it', () => {
+    const twiml = connectStream(
+      'wss://a.example/s',
+      'https://a.example/e',
+      { a: '"1" & <2>' },
+      '<Say>x</Say>',
+    );
+    expect(verbs(twiml)).toBe(
+      '<Say>x</Say><Connect action="https://a.example/e"><Stream url="wss://a.example/s">' +
+        '<Parameter name="a" value="&quot;1&quot; &amp; &lt;2&gt;"/></Stream></Connect>',
+    );
+  });
+
+  it('A caller is put through to a number under the number that is to be shown', () => {
+    expect(verbs(dial('+14155550100', '+14155550123', ACTION))).toBe(
+      `<Dial answerOnBridge="true" timeout="25" callerId="+14155550123" action="${ACTION}"><Number>+14155550100</Number></Dial>`,
+    );
+  });
+
+  it('A caller is put through to a SIP address, and nothing of it becomes markup', () => {
+    expect(verbs(dial('sip:desk@pbx.example?a=1&b=2', undefined, ACTION))).toBe(
+      `<Dial answerOnBridge="true" timeout="25" action="${ACTION}"><Sip>sip:desk@pbx.example?a=1&amp;b=2</Sip></Dial>`,
+    );
+  });
+
+  it('The other documents hang up, reject, and have Twilio ask again', () => {
+    expect(verbs(hangUp())).toBe('<Hangup/>');
+    expect(verbs(hangUp('A & B'))).toBe('<Say>A &amp; B</Say><Hangup/>');
+    expect(verbs(rejectAsBusy())).toBe('<Reject reason="busy"/>');
+    expect(verbs(askAgain('/incoming-call?a=1&b=2'))).toBe(
+      '<Pause length="1"/><Redirect>/incoming-call?a=1&amp;b=2</Redirect>',
+    );
+  });
+});
