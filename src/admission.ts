@@ -10,11 +10,12 @@ const MAX_CALLS = 10_000;
 
 interface CallUsage {
   tokens: readonly string[];
-  preparations: number;
+  /** How many were begun or prepared. */
+  streams: number;
   wasGivenUp: boolean;
 }
 
-/** What the last calls have used up: the tokens, each of which admits one stream, and how often one was prepared. */
+/** What the last calls have used up: the tokens, each of which admits one stream, and how many streams they had. */
 export class Used {
   readonly #byCall = new Map<string, CallUsage>();
 
@@ -22,14 +23,15 @@ export class Used {
     return this.#of(callSid).tokens.includes(token);
   }
 
-  token(callSid: string, token: string): void {
-    const used = this.#of(callSid);
-    this.#set(callSid, { ...used, tokens: [...used.tokens, token] });
+  /** A stream begins; one that was prepared was counted then. */
+  token(callSid: string, token: string, isPrepared: boolean): void {
+    const { tokens, streams, wasGivenUp } = this.#of(callSid);
+    this.#set(callSid, { tokens: [...tokens, token], streams: streams + (isPrepared ? 0 : 1), wasGivenUp });
   }
 
   preparation(callSid: string): void {
     const used = this.#of(callSid);
-    this.#set(callSid, { ...used, preparations: used.preparations + 1 });
+    this.#set(callSid, { ...used, streams: used.streams + 1 });
   }
 
   /** Nobody came for what was prepared: it isn't prepared again. */
@@ -38,17 +40,16 @@ export class Used {
   }
 
   mayPrepare(callSid: string): boolean {
-    const { preparations, wasGivenUp } = this.#of(callSid);
-    return preparations < MAX_STREAMS && !wasGivenUp;
+    return !this.areAllStreams(callSid) && !this.#of(callSid).wasGivenUp;
   }
 
   /** Whether a call has had all the streams that it may have. */
   areAllStreams(callSid: string): boolean {
-    return this.#of(callSid).tokens.length >= MAX_STREAMS;
+    return this.#of(callSid).streams >= MAX_STREAMS;
   }
 
   #of(callSid: string): CallUsage {
-    return this.#byCall.get(callSid) ?? { tokens: [], preparations: 0, wasGivenUp: false };
+    return this.#byCall.get(callSid) ?? { tokens: [], streams: 0, wasGivenUp: false };
   }
 
   #set(callSid: string, used: CallUsage): void {
@@ -83,7 +84,7 @@ export function refusal({ start }: Start, circumstances: Circumstances): Reason 
   if (authToken !== undefined) {
     if (!isTokenGood(authToken, callSid, token, now, call)) return 'bad token';
     if (used.hasToken(callSid, token)) return 'token already used';
-    if (used.areAllStreams(callSid)) return 'too many streams';
+    if (!isPrepared && used.areAllStreams(callSid)) return 'too many streams';
   }
   if (!isPhoneAudio(mediaFormat)) return 'not mu-law 8000 mono';
   if (isPrepared) return undefined;

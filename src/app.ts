@@ -120,7 +120,7 @@ export async function buildApp(
     // Its stream is about to end, or the request is a recorded one: neither is given a second token.
     if (calls.isLive(callSid) && !isPrepared && !calls.isClosing) return askAgain(request.originalUrl);
     if (calls.isBusy && !isPrepared) return reject(callSid);
-    if (twilioAuthToken && used.areAllStreams(callSid)) return hangUp(assistant.apology);
+    if (twilioAuthToken && !isPrepared && used.areAllStreams(callSid)) return hangUp(assistant.apology);
     // How its last stream ended is no news any more.
     calls.forget(callSid);
     const call = await preparations.prepare(callSid, async () => {

@@ -132,8 +132,8 @@ export class LiveCall {
     this.#stream?.close(code);
     this.#shared.calls.end(this.info.sid, this.#next(outcome, putThrough));
     this.#abort.abort();
-    const sessionId = this.#session.id;
-    if (outcome === 'failed') logFailure(this.#log.child({ sessionId }), failure, 'call failed');
+    if (outcome === 'failed')
+      logFailure(this.#log.child({ sessionId: this.#session.id }), failure, 'call failed');
     const finished = this.#finish(reason, performance.now());
     void finished.then(() => this.#resolveFinished());
     this.#shared.calls.finish(finished.then((durationMs) => this.#report(reason, durationMs)));
@@ -163,7 +163,6 @@ export class LiveCall {
   };
 
   #perform(effects: Effect[]): void {
-    // Audio and its mark leave in one write.
     const commands: TwilioCommand[] = [];
     for (const effect of effects) {
       if (this.#isOver) return;
@@ -198,13 +197,9 @@ export class LiveCall {
   /** Waits for what the caller has just said to be written down, for 2 s at most. */
   async #lateTexts(): Promise<void> {
     const deadline = performance.now() + LATE_TEXT_MS;
-    const { transcription } = this.#persona;
-    while (
-      transcription &&
-      this.#session.isReady &&
-      !this.#call.transcript.isWritten &&
-      performance.now() < deadline
-    ) {
+    if (!this.#persona.transcription) return;
+    const isLate = () => !this.#call.transcript.isWritten && performance.now() < deadline;
+    while (this.#session.isReady && isLate()) {
       await pause(LATE_TEXT_POLL_MS);
     }
   }

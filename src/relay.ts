@@ -110,7 +110,7 @@ export function relay(
     }
     if (refused !== undefined) return end(refused);
     streamSid = message.streamSid;
-    used.token(callSid, customParameters.token ?? '');
+    if (authToken !== undefined) used.token(callSid, customParameters.token ?? '', isPrepared);
     let begun = preparations.claim(callSid);
     if (begun === undefined) {
       // Another process answered the call, or its session has failed since.

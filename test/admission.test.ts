@@ -55,14 +55,14 @@ describe('a stream that starts', () => {
 
   it('A stream is refused when its token has let one in before', () => {
     const used = new Used();
-    used.token('CA1', issued());
+    used.token('CA1', issued(), false);
     expect(refusal(start(issued()), circumstances({ used }))).toBe('token already used');
     expect(refusal(start(issued('CA1', NOW + 1)), circumstances({ used }))).toBeUndefined();
   });
 
   it('A stream is refused when its call has had five', () => {
     const used = new Used();
-    for (let n = 1; n <= 5; n++) used.token('CA1', issued('CA1', NOW + n));
+    for (let n = 1; n <= 5; n++) used.token('CA1', issued('CA1', NOW + n), false);
     expect(refusal(start(issued()), circumstances({ used }))).toBe('too many streams');
   });
 });
@@ -77,18 +77,23 @@ describe('a stream whose call was prepared', () => {
 describe('what the last calls have used up', () => {
   it('The tokens of the oldest call are forgotten when there were 10,000 calls after it', () => {
     const used = new Used();
-    for (let n = 0; n <= 10_000; n++) used.token(`CA${n}`, 'token');
+    for (let n = 0; n <= 10_000; n++) used.token(`CA${n}`, 'token', false);
     expect(used.hasToken('CA0', 'token')).toBe(false);
     expect(used.hasToken('CA1', 'token')).toBe(true);
   });
 
-  it('A call is prepared five times at most', () => {
+  it('A call has five streams in all, those that were prepared among them', () => {
     const used = new Used();
-    for (let n = 0; n < 5; n++) {
+    for (let n = 0; n < 4; n++) {
       expect(used.mayPrepare('CA1')).toBe(true);
       used.preparation('CA1');
+      used.token('CA1', `prepared ${n}`, true);
     }
+    expect(used.mayPrepare('CA1')).toBe(true);
+    used.token('CA1', 'begun', false);
     expect(used.mayPrepare('CA1')).toBe(false);
+    expect(refusal(start(issued()), circumstances({ used }))).toBe('too many streams');
+    expect(refusal(start(issued()), circumstances({ used, isPrepared: true }))).toBeUndefined();
   });
 
   it('A call that nobody came for is not prepared again', () => {

@@ -1,9 +1,8 @@
-import { verdict } from '../failure.ts';
 import { audioMs } from '../wire/audio.ts';
-import type { FunctionCall, OpenAIError, ResponseDone, ServerEvent } from '../wire/openai.ts';
+import type { FunctionCall, ResponseDone, ServerEvent } from '../wire/openai.ts';
 import type { TwilioMessage } from '../wire/twilio.ts';
 import { Caller } from './caller.ts';
-import { type Effect, textMessage, toOpenAI } from './effect.ts';
+import { type Effect, sound, textMessage, toOpenAI } from './effect.ts';
 import { Farewell } from './farewell.ts';
 import { Held } from './held.ts';
 import { Keypad } from './keypad.ts';
@@ -86,7 +85,7 @@ export class Call {
     if (message.event === 'media') {
       return this.#caller.frame(message.media.timestamp, message.media.payload, now);
     }
-    if (message.event === 'dtmf') return this.#pressed(this.#streamSid, message.dtmf.digit, now);
+    if (message.event === 'dtmf') return this.#pressed(message.streamSid, message.dtmf.digit, now);
     if (message.event !== 'mark') return [];
     this.#playback.echoed(message.mark.name, this.#caller.clock(now));
     return this.#goodbye(now);
@@ -124,7 +123,7 @@ export class Call {
         this.#replies.speechStopped(now);
         return [];
       case 'error':
-        return this.#error(event.error);
+        return this.#replies.error(event.error);
       default:
         return [];
     }
@@ -147,7 +146,9 @@ export class Call {
   /** To be called a few times a second. */
   tick(now: number): Effect[] {
     if (this.#streamSid === undefined) return [];
-    const overdue = this.#tools.overdue(now).flatMap(({ callId, name }) => this.#timedOut(callId, name, now));
+    const overdue = this.#tools.overdue(now);
+    const failed = overdue.map(({ name }) => ({ failedTool: name, why: OUTPUTS.timedOut }));
+    const told = overdue.flatMap(({ callId }) => this.toolDone(callId, { output: OUTPUTS.timedOut }, now));
     const keys = this.#sendKeys(now);
     const silence = this.#caller.tick(now);
     if (silence.length > 0) this.#replies.muted(now);
@@ -155,13 +156,13 @@ export class Call {
       // Whoever waits in vain for a goodbye isn't told that something has gone wrong.
       return [this.#farewell.overdue() ?? { end: 'no reply' }];
     }
-    return [...overdue, ...keys, ...silence, ...this.#owed(now), ...this.#goodbye(now)];
+    return [...failed, ...told, ...keys, ...silence, ...this.#owed(now), ...this.#goodbye(now)];
   }
 
   /** What is known of the call when it is over, as it goes into the log. */
   summary(): object {
-    const counts = { ...this.#caller.counts, keysPressed: this.#keypad.pressed };
-    return { ...counts, ...this.tally.summary(this.#replies.retries) };
+    const { pressed } = this.#keypad;
+    return { ...this.#caller.counts, keysPressed: pressed, ...this.tally.summary(this.#replies.retries) };
   }
 
   get #areToolsAwaited(): boolean {
@@ -182,10 +183,7 @@ export class Call {
     }
     this.tally.sound(this.#replies.heard(responseId, now), now);
     const name = this.#playback.sent(itemId, ms, clock);
-    return [
-      { to: 'twilio', message: { event: 'media', streamSid, media: { payload: delta } } },
-      { to: 'twilio', message: { event: 'mark', streamSid, mark: { name } } },
-    ];
+    return sound(streamSid, delta, name);
   }
 
   #bargeIn(streamSid: string, now: number): Effect[] {
@@ -209,11 +207,6 @@ export class Call {
     return [failed, ...this.#answer(call.call_id, responseId, called.output, now)];
   }
 
-  #timedOut(callId: string, name: string, now: number): Effect[] {
-    const output = OUTPUTS.timedOut;
-    return [{ failedTool: name, why: output }, ...this.toolDone(callId, { output }, now)];
-  }
-
   /** Tells the model what came of a call; a caller who has moved on is owed nothing for it. */
   #answer(callId: string, responseId: string, output: string, now: number): Effect[] {
     if (!this.#replies.isInterrupted(responseId)) this.#replies.owe(now);
@@ -226,9 +219,8 @@ export class Call {
     return [...effects, ...this.#owed(now), ...this.#goodbye(now)];
   }
 
-  #pressed(streamSid: string | undefined, digit: string, now: number): Effect[] {
-    const begins = streamSid !== undefined && this.#keypad.begins(digit);
-    const cut = begins ? this.#interruptByKey(streamSid, now) : [];
+  #pressed(streamSid: string, digit: string, now: number): Effect[] {
+    const cut = this.#keypad.begins(digit) ? this.#interruptByKey(streamSid, now) : [];
     this.#keypad.press(digit, now);
     return [...cut, ...this.#sendKeys(now)];
   }
@@ -237,10 +229,7 @@ export class Call {
   #interruptByKey(streamSid: string, now: number): Effect[] {
     this.#farewell.interrupted();
     const cleared = this.#bargeIn(streamSid, now);
-    if (cleared.length === 0) return [];
-    const { active } = this.#replies;
-    this.#replies.interrupt();
-    return active ? [...cleared, toOpenAI({ type: 'response.cancel', response_id: active })] : cleared;
+    return cleared.length === 0 ? [] : [...cleared, ...this.#replies.cancel()];
   }
 
   /** Keys wait for the session, as what the caller says does. */
@@ -257,11 +246,5 @@ export class Call {
     const isIdle = this.#replies.isIdle && !this.#areToolsAwaited && !this.#keypad.isCollecting;
     const lateMs = this.#playback.lateMs(this.#caller.clock(now));
     return this.#farewell.due(isIdle, this.#playback.isHeard, lateMs);
-  }
-
-  /** By itself an error ends nothing: a close would follow. */
-  #error(error: OpenAIError): Effect[] {
-    if (error.code === 'conversation_already_has_active_response') this.#replies.refused();
-    return verdict({ reason: 'openai error', error }) === 'give up' ? [{ end: 'openai error', error }] : [];
   }
 }

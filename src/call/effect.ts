@@ -14,6 +14,14 @@ export function toOpenAI(message: ClientEvent): Effect {
   return { to: 'openai', message };
 }
 
+/** Audio for the caller, in base64, and the mark that comes back when it was played. */
+export function sound(streamSid: string, payload: string, name: string): Effect[] {
+  return [
+    { to: 'twilio', message: { event: 'media', streamSid, media: { payload } } },
+    { to: 'twilio', message: { event: 'mark', streamSid, mark: { name } } },
+  ];
+}
+
 /** Adds an item to the conversation. */
 export function newItem(item: NewItem): Effect {
   return toOpenAI({ type: 'conversation.item.create', item });

@@ -1,5 +1,5 @@
 import { type Failure, retryAfterMs, verdict } from '../failure.ts';
-import type { AddedItem, ResponseDone } from '../wire/openai.ts';
+import type { AddedItem, OpenAIError, ResponseDone } from '../wire/openai.ts';
 import { type Effect, toOpenAI } from './effect.ts';
 
 /** How long the caller may wait to hear something, in ms. */
@@ -54,11 +54,6 @@ export class Replies {
     this.#greets = greets;
   }
 
-  /** The response that is being generated. */
-  get active(): string | undefined {
-    return this.#active;
-  }
-
   /** Whether the assistant has nothing more to say. */
   get isIdle(): boolean {
     return this.#active === undefined && !this.#isRequested && !this.#isOwed && !this.#isTurnAwaited;
@@ -100,10 +95,14 @@ export class Replies {
     if (this.#unseen === 0) this.#isOwed = false;
   }
 
-  /** OpenAI refused to create a response, as there is one: what is owed is asked for when that is done. */
-  refused(): void {
-    this.#isRequested = false;
-    this.#isOurs = false;
+  /** By itself an error ends nothing: a close would follow. */
+  error(error: OpenAIError): Effect[] {
+    // There is a response: what is owed is asked for when that is done.
+    if (error.code === 'conversation_already_has_active_response') {
+      this.#isRequested = false;
+      this.#isOurs = false;
+    }
+    return verdict({ reason: 'openai error', error }) === 'give up' ? [{ end: 'openai error', error }] : [];
   }
 
   isInterrupted(responseId: string): boolean {
@@ -141,6 +140,12 @@ export class Replies {
     this.#interrupted.add(this.#latest);
     const [oldest] = this.#interrupted;
     if (oldest !== undefined && this.#interrupted.size > MAX_INTERRUPTED) this.#interrupted.delete(oldest);
+  }
+
+  /** Interrupts whatever is being said, and has OpenAI, which doesn't know why, stop generating it. */
+  cancel(): Effect[] {
+    this.interrupt();
+    return this.#active ? [toOpenAI({ type: 'response.cancel', response_id: this.#active })] : [];
   }
 
   speechStopped(now: number): void {
