@@ -119,14 +119,18 @@ describe('a turn', () => {
     client.send(truncate(item_id, 50));
     client.say(pause(400));
     await client.next('response.created');
-    expect(client.types()).toEqual([
+    const types = client.types();
+    // What the next response begins with may have come, too.
+    expect(types.slice(0, types.indexOf('response.created') + 1)).toEqual([
       turn[0],
       ...tail,
       ...turn.slice(1),
       'conversation.item.truncated',
       'response.created',
     ]);
-    expect(client.received.at(-2)).toMatchObject({ item_id, content_index: 0, audio_end_ms: 50 });
+    expect(client.received.find(({ type }) => type === 'conversation.item.truncated')).toMatchObject({
+      ...{ item_id, content_index: 0, audio_end_ms: 50 },
+    });
     expect(session()?.truncations).toEqual([{ itemId: item_id, audioEndMs: 50 }]);
 
     client.forget();
