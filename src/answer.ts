@@ -14,6 +14,7 @@ export async function whoAnswers(
   call: CallInfo,
   log: FastifyBaseLogger,
 ): Promise<(Persona & Override) | 'busy'> {
+  if (assistant.answer === undefined) return { ...assistant };
   let timer: NodeJS.Timeout | undefined;
   const timedOut = new Promise<undefined>((resolve) => {
     timer = setTimeout(() => {
@@ -22,7 +23,7 @@ export async function whoAnswers(
     }, ANSWER_MS);
   });
   try {
-    const answer = assistant.answer && (await Promise.race([assistant.answer(call), timedOut]));
+    const answer = await Promise.race([assistant.answer(call), timedOut]);
     if (answer === 'busy') return answer;
     // What comes from a database may be of any type.
     if (answer !== undefined && !isObject(answer))
