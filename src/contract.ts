@@ -1,5 +1,7 @@
 // What an assistant can be told, and what it is told: the types behind `assistant.ts`, and the two endings of a call.
 
+import { isE164 } from './wire/json.ts';
+
 /** A call, as Twilio tells of it. */
 export interface CallInfo {
   readonly sid: string;
@@ -45,15 +47,16 @@ export function hangUp(): Ending {
   return new Ending();
 }
 
-const DIALLABLE = /^(\+[1-9]\d{6,14}|sip:[^\s<>"']{1,200})$/;
+const SIP_ADDRESS = /^sip:[^\s<>"']{1,200}$/;
 
 /**
  * Has the assistant say that it puts the caller through, be heard, and Twilio dial `to`: a number in E.164 or a `sip:`
  * address, yours, never one that the model or the caller names. Throws an Error for anything else.
  */
 export function putThrough(to: string): Ending {
-  if (!DIALLABLE.test(to))
+  if (!isE164(to) && !SIP_ADDRESS.test(to)) {
     throw new Error('putThrough takes a number such as +14155550100, or a sip: address');
+  }
   return new Ending(to);
 }
 

@@ -1,12 +1,11 @@
 import type { CallInfo } from '../contract.ts';
-import { isSid, parseObject, texts } from './json.ts';
+import { isE164, isSid, parseObject, texts } from './json.ts';
 
 // What Twilio says of a call: https://www.twilio.com/docs/voice/twiml#request-parameters
 
 /** A call, as one process may tell it to another. */
 export type CallDetails = Omit<CallInfo, 'sid' | 'signal'>;
 
-const E164 = /^\+[1-9]\d{6,14}$/;
 /** What stands for a number that is withheld: ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN and UNAVAILABLE on a keypad. */
 const WITHHELD = new Set(['+266696687', '+7378742833', '+2562533', '+8566696', '+86282452253']);
 
@@ -46,7 +45,7 @@ export function readDetails(parameter: string): CallDetails {
 }
 
 function numbers(from: string | undefined, to: string | undefined): { from?: string; to?: string } {
-  const isNumber = (text = '') => E164.test(text) && !WITHHELD.has(text);
+  const isNumber = (text = '') => isE164(text) && !WITHHELD.has(text);
   return {
     ...(from !== undefined && isNumber(from) && { from }),
     ...(to !== undefined && isNumber(to) && { to }),
