@@ -108,7 +108,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     twilioAuthToken: twilioAuthToken(),
     standbySessions: integer('STANDBY_SESSIONS', 1, 0, 1_000),
     maxConcurrentCalls: integer('MAX_CONCURRENT_CALLS', 100, 1, 100_000),
-    maxCallSeconds: integer('MAX_CALL_SECONDS', 3_300, 1, 3_600),
+    maxCallSeconds: integer('MAX_CALL_SECONDS', 3_300, 1, 14_400),
     shutdownGraceSeconds: integer('SHUTDOWN_GRACE_SECONDS', 30, 0, 86_400),
     port: integer('PORT', 3000, 0, 65_535),
     host: text('HOST', '0.0.0.0'),

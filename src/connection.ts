@@ -25,7 +25,7 @@ const MAX_MESSAGE_BYTES = 4_194_304;
 interface ConnectionListener {
   /** An event came; undefined stands for a message that can't be read. */
   event(event: ServerEvent | undefined): void;
-  /** It has answered no ping for a minute. */
+  /** It answers no pings. */
   silent(): void;
   closed(close: Close): void;
 }

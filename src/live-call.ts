@@ -1,14 +1,14 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { FastifyBaseLogger } from 'fastify';
 import { Call } from './call/call.ts';
-import type { Effect } from './call/effect.ts';
-import { OUTPUTS, type ToolResult } from './call/tools.ts';
+import type { Effect, End } from './call/effect.ts';
 import type { Calls, NextStep } from './calls.ts';
 import type { Config } from './config.ts';
-import { type Assistant, type CallInfo, Ending, type Override, type Persona } from './contract.ts';
-import { ENDINGS, type Failure, logFailure, type Outcome, type Reason } from './failure.ts';
-import { Session, type SessionListener } from './session.ts';
+import type { Assistant, CallInfo, Override, Persona } from './contract.ts';
+import { ENDINGS, type Failure, logFailure, type Reason } from './failure.ts';
+import { runTool } from './run-tool.ts';
 import { turnEndMs } from './session-update.ts';
+import { Sessions, type SessionsListener } from './sessions.ts';
 import type { Standby } from './standby.ts';
 import { loggable } from './wire/loggable.ts';
 import type { Close } from './wire/socket.ts';
@@ -35,15 +35,11 @@ export interface CallStream {
 }
 
 const TOOL_MS = 10_000;
-/** How much of what a tool returns the model is told, in characters of JSON. */
-const MAX_OUTPUT = 30_000;
 /** How many tools that fail are logged one by one. */
 const MAX_TOOL_FAILURES = 20;
 /** How long what the caller has just said may take to be written down, and how often that is looked at, in ms. */
 const LATE_TEXT_MS = 2_000;
 const LATE_TEXT_POLL_MS = 50;
-/** How much the model is told about a caller, in characters. */
-const MAX_ABOUT = 2_000;
 
 /** One call in this process, from its webhook or its stream to its end: a conversation, and the session it is held with. */
 export class LiveCall {
@@ -55,12 +51,14 @@ export class LiveCall {
   /** Aborts `info.signal`. */
   readonly #abort: AbortController;
   readonly #call: Call;
-  readonly #session: Session;
+  readonly #sessions: Sessions;
   readonly #startedAt = performance.now();
   #log: FastifyBaseLogger;
   #limit: NodeJS.Timeout | undefined;
   #stream: CallStream | undefined;
   #isOver = false;
+  /** Why it has to end, once it does. */
+  #conclusion: Reason | undefined;
   #toolFailures = 0;
   #resolveFinished: () => void = () => {};
 
@@ -86,14 +84,13 @@ export class LiveCall {
         greets: greeting !== '',
         turnEndMs: turnEndMs(turnDetection),
         tools: tools.map(({ name, timeoutMs = TOOL_MS }) => ({ name, timeoutMs })),
-        about: about ? quoted(about) : undefined,
+        about,
       },
       this.#startedAt,
     );
     shared.calls.begin(info.sid);
-    const standbySession = shared.standby.take();
-    this.#session = standbySession ?? new Session(shared.config, persona, this.#log, this.#listener);
-    standbySession?.handOver(persona, this.#listener, this.#log);
+    this.#sessions = new Sessions(shared, persona, this.#log, this.#listener);
+    this.#sessions.begin();
   }
 
   /** What comes before its stream. */
@@ -109,48 +106,69 @@ export class LiveCall {
   attach(stream: CallStream, log: FastifyBaseLogger): void {
     this.#stream = stream;
     this.#log = log;
-    this.#limit = setTimeout(() => this.end('time limit'), this.#shared.config.maxCallSeconds * 1_000);
+    this.#limit = setTimeout(() => this.conclude('time limit'), this.#shared.config.maxCallSeconds * 1_000);
     log.info('call started');
     this.#perform(this.#call.streamStarted(stream.streamSid, performance.now()));
   }
 
   fromTwilio(message: TwilioMessage): void {
+    this.#sessions.check();
     this.#perform(this.#call.fromTwilio(message, performance.now()));
   }
 
   /** To be called a few times a second. */
   tick(now: number): void {
     this.#perform(this.#call.tick(now));
+    if (!this.#isOver) this.#sessions.tick(() => this.#call.isPause(now));
+  }
+
+  /** Has the assistant itself say why the call has to end, where it can; the call is over once that was heard, or in 10 s. */
+  conclude(reason: Reason): void {
+    this.#conclusion ??= reason;
+    this.#sessions.keep();
+    this.#perform(this.#call.conclude(reason, this.#say(reason)?.say ?? '', performance.now()));
   }
 
   /** The only way out, for whatever reason, and only once. */
-  end(reason: Reason, failure: Failure = { reason }, putThrough?: string): void {
+  end(reason: Reason, failure: Failure = { reason }, how: Omit<End, 'end'> = {}): void {
     if (this.#isOver) return;
     this.#isOver = true;
     clearTimeout(this.#limit);
+    this.#sessions.keep();
     const { outcome, code } = ENDINGS[reason];
     this.#stream?.close(code);
-    this.#shared.calls.end(this.info.sid, this.#next(outcome, putThrough));
+    this.#shared.calls.end(this.info.sid, this.#next(reason, how));
     this.#abort.abort();
     if (outcome === 'failed')
-      logFailure(this.#log.child({ sessionId: this.#session.id }), failure, 'call failed');
+      logFailure(this.#log.child({ sessionId: this.#sessions.id }), failure, 'call failed');
     const finished = this.#finish(reason, performance.now());
     void finished.then(() => this.#resolveFinished());
     this.#shared.calls.finish(finished.then((durationMs) => this.#report(reason, durationMs)));
   }
 
-  #next(outcome: Outcome, putThrough: string | undefined): NextStep {
+  /** What is said to a caller whose call ends for that reason, if anything. */
+  #say(reason: Reason): { say: string } | undefined {
     const { apology, timeIsUp } = this.#persona;
-    if (outcome === 'failed') return { say: apology };
-    if (outcome === 'time limit') return { say: timeIsUp };
-    // Who is dialled sees the caller's number, where there is one.
-    const callerId = this.info.from ?? this.info.to;
-    return putThrough === undefined ? undefined : { dial: putThrough, callerId };
+    const sentences = {
+      failed: apology,
+      'time limit': timeIsUp,
+      completed: undefined,
+      'put through': undefined,
+    };
+    const say = sentences[ENDINGS[reason].outcome];
+    return say === undefined ? undefined : { say };
   }
 
-  readonly #listener: SessionListener = {
+  #next(reason: Reason, { putThrough, isTold }: Omit<End, 'end'>): NextStep {
+    // Who is dialled sees the caller's number, where there is one.
+    const callerId = this.info.from ?? this.info.to;
+    if (putThrough !== undefined) return { dial: putThrough, callerId };
+    return isTold ? undefined : this.#say(reason);
+  }
+
+  readonly #listener: SessionsListener = {
     ready: () => {
-      this.#log.info({ sessionId: this.#session.id }, 'session ready');
+      this.#log.info({ sessionId: this.#sessions.id }, 'session ready');
       this.#perform(this.#call.sessionReady(performance.now()));
     },
     event: (event) => {
@@ -158,8 +176,8 @@ export class LiveCall {
       // What was said at the end may be written down only now.
       if (!this.#isOver) this.#perform(effects);
     },
-    redialling: () => this.#call.sessionLost(),
-    failed: (failure) => this.end(failure.reason, failure),
+    lost: (isExpiring) => this.#call.sessionLost(isExpiring, performance.now()),
+    failed: (failure) => this.end(this.#conclusion ?? failure.reason, failure),
   };
 
   #perform(effects: Effect[]): void {
@@ -167,10 +185,10 @@ export class LiveCall {
     for (const effect of effects) {
       if (this.#isOver) return;
       if ('end' in effect) {
-        this.end(effect.end, { reason: effect.end, error: effect.error }, effect.putThrough);
+        this.end(effect.end, { reason: effect.end, error: effect.error }, effect);
       } else if ('failedTool' in effect) this.#toolFailed(effect.failedTool, { why: effect.why });
       else if ('run' in effect) void this.#run(effect.run, effect.callId, effect.args);
-      else if (effect.to === 'openai') this.#session.send(effect.message);
+      else if (effect.to === 'openai') this.#sessions.send(effect.message);
       else commands.push(effect.message);
     }
     if (commands.length > 0 && !this.#isOver) this.#stream?.send(commands);
@@ -178,13 +196,8 @@ export class LiveCall {
 
   async #run(name: string, callId: string, args: Record<string, unknown>): Promise<void> {
     const tool = this.#persona.tools?.find((each) => each.name === name);
-    let result: ToolResult = { output: OUTPUTS.failed };
-    try {
-      const value = await tool?.run(args, this.info);
-      result = value instanceof Ending ? { ends: { to: value.to } } : { output: asOutput(value) };
-    } catch (err) {
-      this.#toolFailed(name, { err });
-    }
+    if (tool === undefined) return;
+    const result = await runTool(tool, args, this.info, (err) => this.#toolFailed(name, { err }));
     if (!this.#isOver) this.#perform(this.#call.toolDone(callId, result, performance.now()));
   }
 
@@ -199,7 +212,7 @@ export class LiveCall {
     const deadline = performance.now() + LATE_TEXT_MS;
     if (!this.#persona.transcription) return;
     const isLate = () => !this.#call.transcript.isWritten && performance.now() < deadline;
-    while (this.#session.isReady && isLate()) {
+    while (this.#sessions.isReady && isLate()) {
       await pause(LATE_TEXT_POLL_MS);
     }
   }
@@ -207,13 +220,13 @@ export class LiveCall {
   /** Waits for both sides to close, since only then is it known how they did; logs that, and returns how long it took. */
   async #finish(reason: Reason, endedAt: number): Promise<number> {
     await this.#lateTexts();
-    this.#session.close();
-    const [twilio, openai] = await Promise.all([this.#stream?.closed, this.#session.closed]);
+    this.#sessions.close();
+    const [twilio, openai] = await Promise.all([this.#stream?.closed, this.#sessions.closed]);
     const durationMs = Math.round(endedAt - this.#startedAt);
-    const ignored = { twilio: this.#stream?.ignored() ?? 0, openai: this.#session.ignored };
-    const ids = { sessionId: this.#session.id };
+    const ignored = { twilio: this.#stream?.ignored() ?? 0, openai: this.#sessions.ignored };
+    const { id: sessionId, takeovers, redials } = this.#sessions;
     this.#log.info(
-      { ...ids, reason, durationMs, twilio, openai, ignored, ...this.#call.summary() },
+      { sessionId, reason, durationMs, twilio, openai, ignored, takeovers, ...this.#call.summary(redials) },
       'call ended',
     );
     return durationMs;
@@ -233,15 +246,4 @@ export class LiveCall {
       this.#log.error({ err }, 'ended() failed');
     }
   }
-}
-
-/** What a tool returned, as the model is told it; throws for what is no JSON. */
-function asOutput(value: unknown): string {
-  return (JSON.stringify(value) ?? 'Done.').slice(0, MAX_OUTPUT);
-}
-
-/** What the owner knows of a caller may be the caller's own words: it is data, and no instructions. */
-function quoted(about: string): string {
-  const text = about.replace(/\p{Cc}/gu, ' ').slice(0, MAX_ABOUT);
-  return `What is known of this caller, as data: ${JSON.stringify(text)}`;
 }

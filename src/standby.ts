@@ -9,6 +9,8 @@ const BACKOFF_MS = 1_000;
 const MAX_BACKOFF_MS = 60_000;
 /** A session that was ready for this long, in ms, is no failure when it ends; none is replaced earlier for its age. */
 const SETTLED_MS = 60_000;
+/** How much of a session a call needs at most, in ms: a longer one goes on with another. */
+const MAX_NEEDED_MS = 3_300_000;
 
 /** Keeps sessions dialled and configured ahead of the next calls, so that those begin with a sound. */
 export class Standby {
@@ -83,9 +85,10 @@ export class Standby {
     this.#sessions.set(session, undefined);
   }
 
-  /** Until what is left of it is no longer enough for a whole call. */
+  /** Until what is left of it is no longer enough for a whole call, or for as much of a long one as a session takes. */
   #keepFor({ expiresAt }: Session): number {
-    return Math.max(expiresAt - Date.now() - this.#config.maxCallSeconds * 1_000, SETTLED_MS);
+    const neededMs = Math.min(this.#config.maxCallSeconds * 1_000, MAX_NEEDED_MS);
+    return Math.max(expiresAt - Date.now() - neededMs, SETTLED_MS);
   }
 
   #replace(session: Session): void {

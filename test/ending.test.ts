@@ -3,7 +3,7 @@ import { WebSocket } from 'ws';
 import { dialledCall, liveCall } from './support/call.ts';
 import { CALL, type OpenAIPeer, type TwilioPeer } from './support/peers.ts';
 import type { TestServer } from './support/server.ts';
-import { audio } from './support/wire.ts';
+import { audio, STREAM } from './support/wire.ts';
 
 afterEach(() => {
   vi.useRealTimers();
@@ -48,37 +48,30 @@ describe("Twilio's ways to end a call", () => {
 });
 
 describe("OpenAI's ways to end a call", () => {
-  it.each([1000, 1001, 1005, 1006, 1011, 3000, 4000])(
-    'The caller gets an apology when OpenAI closes with %d',
-    async (code) => {
+  it.each([
+    [3000, ''],
+    [3000, 'invalid_request_error.invalid_api_key'],
+    [4004, 'invalid_request_error.model_not_found'],
+    [1008, 'account_deactivated'],
+  ])(
+    'The caller gets an apology when OpenAI closes with %d %s, for which no other session helps',
+    async (...close) => {
       const { server, twilio, session } = await liveCall();
-      if (code === 1006) session.socket.terminate();
-      else if (code === 1005) session.socket.close();
-      else session.socket.close(code, 'the reason');
+      session.socket.close(...close);
+      const [code, reason] = close;
       expect(await expectFailed(server, twilio, session)).toMatchObject({
         reason: 'openai closed',
-        closed: { code, reason: [1005, 1006].includes(code) ? '' : 'the reason' },
+        closed: { code, reason },
       });
       expect((await twilio.closed).code).toBe(1011);
     },
   );
 
-  it('The caller gets an apology when the session has lasted 60 minutes, and the log says so', async () => {
-    const { server, twilio, session } = await liveCall();
-    const error = {
-      code: 'session_expired',
-      message: 'Your session hit the maximum duration of 60 minutes.',
-    };
-    session.send({ type: 'error', error: { type: 'invalid_request_error', ...error } });
-    session.socket.close(1001, error.message);
-    expect(await expectFailed(server, twilio, session)).toMatchObject({ error });
-  });
-
-  it('The caller gets an apology within a second when OpenAI closes and leaves the connection open', async () => {
+  it('The caller gets an apology within a second when OpenAI closes so and leaves the connection open', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const { server, twilio, session } = await liveCall();
     session.socket.pause();
-    session.socket.close(1011, 'half gone');
+    session.socket.close(3000, 'half gone.invalid_api_key');
     twilio.media(0);
     await vi.waitFor(() => {
       vi.advanceTimersByTime(100);
@@ -86,7 +79,7 @@ describe("OpenAI's ways to end a call", () => {
     });
     session.socket.terminate();
     expect(await expectFailed(server, twilio, session)).toMatchObject({
-      closed: { code: 1011, reason: 'half gone' },
+      closed: { code: 3000, reason: 'half gone.invalid_api_key' },
     });
   });
 });
@@ -119,16 +112,59 @@ describe('a session that is of no use any more', () => {
 });
 
 describe('the time limit', () => {
-  it('A call of MAX_CALL_SECONDS ends with a sentence that says so, and no apology', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    const { server, twilio, session } = await liveCall({ MAX_CALL_SECONDS: '60' });
-    vi.advanceTimersByTime(59_999);
-    expect(server.calls.live).toBe(1);
+  /** A call that has just lasted for as long as it may. */
+  async function longCall() {
+    vi.useFakeTimers({
+      toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'],
+    });
+    const call = await liveCall({ MAX_CALL_SECONDS: '1' });
+    call.session.send({ type: 'response.created', response: { id: 'r1' } });
+    call.session.say(100, 'r1', 'a1');
+    await call.twilio.next('mark');
+    vi.advanceTimersByTime(999);
+    expect(call.session.received.map(({ type }) => type)).not.toContain('response.cancel');
     vi.advanceTimersByTime(1);
+    return call;
+  }
+
+  it('The assistant itself says that the time is up, and the call ends when that was heard', async () => {
+    const { server, twilio, session } = await longCall();
+    expect(await session.next('response.cancel')).toMatchObject({ response_id: 'r1' });
+    expect(JSON.stringify(await session.next('conversation.item.create'))).toContain('time limit');
+    const response = { id: 'r1', status: 'cancelled' };
+    session.send({ type: 'response.done', response });
+    await session.next('response.create');
+    session.send({ type: 'response.created', response: { id: 'r2' } });
+    session.say(2_000, 'r2', 'a2');
+    session.send({ type: 'response.done', response: { id: 'r2', status: 'completed' } });
+    const { mark } = await twilio.next('mark');
+    expect(server.calls.live).toBe(1);
+    twilio.send({ event: 'mark', streamSid: STREAM, mark });
     expect((await twilio.closed).code).toBe(1000);
     await session.closed;
+    expect(await server.lastWords(CALL)).toContain('<Response><Hangup/></Response>');
+    expect(await server.log.find('call ended')).toMatchObject({ reason: 'time limit' });
+  });
+
+  it.each<[string, (session: OpenAIPeer) => void]>([
+    ['says nothing for 10 s', () => void vi.advanceTimersByTime(10_250)],
+    ['is lost', (session) => session.socket.terminate()],
+  ])('Twilio says that the time is up when the session %s', async (_, fail) => {
+    const { server, twilio, session } = await longCall();
+    await session.next('conversation.item.create');
+    fail(session);
+    expect((await twilio.closed).code).toBe(1000);
     const words = await server.lastWords(CALL);
     expect(words).toContain('time limit');
     expect(words).not.toContain('gone wrong');
+  });
+
+  it('Twilio says that the time is up when there is no session yet', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const { server, twilio } = await dialledCall({ MAX_CALL_SECONDS: '1' });
+    await server.log.find('call started');
+    vi.advanceTimersByTime(1_000);
+    expect((await twilio.closed).code).toBe(1000);
+    expect(await server.lastWords(CALL)).toContain('time limit');
   });
 });

@@ -5,6 +5,13 @@ import { dialStream, type FakeOpenAI, type OpenAIPeer, type TwilioPeer } from '.
 
 type End = (twilio: TwilioPeer, session: OpenAIPeer, openai: FakeOpenAI) => void | Promise<void>;
 
+/** The caller has heard of the session. */
+async function heard(twilio: TwilioPeer, session: OpenAIPeer): Promise<void> {
+  await session.configure();
+  session.say(400);
+  await twilio.next('mark');
+}
+
 /** Every way in which a call ends, from before it has a session to its middle. */
 const endings: End[] = [
   (twilio) => twilio.stop(),
@@ -40,7 +47,7 @@ const endings: End[] = [
     await twilio.next('mark');
     session.send({ type: 'input_audio_buffer.speech_started' });
     await twilio.next('clear');
-    session.socket.terminate();
+    twilio.socket.terminate();
   },
   async (_, session) => {
     await session.configure();
@@ -49,29 +56,66 @@ const endings: End[] = [
   },
 ];
 
-it('1,000 calls, ended in every way, leave no socket, timer, place or memory behind', {
-  timeout: 60_000,
-}, async () => {
-  const { openai, server } = await startServer({ MAX_CONCURRENT_CALLS: '1' });
-  const heaps: number[] = [];
-
-  for (let n = 0; n < 1_000; n++) {
-    const twilio = await dialStream(server.origin);
-    twilio.start(`CA${n}`);
-    const session = await openai.dialled();
-    await endings[n % endings.length]?.(twilio, session, openai);
-    await Promise.all([twilio.closed, session.closed]);
-    await vi.waitFor(() => expect(server.calls.live).toBe(0), { interval: 1 });
-    openai.peers.splice(0);
-    if (n % 250 === 249) {
-      const ended = () => server.log.messages(({ msg }) => msg === 'call ended');
-      await vi.waitFor(() => expect(ended()).toHaveLength(250), { interval: 1 });
-      server.log.lines.splice(0);
-      heaps.push(heapMiB());
+/** Every way in which a session is lost in mid-call. */
+const takeovers: End[] = [
+  // Another session takes over, and is the caller's to the end.
+  async (twilio, session, openai) => {
+    await heard(twilio, session);
+    session.socket.terminate();
+    const next = await openai.dialled();
+    await next.configure();
+    await next.next('response.create');
+    twilio.stop();
+    await next.closed;
+  },
+  // The caller leaves while another one is dialled.
+  async (twilio, session, openai) => {
+    await heard(twilio, session);
+    session.socket.close(1001);
+    const next = await openai.dialled();
+    twilio.stop();
+    await next.closed;
+  },
+  // One after another is lost, until that is too much.
+  async (twilio, session, openai) => {
+    await heard(twilio, session);
+    session.socket.terminate();
+    for (let n = 0; n < 2; n++) {
+      const next = await openai.dialled();
+      await heard(twilio, next);
+      next.socket.terminate();
     }
-  }
+  },
+];
 
-  expect(await leftResources()).toEqual([]);
-  const [, early = 0, , late = 0] = heaps;
-  expect(late - early).toBeLessThan(1);
-});
+it.each([
+  ['ended in every way', endings],
+  ['whose sessions are lost', takeovers],
+])(
+  '1,000 calls, %s, leave no socket, timer, place or memory behind',
+  { timeout: 60_000 },
+  async (_, ends) => {
+    const { openai, server } = await startServer({ MAX_CONCURRENT_CALLS: '1' });
+    const heaps: number[] = [];
+
+    for (let n = 0; n < 1_000; n++) {
+      const twilio = await dialStream(server.origin);
+      twilio.start(`CA${n}`);
+      const session = await openai.dialled();
+      await ends[n % ends.length]?.(twilio, session, openai);
+      await Promise.all([twilio.closed, session.closed]);
+      await vi.waitFor(() => expect(server.calls.live).toBe(0), { interval: 1 });
+      openai.peers.splice(0);
+      if (n % 250 === 249) {
+        const ended = () => server.log.messages(({ msg }) => msg === 'call ended');
+        await vi.waitFor(() => expect(ended()).toHaveLength(250), { interval: 1 });
+        server.log.lines.splice(0);
+        heaps.push(heapMiB());
+      }
+    }
+
+    expect(await leftResources()).toEqual([]);
+    const [, early = 0, , late = 0] = heaps;
+    expect(late - early).toBeLessThan(1);
+  },
+);

@@ -1,6 +1,5 @@
 import { once } from 'node:events';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { WebSocket } from 'ws';
 import { liveCall } from './support/call.ts';
 import { audio } from './support/wire.ts';
 
@@ -8,47 +7,58 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
+type OpenAISide = Pick<Awaited<ReturnType<typeof liveCall>>, 'session'>;
+
 describe('a peer that is gone without a word', () => {
-  /** A call whose time is in the test's hands, and whose sides have been quiet for 0 s. */
-  async function quietCall() {
+  /** A call whose time is in the test's hands. */
+  function quietCall() {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] });
-    const call = await liveCall();
-    // One check takes in what has come so far.
-    vi.advanceTimersByTime(5_000);
-    return call;
+    return liveCall();
   }
 
-  /** Passes time, with a pong returned by each of these peers whenever it is pinged. */
-  async function passWithPongs(seconds: number, ...peers: WebSocket[]): Promise<void> {
-    for (let passed = 0; passed < seconds; passed += 20) {
-      const pings = peers.map((peer) => once(peer, 'ping'));
-      vi.advanceTimersByTime(20_000);
-      await Promise.all(pings);
+  /** Passes time, with a pong returned by OpenAI whenever it is pinged. */
+  async function pass(seconds: number, { session }: OpenAISide): Promise<void> {
+    for (let passed = 0; passed < seconds; passed += 4) {
+      const ping = once(session.socket, 'ping');
+      vi.advanceTimersByTime(4_000);
+      await ping;
       // The pong is on its way: a ping of the peer's own comes back after it was read.
-      await Promise.all(peers.map((peer) => once(peer.ping() ?? peer, 'pong')));
+      await session.settle();
     }
   }
 
-  it('Both sides are pinged every 20 s, and their pongs keep a call alive in which no frames come', async () => {
-    const { server, twilio, session } = await quietCall();
-    await passWithPongs(200, twilio.socket, session.socket);
-    expect(server.calls.live).toBe(1);
+  it('OpenAI is pinged every 4 s and Twilio every 20 s, and their pongs keep a call alive in which no frames come', async () => {
+    const call = await quietCall();
+    for (let n = 0; n < 10; n++) {
+      const ping = once(call.twilio.socket, 'ping');
+      await pass(20, call);
+      await ping;
+      await call.twilio.settle();
+    }
+    expect(call.server.calls.live).toBe(1);
+    expect(call.openai.handshakes).toBe(1);
   });
 
-  it.each(['twilio', 'openai'] as const)(
-    'The call ends when nothing has come from %s for 60 s',
-    async (side) => {
-      const { server, twilio, session } = await quietCall();
-      const [silent, other] = side === 'twilio' ? [twilio, session] : [session, twilio];
-      silent.socket.pause();
-      await passWithPongs(40, other.socket);
-      expect(server.calls.live).toBe(1);
-      vi.advanceTimersByTime(25_000);
-      expect(server.calls.live).toBe(0);
-      expect(await server.log.find('call failed')).toMatchObject({ reason: `${side} silent` });
-      silent.socket.terminate();
-    },
-  );
+  it('The call ends when nothing has come from Twilio for 60 s', async () => {
+    const call = await quietCall();
+    call.twilio.socket.pause();
+    await pass(52, call);
+    expect(call.server.calls.live).toBe(1);
+    vi.advanceTimersByTime(8_000);
+    expect(await call.server.log.find('call failed')).toMatchObject({ reason: 'twilio silent' });
+    call.twilio.socket.terminate();
+  });
+
+  it('Another session takes over when OpenAI has answered no ping for 12 s', async () => {
+    const { server, openai, session } = await quietCall();
+    session.socket.pause();
+    vi.advanceTimersByTime(12_000);
+    await openai.dialled();
+    expect(await server.log.find('another session takes over from one that failed')).toMatchObject({
+      reason: 'openai silent',
+    });
+    session.socket.terminate();
+  });
 
   it('A peer that does not finish its close within 2 s is cut off', async () => {
     const { server, twilio, session } = await quietCall();
@@ -72,14 +82,16 @@ describe('a peer that stops reading', () => {
     expect((await twilio.closed).code).toBe(1013);
   });
 
-  it('The call ends with 1013 when OpenAI stops reading', async () => {
+  it('Another session takes over when OpenAI stops reading', async () => {
     // Without the ticks at which a flood would be noticed first.
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
-    const { server, twilio, session } = await liveCall();
+    const { server, openai, twilio, session } = await liveCall();
     session.socket.pause();
     for (let n = 0; n < 3_000; n++) twilio.media(n * 400, audio(400));
-    expect((await twilio.closed).code).toBe(1013);
-    expect(await server.log.find('call failed')).toMatchObject({ reason: 'openai stalled' });
+    await openai.dialled();
+    expect(await server.log.find('another session takes over from one that failed')).toMatchObject({
+      reason: 'openai stalled',
+    });
     session.socket.terminate();
   });
 });

@@ -205,10 +205,25 @@ describe('the places', () => {
     expect(openai.handshakes).toBe(1);
   });
 
+  it('A session that is lost before the stream came is made up for while it rings, and the other one greets', async () => {
+    const { openai, server } = await serverOf({});
+    const session = await prepared(openai, server);
+    session.say(1_000);
+    session.socket.close(1011, 'gone');
+    const next = await openai.dialled();
+    await next.configure();
+    await next.next('response.create');
+    expect(next.received.map(({ type }) => type)).toEqual(['session.update', 'response.create']);
+    const twilio = await dialStream(server.origin);
+    twilio.start();
+    next.say(100);
+    expect(await twilio.next('media')).toMatchObject({ media: { payload: audio(100) } });
+  });
+
   it('A session that failed before the stream came is dialled anew by the stream', async () => {
     const { openai, server } = await serverOf({});
     const session = await prepared(openai, server);
-    session.socket.close(1011, 'gone');
+    session.socket.close(3000, 'invalid_api_key');
     expect(await server.log.find('call ended')).toMatchObject({ reason: 'openai closed' });
     expect(server.calls.live).toBe(0);
     const twilio = await dialStream(server.origin);

@@ -113,7 +113,7 @@ describe('the process', { timeout: 20_000 }, () => {
     const { child, exited, origin, twilio, session } = await runWithCall();
     child.kill('SIGTERM');
     await expect.poll(async () => (await fetch(origin)).status).toBe(503);
-    session.socket.close(1011);
+    session.socket.close(3000, 'invalid_api_key');
     await twilio.closed;
     expect(await (await fetch(`${origin}/call-ended?CallSid=${CALL}`)).text()).toContain('<Say>I am sorry');
     expect(await exited).toBe(0);

@@ -1,25 +1,23 @@
+import type { Reason } from '../failure.ts';
 import { audioMs } from '../wire/audio.ts';
-import type { FunctionCall, ResponseDone, ServerEvent } from '../wire/openai.ts';
+import type { ServerEvent } from '../wire/openai.ts';
 import type { TwilioMessage } from '../wire/twilio.ts';
+import { Briefing, type BriefingOptions } from './briefing.ts';
 import { Caller } from './caller.ts';
-import { type Effect, sound, textMessage, toOpenAI } from './effect.ts';
+import { addsItem, type Effect, sound, truncate } from './effect.ts';
 import { Farewell } from './farewell.ts';
 import { Held } from './held.ts';
 import { Keypad } from './keypad.ts';
 import { type Cut, Playback } from './playback.ts';
 import { Replies } from './replies.ts';
 import { Tally } from './tally.ts';
-import { functionOutput, OUTPUTS, type ToolInfo, type ToolResult, Tools } from './tools.ts';
+import { outputOf, TIMED_OUT, type ToolInfo, type ToolResult, Tools } from './tools.ts';
 import { Transcript } from './transcript.ts';
 
-export interface CallOptions {
-  /** Whether the assistant speaks first. */
-  greets: boolean;
+export interface CallOptions extends BriefingOptions {
   /** How much silence ends a turn at the latest, in ms. */
   turnEndMs: number;
   tools: readonly ToolInfo[];
-  /** What the model is told about this caller. */
-  about?: string | undefined;
 }
 
 /**
@@ -29,53 +27,73 @@ export interface CallOptions {
  * says before the stream has started waits for it, as what the caller says waits for the session.
  */
 export class Call {
-  readonly #options: CallOptions;
-  readonly #replies: Replies;
+  readonly #briefing: Briefing;
+  readonly #replies = new Replies();
   readonly #tools: Tools;
   readonly #playback = new Playback();
   readonly #keypad = new Keypad();
   readonly #farewell = new Farewell();
   readonly #held = new Held();
   readonly transcript = new Transcript();
+  readonly #caller: Caller;
   readonly tally: Tally;
-  #caller: Caller;
   #streamSid: string | undefined;
 
   constructor(options: CallOptions, now: number) {
-    this.#options = options;
+    this.#briefing = new Briefing(options);
     this.#caller = new Caller(options.turnEndMs, now);
-    this.#replies = new Replies(options.greets);
     this.#tools = new Tools(options.tools);
     this.tally = new Tally(now);
   }
 
   /**
-   * The session takes audio from now on: greets, then passes on what the caller has said meanwhile.
+   * The session takes audio from now on: greets, or goes on, then passes on what the caller has said meanwhile.
    *
    * In this order the greeting isn't asked for in the middle of the caller's turn, and is heard sooner.
    */
   sessionReady(now: number): Effect[] {
     this.tally.sessionReady(now);
-    this.#replies.sessionReady(now);
-    const about = this.#options.about ? [textMessage('system', this.#options.about)] : [];
-    return [...about, ...this.#owed(now), ...this.#caller.sessionReady()];
+    const { items, speaks } = this.#briefing;
+    this.#replies.sessionReady(items.length, speaks, now);
+    const effects = [...items, ...this.#owed(now), ...this.#caller.sessionReady()];
+    return [...effects, ...this.#tools.kept().flatMap(([id, result]) => this.toolDone(id, result, now))];
   }
 
-  /** The session is gone, and another will be ready. */
-  sessionLost(): void {
-    this.tally.redials += 1;
-    this.#tools.forget();
+  /** The session is gone, or is left as it is about to expire, and another will be ready. What was sent is still heard. */
+  sessionLost(isExpiring: boolean, now: number): void {
+    const isSilent = isExpiring && this.isPause(now);
+    this.transcript.sessionLost((itemId) => this.#playback.lengthOf(itemId));
     this.#held.take();
-    this.transcript.sessionLost();
+    this.#tools.sessionLost();
+    this.#playback.sessionLost();
     this.#caller.sessionLost();
+    const unsaid = this.#farewell.sessionLost();
+    const speaks = !isSilent && (unsaid !== undefined || !this.#farewell.isPending);
+    this.#replies.sessionLost(this.#briefing.isUnderWay && speaks, now);
+    this.#briefing.sessionLost(this.transcript.newest(), this.#tools.running, speaks, unsaid);
+  }
+
+  /** Whether nobody would notice if another session took over. */
+  isPause(now: number): boolean {
+    const isBusy = this.#tools.running.length > 0 || this.#keypad.isCollecting || this.#farewell.isPending;
+    return !isBusy && this.#replies.isPause && this.#playback.lateMs(this.#caller.clock(now)) >= 0;
+  }
+
+  /** Has the assistant say a sentence in its own voice, for the reason for which the call has to end, which it then does. */
+  conclude(reason: Reason, sentence: string, now: number): Effect[] {
+    if (this.#streamSid === undefined || !this.#caller.isSessionReady) return [{ end: reason }];
+    const task = this.#farewell.conclude(reason, sentence, this.#replies.latest, now);
+    if (task === undefined) return [];
+    return [
+      ...this.#cut(this.#streamSid, now),
+      ...this.#tell([...this.#replies.cancel(), task], undefined, now),
+    ];
   }
 
   /** The stream has started: what the assistant has said meanwhile is handed over as if it had just come. */
   streamStarted(streamSid: string, now: number): Effect[] {
-    const wasReady = this.#caller.isSessionReady;
-    this.#caller = new Caller(this.#options.turnEndMs, now);
-    if (wasReady) this.#caller.sessionReady();
     this.#streamSid = streamSid;
+    this.#caller.streamStarted(now);
     this.tally.streamStarted(now);
     this.#replies.streamStarted(now);
     return this.#held.take().flatMap((event) => this.#receive(streamSid, event, now));
@@ -107,16 +125,17 @@ export class Call {
       case 'response.output_audio.delta':
         return this.#play(streamSid, event.response_id, event.item_id, event.delta, now);
       case 'response.output_item.done':
-        return this.#called(event.response_id, event.item, now);
+        return this.#tell(this.#tools.called(event.response_id, event.item, now), event.response_id, now);
       case 'response.done':
-        return this.#done(event.response, now);
+        this.#farewell.responseDone(event.response.id);
+        return [...this.#replies.done(event.response, now), ...this.#owed(now), ...this.#goodbye(now)];
       case 'conversation.item.added':
         this.#replies.itemAdded(event.item);
         return [];
       case 'input_audio_buffer.speech_started':
+        this.#briefing.isUnderWay = true;
         this.#caller.speechStarted();
         this.#replies.speechStarted(now);
-        this.#farewell.interrupted();
         return this.#bargeIn(streamSid, now);
       case 'input_audio_buffer.speech_stopped':
         this.#caller.speechStopped();
@@ -131,38 +150,34 @@ export class Call {
 
   /** A tool that was run has come to something. */
   toolDone(callId: string, result: ToolResult, now: number): Effect[] {
-    const responseId = this.#tools.finished(callId);
-    if (responseId === undefined) return [];
-    if ('output' in result) return this.#answer(callId, responseId, result.output, now);
-    const { to } = result.ends;
-    // A caller who has cut in meanwhile has kept the call.
-    if (this.#replies.isInterrupted(responseId)) return [functionOutput(callId, OUTPUTS.interrupted)];
-    const isSaid = this.#replies.hasSpoken(responseId);
-    const output = this.#farewell.begin(to, responseId, isSaid);
-    if (!isSaid) return this.#answer(callId, responseId, output, now);
-    return [functionOutput(callId, output), ...this.#goodbye(now)];
+    const tool = this.#tools.finished(callId, result, this.#caller.isSessionReady);
+    if (tool === undefined) return [];
+    const { responseId } = tool;
+    const isLeft = this.#replies.isInterrupted(responseId);
+    const isSaid = 'ends' in result && this.#replies.hasSpoken(responseId);
+    const told =
+      'output' in result ? result : this.#farewell.begin(result.ends.to, responseId, isSaid, isLeft);
+    return this.#tell(outputOf(callId, tool, told), responseId, now, isSaid);
   }
 
   /** To be called a few times a second. */
   tick(now: number): Effect[] {
     if (this.#streamSid === undefined) return [];
-    const overdue = this.#tools.overdue(now);
-    const failed = overdue.map(({ name }) => ({ failedTool: name, why: OUTPUTS.timedOut }));
-    const told = overdue.flatMap(({ callId }) => this.toolDone(callId, { output: OUTPUTS.timedOut }, now));
-    const keys = this.#sendKeys(now);
+    const timedOut = this.#tools.overdue(now).flatMap((callId) => this.toolDone(callId, TIMED_OUT, now));
+    const keys = this.#keys(now);
     const silence = this.#caller.tick(now);
     if (silence.length > 0) this.#replies.muted(now);
     if (this.#replies.isOverdue(this.#areToolsAwaited, now)) {
       // Whoever waits in vain for a goodbye isn't told that something has gone wrong.
       return [this.#farewell.overdue() ?? { end: 'no reply' }];
     }
-    return [...failed, ...told, ...keys, ...silence, ...this.#owed(now), ...this.#goodbye(now)];
+    return [...timedOut, ...keys, ...silence, ...this.#owed(now), ...this.#goodbye(now)];
   }
 
-  /** What is known of the call when it is over, as it goes into the log. */
-  summary(): object {
-    const { pressed } = this.#keypad;
-    return { ...this.#caller.counts, keysPressed: pressed, ...this.tally.summary(this.#replies.retries) };
+  /** What is known of the call when it is over, as it goes into the log; `redials` are the sessions' own retries. */
+  summary(redials: number): object {
+    const keysPressed = this.#keypad.pressed;
+    return { ...this.#caller.counts, keysPressed, ...this.tally.summary(this.#replies.retries + redials) };
   }
 
   get #areToolsAwaited(): boolean {
@@ -182,62 +197,46 @@ export class Call {
       return this.#truncate(this.#playback.dropped(itemId));
     }
     this.tally.sound(this.#replies.heard(responseId, now), now);
-    const name = this.#playback.sent(itemId, ms, clock);
-    return sound(streamSid, delta, name);
+    this.#briefing.isUnderWay = true;
+    return sound(streamSid, delta, this.#playback.sent(itemId, ms, clock));
   }
 
   #bargeIn(streamSid: string, now: number): Effect[] {
+    this.#farewell.interrupted();
+    const effects = this.#cut(streamSid, now);
+    if (effects.length > 0) this.tally.bargeIns += 1;
+    return effects;
+  }
+
+  /** Silences what the caller hasn't heard yet. */
+  #cut(streamSid: string, now: number): Effect[] {
     const cuts = this.#playback.interrupt(this.#caller.clock(now));
     if (cuts.length === 0) return [];
-    this.tally.bargeIns += 1;
     return [{ to: 'twilio', message: { event: 'clear', streamSid } }, ...this.#truncate(cuts)];
   }
 
   #truncate(cuts: Cut[]): Effect[] {
-    return cuts.map((cut) => {
-      this.transcript.cut(cut.item_id, cut.audio_end_ms, this.#playback.lengthOf(cut.item_id));
-      return toOpenAI({ type: 'conversation.item.truncate', content_index: 0, ...cut });
-    });
+    for (const cut of cuts) this.transcript.cut(cut, this.#playback.lengthOf(cut.item_id));
+    return cuts.flatMap(truncate);
   }
 
-  #called(responseId: string, call: FunctionCall, now: number): Effect[] {
-    const called = this.#tools.called(responseId, call, now);
-    if (called === undefined || !('output' in called)) return called ? [called] : [];
-    const failed = { failedTool: call.name, why: called.output };
-    return [failed, ...this.#answer(call.call_id, responseId, called.output, now)];
-  }
-
-  /** Tells the model what came of a call; a caller who has moved on is owed nothing for it. */
-  #answer(callId: string, responseId: string, output: string, now: number): Effect[] {
-    if (!this.#replies.isInterrupted(responseId)) this.#replies.owe(now);
-    return [functionOutput(callId, output), ...this.#owed(now)];
-  }
-
-  #done(response: ResponseDone, now: number): Effect[] {
-    const effects = this.#replies.done(response, now);
-    this.#farewell.responseDone(response.id);
-    return [...effects, ...this.#owed(now), ...this.#goodbye(now)];
+  /** Sends up what owes a response, unless it `isEnough`, or the caller has moved on from the one that it came of. */
+  #tell(effects: Effect[], responseId: string | undefined, now: number, isEnough = false): Effect[] {
+    const isLeft = responseId !== undefined && this.#replies.isInterrupted(responseId);
+    this.#replies.sent(effects.filter(addsItem).length, !isLeft && !isEnough, now);
+    return [...effects, ...this.#owed(now), ...(isEnough ? this.#goodbye(now) : [])];
   }
 
   #pressed(streamSid: string, digit: string, now: number): Effect[] {
-    const cut = this.#keypad.begins(digit) ? this.#interruptByKey(streamSid, now) : [];
+    const cut = this.#keypad.begins(digit) ? this.#bargeIn(streamSid, now) : [];
+    // OpenAI doesn't hear a key, and goes on with what it is saying unless told to stop.
+    const cancelled = cut.length > 0 ? this.#replies.cancel() : [];
     this.#keypad.press(digit, now);
-    return [...cut, ...this.#sendKeys(now)];
+    return [...cut, ...cancelled, ...this.#keys(now)];
   }
 
-  /** OpenAI doesn't hear a key, and goes on with what it is saying unless told to stop. */
-  #interruptByKey(streamSid: string, now: number): Effect[] {
-    this.#farewell.interrupted();
-    const cleared = this.#bargeIn(streamSid, now);
-    return cleared.length === 0 ? [] : [...cleared, ...this.#replies.cancel()];
-  }
-
-  /** Keys wait for the session, as what the caller says does. */
-  #sendKeys(now: number): Effect[] {
-    const keys = this.#caller.isSessionReady ? this.#keypad.take(now) : undefined;
-    if (keys === undefined) return [];
-    this.#replies.owe(now);
-    return [keys, ...this.#owed(now)];
+  #keys(now: number): Effect[] {
+    return this.#tell(this.#keypad.take(this.#caller.isSessionReady, now), undefined, now);
   }
 
   /** Ends the call once the goodbye was heard. */
@@ -245,6 +244,6 @@ export class Call {
     if (!this.#farewell.isPending) return [];
     const isIdle = this.#replies.isIdle && !this.#areToolsAwaited && !this.#keypad.isCollecting;
     const lateMs = this.#playback.lateMs(this.#caller.clock(now));
-    return this.#farewell.due(isIdle, this.#playback.isHeard, lateMs);
+    return this.#farewell.due(isIdle, this.#playback.isHeard, lateMs, now);
   }
 }

@@ -29,7 +29,7 @@ export class Caller {
   #audioEnds = 0;
   readonly #turnEndMs: number;
   /** When the stream began, and how much audio its timestamps have claimed since, in ms. */
-  readonly #began: number;
+  #began: number;
   #audioMs = 0;
 
   /**
@@ -37,6 +37,12 @@ export class Caller {
    */
   constructor(turnEndMs: number, now: number) {
     this.#turnEndMs = turnEndMs;
+    this.#began = now;
+    this.#offset = -now;
+  }
+
+  /** The stream begins only now: there was no audio before it. */
+  streamStarted(now: number): void {
     this.#began = now;
     this.#offset = -now;
   }
@@ -71,9 +77,10 @@ export class Caller {
     return early.map(({ audio }) => toOpenAI({ type: 'input_audio_buffer.append', audio }));
   }
 
-  /** Another session will be ready: what is said waits again. */
+  /** Another session will be ready: what is said waits again, and it tells who speaks. */
   sessionLost(): void {
     this.#early ??= [];
+    this.#isSpeaking = false;
   }
 
   speechStarted(): void {

@@ -1,14 +1,23 @@
 import type { Reason } from '../failure.ts';
 import type { ClientEvent, NewItem, OpenAIError } from '../wire/openai.ts';
 import type { TwilioCommand } from '../wire/twilio.ts';
+import { isLost } from './lost.ts';
 
-/** What a call wants done: a message sent, a tool run, one that failed logged, or the call ended, and put through. */
+/** The call is to end, and perhaps be put through; `isTold` if the caller has heard of it from the assistant. */
+export interface End {
+  end: Reason;
+  error?: OpenAIError | undefined;
+  putThrough?: string | undefined;
+  isTold?: boolean;
+}
+
+/** What a call wants done: a message sent, a tool run, one that failed logged, or an end made. */
 export type Effect =
   | { to: 'twilio'; message: TwilioCommand }
   | { to: 'openai'; message: ClientEvent }
   | { run: string; callId: string; args: Record<string, unknown> }
   | { failedTool: string; why: string }
-  | { end: Reason; error?: OpenAIError | undefined; putThrough?: string | undefined };
+  | End;
 
 export function toOpenAI(message: ClientEvent): Effect {
   return { to: 'openai', message };
@@ -22,9 +31,20 @@ export function sound(streamSid: string, payload: string, name: string): Effect[
   ];
 }
 
+/** Tells OpenAI where the caller stopped hearing an item, if it is this session's. */
+export function truncate({ item_id, audio_end_ms }: { item_id: string; audio_end_ms: number }): Effect[] {
+  if (isLost(item_id)) return [];
+  return [toOpenAI({ type: 'conversation.item.truncate', item_id, content_index: 0, audio_end_ms })];
+}
+
 /** Adds an item to the conversation. */
 export function newItem(item: NewItem): Effect {
   return toOpenAI({ type: 'conversation.item.create', item });
+}
+
+/** Whether it adds an item to the conversation. */
+export function addsItem(effect: Effect): boolean {
+  return 'to' in effect && effect.to === 'openai' && effect.message.type === 'conversation.item.create';
 }
 
 /** Adds a message that is text: what the caller did, or what the model should know. */

@@ -30,12 +30,13 @@ export class Keypad {
     this.#isComplete = this.isCollecting && (digit === '#' || this.#digits.length === MAX_DIGITS);
   }
 
-  /** Takes what to tell the model, once that is complete or the caller has paused. */
-  take(now: number): Effect | undefined {
-    if (!this.isCollecting || (!this.#isComplete && now - this.#lastAt < PAUSE_MS)) return undefined;
+  /** Takes what to tell the model, once that is complete or the caller has paused; it waits for the session. */
+  take(isSessionReady: boolean, now: number): Effect[] {
+    if (!isSessionReady || !this.isCollecting) return [];
+    if (!this.#isComplete && now - this.#lastAt < PAUSE_MS) return [];
     const digits = this.#digits;
     this.#digits = '';
     this.#isComplete = false;
-    return textMessage('user', `(The caller pressed ${[...digits].join(' ')} on the keypad.)`);
+    return [textMessage('user', `(The caller pressed ${[...digits].join(' ')} on the keypad.)`)];
   }
 }

@@ -1,3 +1,5 @@
+import { lost, lostKeys } from './lost.ts';
+
 /** A delta that was sent to Twilio and whose mark hasn't come back. */
 interface Chunk {
   itemId: string;
@@ -46,11 +48,17 @@ export class Playback {
   /** When the last chunk is reckoned to end. */
   #endsAt = 0;
   /** The last items that had audio, the oldest first: how much of it was sent, and whether OpenAI was told of a cut. */
-  readonly #items = new Map<string, { ms: number; isCut: boolean }>();
+  #items = new Map<string, { ms: number; isCut: boolean }>();
   /** How many marks were named: the last `#chunks.length` of them are those of the chunks. */
   #marks = 0;
   /** The quickest echo so far after the end that was reckoned; unknown until there was one. */
   #roundTrip: number | undefined;
+
+  /** What is on its way is still heard, but is no business of the next session's. */
+  sessionLost(): void {
+    for (const chunk of this.#chunks) chunk.itemId = lost(chunk.itemId);
+    this.#items = lostKeys(this.#items);
+  }
 
   /** Whether nothing more may be sent before some of it was heard: Twilio holds 10 minutes (31931), and we what it holds. */
   isFull(clock: number): boolean {

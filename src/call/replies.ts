@@ -1,6 +1,7 @@
 import { type Failure, retryAfterMs, verdict } from '../failure.ts';
 import type { AddedItem, OpenAIError, ResponseDone } from '../wire/openai.ts';
 import { type Effect, toOpenAI } from './effect.ts';
+import { lost } from './lost.ts';
 
 /** How long the caller may wait to hear something, in ms. */
 const MAX_WAIT_MS = 15_000;
@@ -8,18 +9,19 @@ const MAX_WAIT_MS = 15_000;
 const MAX_SPEECH_MS = 180_000;
 /** How many interrupted responses are remembered: late audio can only come for the last few. */
 const MAX_INTERRUPTED = 100;
+/** How long OpenAI may take to hear that a caller is speaking who was when the session before was lost, in ms. */
+const MAX_ONSET_MS = 1_000;
 
 /**
  * OpenAI's responses: which is active, which were interrupted or failed, what is owed, and who waits. Nobody else asks for
  * any.
  *
- * What was sent up, a tool's output or the keys that were pressed, *owes* a response until one is created that sees it:
+ * What was sent up, a tool's output or the keys that were pressed, mostly *owes* a response until one is created that sees it:
  * after the item was added to the conversation. It is asked for when nothing else is going on.
  */
 export class Replies {
   /** For the log alone: how many were asked for once more. */
   retries = 0;
-  readonly #greets: boolean;
   readonly #interrupted = new Set<string>();
   /** Whether it is being generated, playing, or over. */
   #latest: string | undefined;
@@ -49,23 +51,46 @@ export class Replies {
   #waiting: { since: number; what: 'reply' | 'sound' | 'rest' } | undefined;
   #speakingSince: number | undefined;
 
-  /** Unless the assistant `greets`, the caller speaks first. */
-  constructor(greets: boolean) {
-    this.#greets = greets;
-  }
-
   /** Whether the assistant has nothing more to say. */
   get isIdle(): boolean {
     return this.#active === undefined && !this.#isRequested && !this.#isOwed && !this.#isTurnAwaited;
   }
 
-  /** Has the assistant greet, or go on where the session had to be replaced. */
-  sessionReady(now: number): void {
+  /** Whether neither side is speaking, or about to. */
+  get isPause(): boolean {
+    return this.isIdle && this.#speakingSince === undefined;
+  }
+
+  /** The last one that there was. */
+  get latest(): string | undefined {
+    return this.#latest;
+  }
+
+  /** The session was told `items` texts about the call; the assistant `speaks` first, unless the caller already does. */
+  sessionReady(items: number, speaks: boolean, now: number): void {
+    this.#unseen = items;
+    if (speaks) this.#owe(now, this.#speakingSince === undefined ? 0 : MAX_ONSET_MS);
+    this.#speakingSince = undefined;
+  }
+
+  /** The session is gone, with all that was going on in it; the caller may wait for what its successor says. */
+  sessionLost(isAwaited: boolean, now: number): void {
+    const interrupted = [...this.#interrupted].map(lost);
+    this.#interrupted.clear();
+    for (const id of interrupted) this.#interrupted.add(id);
+    this.#latest = this.#latest && lost(this.#latest);
+    this.#spoken = this.#spoken && lost(this.#spoken);
     this.#active = undefined;
     this.#isRequested = false;
+    this.#isOwed = false;
+    this.#isRetry = false;
+    this.#notBefore = 0;
     this.#unseen = 0;
     this.#unseenWhenAsked = 0;
-    if (this.#greets) this.#owe(now);
+    this.#isMoreOwed = false;
+    this.#isTurnAwaited = false;
+    this.#hasFailed = false;
+    if (isAwaited) this.#waiting ??= { since: now, what: 'sound' };
   }
 
   /** The caller hears what comes from now on, and has not waited for it before. */
@@ -73,15 +98,15 @@ export class Replies {
     if (this.#waiting !== undefined) this.#waiting.since = now;
   }
 
-  /** Something was sent up that OpenAI should respond to. */
-  owe(now: number): void {
-    this.#unseen += 1;
-    this.#owe(now);
+  /** So many items were sent up, to which OpenAI should respond if one `isOwed` for them. */
+  sent(items: number, isOwed: boolean, now: number): void {
+    this.#unseen += items;
+    if (isOwed && items > 0) this.#owe(now);
   }
 
-  /** An item was added: if it owes a response, those that are created from now on see it. */
-  itemAdded({ type, role, text }: AddedItem): void {
-    if (type !== 'function_call_output' && (role !== 'user' || text === undefined)) return;
+  /** An item was added: if it was sent as a text, responses that are created from now on see it. */
+  itemAdded({ type, text }: AddedItem): void {
+    if (type !== 'function_call_output' && text === undefined) return;
     this.#unseen = Math.max(0, this.#unseen - 1);
     this.#unseenWhenAsked = Math.max(0, this.#unseenWhenAsked - 1);
   }

@@ -9,7 +9,6 @@ const MAX_LATENCIES = 1_000;
 /** What the log has of a call when it is over: counts, tokens, and latencies in ms. Nothing is decided by it. */
 export class Tally {
   bargeIns = 0;
-  redials = 0;
   #framesDown = 0;
   /** OpenAI's errors, by code. */
   readonly #errors = new Map<string, number>();
@@ -40,7 +39,9 @@ export class Tally {
     return { ...this.#usage, transcriptionSeconds: this.#transcriptionSeconds };
   }
 
+  /** The session is ready; that of a session which took over from one that was heard is no news. */
   sessionReady(now: number): void {
+    if (this.#firstSoundMs !== undefined) return;
     this.#readyAt = now;
     this.#readyMs = Math.round(now - this.#began);
   }
@@ -64,14 +65,14 @@ export class Tally {
     this.#errors.set(name, (this.#errors.get(name) ?? 0) + 1);
   }
 
-  /** As it goes into the log; `retries` are the responses that were asked for once more. */
+  /** As it goes into the log; `retries` are what was asked for, or dialled, once more. */
   summary(retries: number): object {
     const sorted = this.#replyMs.toSorted((a, b) => a - b);
     const reply = { median: sorted[Math.floor(sorted.length / 2)], worst: sorted.at(-1) };
     return {
       framesDown: this.#framesDown,
       bargeIns: this.bargeIns,
-      retries: retries + this.redials,
+      retries,
       errors: Object.fromEntries(this.#errors),
       usage: this.usage,
       latencyMs: { ready: this.#readyMs, firstSound: this.#firstSoundMs, reply },

@@ -1,6 +1,7 @@
 import { parseObject } from '../wire/json.ts';
 import type { FunctionCall } from '../wire/openai.ts';
-import { type Effect, newItem } from './effect.ts';
+import { type Effect, newItem, textMessage } from './effect.ts';
+import { lost } from './lost.ts';
 
 /** A tool that may be called, and how long it may take, in ms. */
 export interface ToolInfo {
@@ -8,8 +9,22 @@ export interface ToolInfo {
   timeoutMs: number;
 }
 
+/** A tool that runs: the response that called it, and when it has taken too long; `isOrphan` if its session was lost. */
+export interface RunningTool {
+  name: string;
+  responseId: string;
+  deadline: number;
+  isOrphan: boolean;
+}
+
+/** What the model is told of a tool, and the log as well where it `isFailure`. */
+interface Told {
+  output: string;
+  isFailure?: true;
+}
+
 /** What came of a tool: what to tell the model, or how it ends the call. */
-export type ToolResult = { output: string } | { ends: { to: string | undefined } };
+export type ToolResult = Told | { ends: { to: string | undefined } };
 
 /** What the model is told where a tool gives it nothing: never what was thrown, which it might read aloud. */
 export const OUTPUTS = {
@@ -17,9 +32,10 @@ export const OUTPUTS = {
   badArguments: 'The arguments are not a JSON object.',
   tooMany: 'Too many tools are running.',
   failed: 'The tool failed. Tell the caller that it did not work.',
-  interrupted: 'The caller has cut in, and the call goes on.',
   timedOut: 'The tool took too long. Tell the caller that it did not work.',
 };
+
+export const TIMED_OUT: ToolResult = { output: OUTPUTS.timedOut, isFailure: true };
 
 const MAX_RUNNING = 10;
 /** How many calls are remembered, so that none is run twice. */
@@ -29,55 +45,85 @@ const MAX_REMEMBERED = 1_000;
 export class Tools {
   readonly #tools: readonly ToolInfo[];
   readonly #calls = new Set<string>();
-  /** By `call_id`: the response that made the call, and when it has taken too long. */
-  readonly #running = new Map<string, { name: string; responseId: string; deadline: number }>();
+  /** By `call_id`. */
+  readonly #running = new Map<string, RunningTool>();
+  readonly #kept = new Map<string, ToolResult>();
 
   constructor(tools: readonly ToolInfo[]) {
     this.#tools = tools;
   }
 
-  /** Whether any runs that is waited for: nobody waits for those of a response that the caller has left. */
+  /** Whether any runs that the model waits for: not for an orphan, or one of a response that the caller has left. */
   areAwaited(isLeft: (responseId: string) => boolean): boolean {
-    return [...this.#running.values()].some(({ responseId }) => !isLeft(responseId));
+    return [...this.#running.values()].some(({ responseId, isOrphan }) => !isOrphan && !isLeft(responseId));
   }
 
-  /** Returns the tool to run, or what to tell the model at once; undefined for a call that was made before. */
-  called(responseId: string, call: FunctionCall, now: number): Effect | { output: string } | undefined {
+  /** The names of those that run. */
+  get running(): string[] {
+    return [...this.#running.values()].map(({ name }) => name);
+  }
+
+  /** Returns the tool to run, or what to tell the model at once; nothing for a call that was made before. */
+  called(responseId: string, call: FunctionCall, now: number): Effect[] {
     const { call_id: callId, name } = call;
-    if (this.#calls.has(callId)) return undefined;
+    if (this.#calls.has(callId)) return [];
     this.#calls.add(callId);
     const [oldest] = this.#calls;
     if (oldest !== undefined && this.#calls.size > MAX_REMEMBERED) this.#calls.delete(oldest);
     const tool = this.#tools.find((each) => each.name === name);
-    if (tool === undefined) return { output: OUTPUTS.unknown };
+    const refuse = (why: string) => [{ failedTool: name, why }, functionOutput(callId, why)];
+    if (tool === undefined) return refuse(OUTPUTS.unknown);
     const args = call.arguments.trim() === '' ? {} : parseObject(call.arguments);
-    if (args === undefined) return { output: OUTPUTS.badArguments };
-    if (this.#running.size >= MAX_RUNNING) return { output: OUTPUTS.tooMany };
-    this.#running.set(callId, { name, responseId, deadline: now + tool.timeoutMs });
-    return { run: name, callId, args };
+    if (args === undefined) return refuse(OUTPUTS.badArguments);
+    if (this.#running.size >= MAX_RUNNING) return refuse(OUTPUTS.tooMany);
+    this.#running.set(callId, { name, responseId, deadline: now + tool.timeoutMs, isOrphan: false });
+    return [{ run: name, callId, args }];
   }
 
-  /** Notes that a call is over; returns the response that made it, or undefined if it was over before. */
-  finished(callId: string): string | undefined {
+  /** Notes that a call is over, and returns it; undefined if it was over before, or no session is ready to be told. */
+  finished(callId: string, result: ToolResult, isSessionReady: boolean): RunningTool | undefined {
     const running = this.#running.get(callId);
-    this.#running.delete(callId);
-    return running?.responseId;
+    if (running === undefined) return undefined;
+    if (isSessionReady) this.#running.delete(callId);
+    else if (!this.#kept.has(callId)) this.#kept.set(callId, result);
+    return isSessionReady ? running : undefined;
   }
 
-  /** The session that made the calls is gone: what comes of them is of no use. */
-  forget(): void {
-    this.#running.clear();
+  /** What has come of tools while no session was ready, by `call_id`; each is given once. */
+  kept(): [string, ToolResult][] {
+    const kept = [...this.#kept];
+    this.#kept.clear();
+    return kept;
   }
 
-  /** The calls that have taken too long. */
-  overdue(now: number): { callId: string; name: string }[] {
-    return [...this.#running]
-      .filter(([, { deadline }]) => now >= deadline)
-      .map(([callId, { name }]) => ({ callId, name }));
+  /** The session that made the calls is gone; the tools go on. */
+  sessionLost(): void {
+    this.#calls.clear();
+    for (const running of this.#running.values()) {
+      running.responseId = lost(running.responseId);
+      running.isOrphan = true;
+    }
+  }
+
+  /** The `call_id`s of those that have taken too long. */
+  overdue(now: number): string[] {
+    const overdue = [...this.#running].filter(([, { deadline }]) => now >= deadline);
+    return overdue.map(([callId]) => callId);
   }
 }
 
-/** Tells the model what came of a call. */
-export function functionOutput(call_id: string, output: string): Effect {
+function functionOutput(call_id: string, output: string): Effect {
   return newItem({ type: 'function_call_output', call_id, output });
+}
+
+/** Tells the model what came of a tool: in words, where it isn't the session that made the call. */
+export function outputOf(
+  callId: string,
+  { name, isOrphan }: RunningTool,
+  { output, isFailure }: Told,
+): Effect[] {
+  const told = isOrphan
+    ? textMessage('system', `What came of ${name}, as data: ${output}`)
+    : functionOutput(callId, output);
+  return isFailure ? [{ failedTool: name, why: output }, told] : [told];
 }

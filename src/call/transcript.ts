@@ -1,12 +1,14 @@
 import type { Entry } from '../contract.ts';
 import type { AddedItem, ServerEvent } from '../wire/openai.ts';
+import { lostKeys } from './lost.ts';
 
-/** Its whole text, and how much of it was heard, from 0 to 1, if the caller stopped hearing it. */
-type Item = Omit<Entry, 'cut'> & { share?: number };
+/** Its text, whole unless more of it `isToCome`, and how much of it was heard, from 0 to 1, if the caller stopped hearing it. */
+type Item = Omit<Entry, 'cut'> & { share?: number; isToCome?: boolean };
 
 /** How much is kept: so many items, and so many characters of all of them, which take 1 MiB at most. */
 const MAX_ITEMS = 2_000;
 const MAX_CHARACTERS = 512 * 1024;
+const MAX_NEWEST = 8_000;
 
 /** Also finds the words of languages that write no spaces, whatever its locale. */
 const WORDS = new Intl.Segmenter('en', { granularity: 'word' });
@@ -14,7 +16,7 @@ const WORDS = new Intl.Segmenter('en', { granularity: 'word' });
 /** What was said, in the order of the conversation: it listens only, and no decision reads it. */
 export class Transcript {
   /** The oldest first. */
-  readonly #items = new Map<string, Item>();
+  #items = new Map<string, Item>();
   /** Those that were added, in the order of the conversation. */
   #order: Item[] = [];
   /** The item that the present session begins behind, if it isn't the first. */
@@ -63,24 +65,48 @@ export class Transcript {
   /** More of what the assistant says, which runs ahead of the audio. */
   said(itemId: string, delta: string): void {
     const item = this.#item(itemId, 'assistant');
+    item.isToCome = true;
     this.#write(item, item.text + delta);
   }
 
   /** The whole text of an item, which replaces what was gathered; it may come before the item is added. */
   text(itemId: string, who: Entry['who'], text: string): void {
     this.#unwritten.delete(itemId);
-    this.#write(this.#item(itemId, who), text);
+    const item = this.#item(itemId, who);
+    item.isToCome = false;
+    this.#write(item, text);
   }
 
-  /** Only `heardMs` of an item's `ms` were heard: as much of its text is kept, even of what comes later. */
-  cut(itemId: string, heardMs: number, ms: number): void {
-    this.#item(itemId, 'assistant').share = ms > 0 ? heardMs / ms : 0;
+  /** Only so much of an item's `ms` was heard: as much of its text is kept, even of what comes later. */
+  cut({ item_id, audio_end_ms }: { item_id: string; audio_end_ms: number }, ms: number): void {
+    this.#item(item_id, 'assistant').share = ms > 0 ? audio_end_ms / ms : 0;
   }
 
-  /** The session is gone: what is added to the next one comes behind all of this. */
-  sessionLost(): void {
+  /** The session is gone: what is added to the next one comes behind all of this. `soundMs` is how much was sent of an item. */
+  sessionLost(soundMs: (itemId: string) => number): void {
+    for (const [id, item] of this.#items) {
+      // Its text ran ahead of its sound, the rest of which won't come.
+      if (item.isToCome) item.share ??= soundMs(id) > 0 ? 1 : 0;
+      item.isToCome = false;
+    }
     this.#order = this.#all();
     this.#lastBefore = this.#order.at(-1);
+    this.#items = lostKeys(this.#items);
+    this.#unwritten.clear();
+  }
+
+  /** The newest 8,000 characters of what was heard so far, a line for each entry. */
+  newest(): string {
+    const lines = this.entries().map(({ who, text, cut }) => {
+      // Whoever said it, it must not look like another's line.
+      const quoted = text.replace(/[\p{Cc}"]/gu, ' ');
+      return `${who}: "${quoted}"${cut ? ' (cut off)' : ''}`;
+    });
+    // Half of a character is none that OpenAI would take.
+    return lines
+      .join('\n')
+      .slice(-MAX_NEWEST)
+      .replace(/^[\uDC00-\uDFFF]/, '');
   }
 
   /** What was heard so far, leaving out items without text; those that were never added are at the end. */

@@ -13,38 +13,44 @@ export const socketOptions = { perMessageDeflate: false, closeTimeout: 800 };
 /** Sends a Buffer as a text frame: neither vendor takes another, and `ws` is quicker with a Buffer than with a string. */
 export const TEXT = { binary: false };
 
-const CHECK_MS = 5_000;
-const PING_MS = 20_000;
-/** How long without a proof of life makes a peer dead, in ms: so that it is noticed within a minute of its last. */
-const DEAD_MS = 55_000;
+/**
+ * By the proof of life: how often it is looked for, how often a peer is pinged, and how long without it makes a peer dead, in
+ * ms. A peer that answers pings is missed 12 s after the last at most, before its caller has given up waiting; the other one
+ * within a minute.
+ */
+const LIMITS = {
+  pong: { checkMs: 4_000, pingMs: 4_000, deadMs: 8_000 },
+  bytes: { checkMs: 5_000, pingMs: 20_000, deadMs: 55_000 },
+};
 const STALLED_BYTES = 1_048_576;
 const FLOOD_MS = 5_000;
 const FLOOD_BYTES = 1_048_576;
 
 /**
- * Pings an open WebSocket every 20 s until it closes, and calls `onDead` once there was no proof of life for a minute.
+ * Pings an open WebSocket until it closes, and calls `onDead` once there was no proof of life for too long.
  *
  * A `pong` proves that the peer reads what it is sent. From a peer that may not answer pings, `bytes` must do: any that
  * come over `tcp`, the connection below the socket; counting them costs a frame nothing.
  */
 export function watch(socket: WebSocket, tcp: Socket, proof: 'pong' | 'bytes', onDead: () => void): void {
+  const { checkMs, pingMs, deadMs } = LIMITS[proof];
   let bytes = tcp.bytesRead;
   let ping = '';
   let isAnswered = false;
   let silentMs = 0;
   let elapsedMs = 0;
   const timer = setInterval(() => {
-    elapsedMs += CHECK_MS;
+    elapsedMs += checkMs;
     const isAlive = proof === 'pong' ? isAnswered : tcp.bytesRead !== bytes;
-    silentMs = isAlive ? 0 : silentMs + CHECK_MS;
+    silentMs = isAlive ? 0 : silentMs + checkMs;
     bytes = tcp.bytesRead;
     isAnswered = false;
-    if (silentMs >= DEAD_MS) onDead();
-    else if (elapsedMs % PING_MS === 0 && socket.readyState === WebSocket.OPEN) {
+    if (silentMs >= deadMs) onDead();
+    else if (elapsedMs % pingMs === 0 && socket.readyState === WebSocket.OPEN) {
       ping = randomUUID();
       socket.ping(ping);
     }
-  }, CHECK_MS);
+  }, checkMs);
   socket.on('pong', (data) => {
     isAnswered ||= data.toString() === ping;
   });

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { Call } from '../../src/call/call.ts';
 import type { Effect } from '../../src/call/effect.ts';
-import { DONE, SAY_GOODBYE, SAY_PUT_THROUGH } from '../../src/call/farewell.ts';
+import { DONE, KEPT, SAY_GOODBYE, SAY_PUT_THROUGH } from '../../src/call/farewell.ts';
 import { OUTPUTS } from '../../src/call/tools.ts';
 import { NO_USAGE, type ServerEvent } from '../../src/wire/openai.ts';
 import {
@@ -241,7 +241,7 @@ describe('a caller who presses keys', () => {
     expect(keys('123', 1_000)).toEqual([]);
     expect(tick(2_499)).toEqual([]);
     expect(tick(2_500)).toEqual([KEYS, respond]);
-    expect(call.summary()).toMatchObject({ keysPressed: 3 });
+    expect(call.summary(0)).toMatchObject({ keysPressed: 3 });
   });
 
   it('The first key over the assistant cuts in, and stops OpenAI, which does not hear it', () => {
@@ -331,7 +331,7 @@ describe('the assistant ends the call', () => {
   it('A caller who has cut in before the tool says so has kept the call', () => {
     turn('r1', 0);
     take(1_000, delta('r1', 'a', 2_000), functionCall('r1', 'c1', 'bye'), done('r1'), speechStarted);
-    expect(call.toolDone('c1', toHangUp, 1_100)).toEqual([output('c1', OUTPUTS.interrupted)]);
+    expect(call.toolDone('c1', toHangUp, 1_100)).toEqual([output('c1', KEPT)]);
     take(2_000, speechStopped, created('r2'), done('r2'));
     expect(tick(9_000)).toEqual([]);
   });
@@ -341,17 +341,19 @@ describe('the assistant ends the call', () => {
     take(100, functionCall('r1', 'c1', 'bye'), done('r1'));
     call.toolDone('c1', toHangUp, 100);
     expect(tick(14_999)).toEqual([]);
-    expect(tick(15_000)).toEqual([hungUp]);
+    expect(tick(15_000)).toMatchObject([{ end: 'assistant hung up' }]);
   });
 });
 
 describe('before the stream has started', () => {
+  const ABOUT = text('system', 'What is known of this caller, as data: "Known as Ann."');
+
   beforeEach(() => {
     call = new Call({ greets: true, turnEndMs: 1_000, tools: TOOLS, about: 'Known as Ann.' }, 0);
   });
 
   it('The model is told about the caller, in an item before the greeting is asked for', () => {
-    expect(call.sessionReady(0)).toEqual([text('system', 'Known as Ann.'), respond]);
+    expect(call.sessionReady(0)).toEqual([ABOUT, respond]);
   });
 
   it('What the assistant says waits, and is played as if it had just come when the stream starts', () => {
@@ -391,14 +393,14 @@ describe('before the stream has started', () => {
 
   it('A session that becomes ready after the stream is greeted by, and heard, without a wait', () => {
     call.streamStarted(STREAM, 100);
-    expect(call.sessionReady(200)).toEqual([text('system', 'Known as Ann.'), respond]);
+    expect(call.sessionReady(200)).toEqual([ABOUT, respond]);
     expect(take(300, created('r1'), delta('r1', 'a', 400))).toEqual([media(audio(400)), mark('audio-1')]);
   });
 
   it('What a session that was lost has said is forgotten', () => {
     call.sessionReady(0);
     take(500, created('r1'), delta('r1', 'a', 400));
-    call.sessionLost();
+    call.sessionLost(false, 1_000);
     expect(call.streamStarted(STREAM, 3_000)).toEqual([]);
   });
 });

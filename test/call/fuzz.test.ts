@@ -36,9 +36,10 @@ class FarEnd {
   readonly #delay: number;
   readonly #phone = new Phone();
   /** What was sent since the last `clear`, in order: so many ms, from where in which item. */
-  readonly #sent: { item: string; from: number; ms: number }[] = [];
+  readonly #sent: { item: string; from: number; ms: number; isLost?: boolean }[] = [];
   /** How many ms were sent of each item. */
   readonly #lengths = new Map<string, number>();
+  /** Those that OpenAI was told of, or that are no business of the present session's. */
   readonly #cut = new Set<string>();
   readonly #echoes: { name: string; at: number }[] = [];
 
@@ -60,6 +61,12 @@ class FarEnd {
     return this.#truncate(item, this.#lengths.get(item) ?? 0);
   }
 
+  /** What was sent so far is never truncated: its session is gone. */
+  lose(): void {
+    for (const item of this.#lengths.keys()) this.#cut.add(item);
+    for (const each of this.#sent) each.isLost = true;
+  }
+
   /** When the next mark is reached or comes back. */
   get nextAt(): number {
     return Math.min(this.#phone.nextMarkAt, this.#echoes[0]?.at ?? Infinity);
@@ -75,14 +82,16 @@ class FarEnd {
   /** Empties the buffer, whose end is what was sent last; returns what must be sent for that. */
   interrupt(now: number): unknown[] {
     const cuts: unknown[] = [];
+    let isUnheard = false;
     const sentMs = this.#sent.reduce((sum, { ms }) => sum + ms, 0);
     let heardMs = sentMs - this.#phone.bufferedMs(now);
-    for (const { item, from, ms } of this.#sent.splice(0)) {
+    for (const { item, from, ms, isLost } of this.#sent.splice(0)) {
+      isUnheard ||= heardMs < ms && (isLost || !this.#cut.has(item));
       if (heardMs < ms) cuts.push(...this.#truncate(item, from + Math.max(0, heardMs)));
       heardMs -= ms;
     }
     this.#sendBack(this.#phone.clear(now), now);
-    return cuts.length === 0 ? [] : [clear, ...cuts];
+    return isUnheard ? [clear, ...cuts] : [];
   }
 
   /** Each item is truncated once. */
@@ -128,7 +137,7 @@ function conversation(seed: number): void {
   const itemOf = (id: string) => `${id}-${upTo(2)}`;
 
   for (let step = 0; step < 40; step++) {
-    switch (upTo(7)) {
+    switch (upTo(8)) {
       case 0:
         muted = !muted;
         break;
@@ -154,6 +163,15 @@ function conversation(seed: number): void {
         if (response !== undefined) interrupted.push(response);
         response = undefined;
         call.fromOpenAI(speechStopped, now);
+        break;
+      case 5:
+        if (random() < 0.5) break;
+        call.sessionLost(random() < 0.5, now);
+        farEnd.lose();
+        interrupted.length = 0;
+        response = undefined;
+        pass(upTo(1_000));
+        call.sessionReady(now);
         break;
       default:
         if (response !== undefined) {
@@ -185,7 +203,13 @@ class Server {
   /** Whether an item was added that no response has seen. */
   isOwed = false;
   isSpeaking = false;
+  /** What its calls, which may outlive it, begin with. */
+  readonly #name: string;
   #items = 0;
+
+  constructor(name = '') {
+    this.#name = name;
+  }
 
   /** Takes what was sent to it. */
   take(message: ClientEvent): void {
@@ -222,7 +246,7 @@ class Server {
   }
   call(name: string, json: string): void {
     if (this.active === undefined) return;
-    const callId = `call-${this.#nextItem()}`;
+    const callId = `call-${this.#name}${this.#nextItem()}`;
     this.unanswered.set(callId, this.turn);
     this.events.push(functionCall(this.active, callId, name, json));
   }
@@ -247,6 +271,8 @@ class Server {
     if (item.type === 'message') {
       const [{ text }] = item.content;
       this.events.push(itemAdded(this.#nextItem(), { role: item.role, text }));
+      // What was said so far owes nothing, and what came of a lost session's tool is not known to be for this turn.
+      if (item.role === 'system') return;
     } else {
       // Each call is answered once.
       expect([...this.unanswered.keys()]).toContain(item.call_id);
@@ -273,11 +299,13 @@ const ACTING = {
 function acting(seed: number): void {
   const random = seeded(seed);
   const upTo = (most: number) => Math.floor(random() * (most + 1));
-  const server = new Server();
+  let server = new Server();
   const call = new Call({ ...ACTING, greets: random() < 0.5 }, 0);
   const running = new Map<string, string>();
   /** Those whose response the caller hasn't left. */
   const awaited = new Set<string>();
+  /** Responses that the caller has left by a key, and that may still call one. */
+  const left = new Set<string>();
   /** Marks of the audio that was sent and not cleared, and the response that is known. */
   let marks: string[] = [];
   let known: string | undefined;
@@ -298,7 +326,7 @@ function acting(seed: number): void {
       if ('run' in effect) {
         expect(running.has(effect.callId)).toBe(false);
         running.set(effect.callId, effect.run);
-        awaited.add(effect.callId);
+        if (known === undefined || !left.has(known)) awaited.add(effect.callId);
       } else if ('failedTool' in effect) {
         expect(effect.why).not.toBe('');
       } else if (effect.to === 'twilio') {
@@ -306,6 +334,7 @@ function acting(seed: number): void {
         if (effect.message.event === 'clear') {
           marks = [];
           awaited.clear();
+          if (known !== undefined) left.add(known);
         }
       } else {
         if (effect.message.type === 'response.create') {
@@ -363,6 +392,20 @@ function acting(seed: number): void {
     perform(call.toolDone(callId, { output: '2' }, now));
   }
 
+  /** Another session, which may use the same ids, takes over from one that is lost, or left. */
+  function lose(step: number): void {
+    call.sessionLost(random() < 0.5, now);
+    server = new Server(`${step}-`);
+    known = undefined;
+    isAsked = false;
+    awaited.clear();
+    left.clear();
+    if (random() < 0.5) finishTool();
+    if (random() < 0.5) pressKey();
+    pass(upTo(2_000));
+    if (ended === undefined) perform(call.sessionReady(now));
+  }
+
   function pressKey(): void {
     if (!isStarted) return;
     const effects = call.fromTwilio(press('12#'.charAt(upTo(2))), now);
@@ -379,7 +422,7 @@ function acting(seed: number): void {
 
   perform(call.sessionReady(now));
   for (let step = 0; step < 40 && ended === undefined; step++) {
-    switch (upTo(9)) {
+    switch (upTo(10)) {
       case 0:
         // Nobody is heard before the stream has started.
         if (server.isSpeaking) server.speechStops();
@@ -410,6 +453,9 @@ function acting(seed: number): void {
         break;
       }
       case 8:
+        if (random() < 0.3) lose(step);
+        break;
+      case 9:
         if (running.size > 0 && random() < 0.3) pass(20_000);
         break;
       default:
@@ -452,11 +498,13 @@ function repeat(times: number, converse: (seed: number) => void): void {
   }
 }
 
-it('10,000 random conversations keep to the playback rules', { timeout: 60_000 }, () => {
+it('10,000 random conversations, whose sessions are lost now and then, keep to the playback rules', {
+  timeout: 60_000,
+}, () => {
   repeat(10_000, conversation);
 });
 
-it('3,000 random conversations with tools, keys and goodbyes owe nothing in the end', {
+it('3,000 random conversations with tools, keys, goodbyes and lost sessions owe nothing in the end', {
   timeout: 60_000,
 }, () => {
   repeat(3_000, acting);

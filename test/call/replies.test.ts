@@ -14,10 +14,9 @@ function failed(id: string, code = 'server_error', message?: string): ResponseDo
   return { ...done(id), status: 'failed', error: { code, message } };
 }
 
-/** Those of a call in which the caller speaks first. */
 let replies: Replies;
 beforeEach(() => {
-  replies = new Replies(false);
+  replies = new Replies();
 });
 
 /** What is asked for at `now`, or that the call is over. */
@@ -31,18 +30,13 @@ function over(response: ResponseDone, now: number): unknown[] {
 }
 
 describe('the greeting', () => {
-  beforeEach(() => {
-    replies = new Replies(true);
-  });
-
   it('The greeting is asked for when the session is ready', () => {
-    replies.sessionReady(0);
+    replies.sessionReady(0, true, 0);
     expect(replies.due(false, 0)).toEqual([respond]);
   });
 
   it('No greeting is asked for where there is none', () => {
-    replies = new Replies(false);
-    replies.sessionReady(0);
+    replies.sessionReady(0, false, 0);
     expect(replies.due(false, 0)).toEqual([]);
   });
 
@@ -51,14 +45,14 @@ describe('the greeting', () => {
   });
 
   it('A caller is not left waiting for more than 15 s for the greeting', () => {
-    replies.sessionReady(0);
+    replies.sessionReady(0, true, 0);
     replies.due(false, 0);
     expect(tick(14_999)).toEqual([]);
     expect(tick(15_000)).toEqual(['overdue']);
   });
 
   it('A caller who has heard the greeting waits for nothing, and no wait for a reply is told', () => {
-    replies.sessionReady(0);
+    replies.sessionReady(0, true, 0);
     replies.due(false, 0);
     replies.created('r0');
     expect(replies.heard('r0', 500)).toBeUndefined();

@@ -115,8 +115,8 @@ export const expected = {
     },
   }),
   cancel: (response_id: string) => ({ to: 'openai', message: { type: 'response.cancel', response_id } }),
-  hungUp: { end: 'assistant hung up', putThrough: undefined },
-  putThrough: (to: string) => ({ end: 'put through', putThrough: to }),
+  hungUp: { end: 'assistant hung up', putThrough: undefined, isTold: true },
+  putThrough: (to: string) => ({ end: 'put through', putThrough: to, isTold: true }),
   truncate: (item_id: string, audio_end_ms: number) => ({
     to: 'openai',
     message: { type: 'conversation.item.truncate', item_id, content_index: 0, audio_end_ms },

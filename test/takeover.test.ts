@@ -1,0 +1,264 @@
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { liveCall, startCall, startServer } from './support/call.ts';
+import { CALL, type OpenAIPeer, type TwilioPeer } from './support/peers.ts';
+import { audio } from './support/wire.ts';
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const FAILED = 'another session takes over from one that failed';
+const EXPIRES = 'another session takes over from one that is to expire';
+
+/** A call whose caller has heard a greeting. */
+async function greetedCall(env: Record<string, string> = {}) {
+  const call = await liveCall(env);
+  await greet(call.session);
+  await call.twilio.next('mark');
+  return call;
+}
+
+async function greet(session: OpenAIPeer): Promise<void> {
+  const text = { response_id: 'r1', item_id: 'a1' };
+  session.send(
+    { type: 'response.created', response: { id: 'r1' } },
+    { type: 'conversation.item.added', item: { id: 'a1', type: 'message', role: 'assistant' } },
+    { type: 'response.output_audio_transcript.done', ...text, transcript: 'Hello there!' },
+  );
+  session.say(100, 'r1', 'a1');
+  session.send({ type: 'response.done', response: { id: 'r1', status: 'completed' } });
+  await session.settle();
+}
+
+/** That the next session is told what was said and asked to go on, and that the caller hears it. */
+async function expectGoesOn(session: OpenAIPeer, twilio: TwilioPeer) {
+  await session.configure();
+  const { item } = await session.next('conversation.item.create');
+  expect(JSON.stringify(item)).toMatch(/assistant: .*Hello there!.* go on in one short sentence/);
+  await session.next('response.create');
+  session.say(200, 'r9', 'a9');
+  expect(await twilio.next('media')).toMatchObject({ media: { payload: audio(200) } });
+}
+
+describe('a session that is lost in mid-call', () => {
+  it.each<[string, (session: OpenAIPeer) => void, object]>([
+    ['is reset', (session) => session.socket.terminate(), { code: 1006 }],
+    ['closes without a code', (session) => session.socket.close(), { code: 1005 }],
+    ['closes with 1000', (session) => session.socket.close(1000), { code: 1000 }],
+    ['closes with 1001', (session) => session.socket.close(1001, 'going away'), { reason: 'going away' }],
+    ['closes with 1011', (session) => session.socket.close(1011), { code: 1011 }],
+    ['closes with 1012', (session) => session.socket.close(1012), { code: 1012 }],
+    [
+      'sends more than 4 MiB at once',
+      (session) => session.socket.send('x'.repeat(5_000_000)),
+      { code: 1006 },
+    ],
+    [
+      'has lasted 60 minutes',
+      (session) => {
+        session.send({ type: 'error', error: { code: 'session_expired', message: '60 minutes' } });
+        session.socket.close(1001, '60 minutes');
+      },
+      { reason: '60 minutes' },
+    ],
+  ])('Another one takes over from a session that %s, and the log says why', async (_, leave, closed) => {
+    const { openai, server, twilio, session } = await greetedCall();
+    leave(session);
+    await expectGoesOn(await openai.dialled(), twilio);
+    expect(await server.log.find(FAILED)).toMatchObject({
+      reason: 'openai closed',
+      closed,
+      sessionId: 'sess_1',
+    });
+    twilio.stop();
+    expect(await server.log.find('call ended')).toMatchObject({ takeovers: 1, reason: 'twilio stopped' });
+  });
+
+  it('A standby session takes over at once', async () => {
+    const { openai, server } = await startServer({ STANDBY_SESSIONS: '1' });
+    const first = await openai.dialled();
+    await first.configure();
+    await server.log.find('standby session ready');
+    server.log.lines.splice(0);
+    const twilio = await startCall(server);
+    await first.next('response.create');
+    await greet(first);
+    await twilio.next('mark');
+    const second = await openai.dialled();
+    await second.configure();
+    await server.log.find('standby session ready');
+    first.socket.terminate();
+    await second.next('conversation.item.create');
+    await second.next('response.create');
+    expect(second.received.map(({ type }) => type)).toEqual([
+      'session.update',
+      'conversation.item.create',
+      'response.create',
+    ]);
+  });
+
+  it('What the caller says meanwhile waits, in order, from when OpenAI begins to close', async () => {
+    const { openai, twilio, session } = await greetedCall();
+    // Its close is not answered, so that it takes a while.
+    session.socket.pause();
+    session.socket.close(1001);
+    await vi.waitFor(() => expect(session.socket.readyState).toBe(session.socket.CLOSING));
+    await twilio.settle();
+    for (let n = 0; n < 20; n++) twilio.media(n * 20, audio(20, n));
+    const next = await openai.dialled();
+    for (let n = 20; n < 40; n++) twilio.media(n * 20, audio(20, n));
+    await twilio.settle();
+    session.socket.terminate();
+    await next.configure();
+    twilio.media(800, audio(20, 40));
+    const heard: unknown[] = [];
+    while (heard.length < 41) heard.push((await next.next('input_audio_buffer.append')).audio);
+    expect(heard).toEqual(Array.from({ length: 41 }, (_, n) => audio(20, n)));
+  });
+
+  it('The call ends with the apology at the third loss within a minute, and goes on at one after that', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    const { openai, server, twilio, session } = await greetedCall();
+    session.socket.terminate();
+    for (const pause of [0, 60_000]) {
+      const next = await openai.dialled();
+      await expectGoesOn(next, twilio);
+      vi.advanceTimersByTime(pause);
+      next.socket.terminate();
+    }
+    const third = await openai.dialled();
+    await expectGoesOn(third, twilio);
+    third.socket.terminate();
+    const fourth = await openai.dialled();
+    await expectGoesOn(fourth, twilio);
+    fourth.socket.terminate();
+    await twilio.closed;
+    expect(await server.lastWords(CALL)).toContain('<Say>I am sorry, something has gone wrong');
+    expect(await server.log.find('call ended')).toMatchObject({ takeovers: 4, reason: 'openai closed' });
+  });
+
+  it('The call ends with the apology at the sixth loss', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    const { openai, server, twilio, session } = await greetedCall();
+    let last = session;
+    for (let n = 0; n < 5; n++) {
+      last.socket.terminate();
+      last = await openai.dialled();
+      await expectGoesOn(last, twilio);
+      vi.advanceTimersByTime(60_000);
+    }
+    last.socket.terminate();
+    await twilio.closed;
+    expect(await server.lastWords(CALL)).toContain('<Say>I am sorry, something has gone wrong');
+    expect(openai.handshakes).toBe(6);
+  });
+
+  it('The call ends with the apology where the next session is refused for good', async () => {
+    const { openai, server, twilio, session } = await greetedCall();
+    session.socket.terminate();
+    const next = await openai.dialled();
+    next.send({ type: 'error', error: { code: 'insufficient_quota', message: 'used up' } });
+    next.socket.close(3000);
+    await twilio.closed;
+    expect(await server.log.find('call failed')).toMatchObject({ error: { code: 'insufficient_quota' } });
+    expect(await server.lastWords(CALL)).toContain('<Say>I am sorry');
+  });
+
+  it('A call whose caller leaves meanwhile is over, and the next session is closed', async () => {
+    const { openai, server, twilio, session } = await greetedCall();
+    session.socket.terminate();
+    const next = await openai.dialled();
+    twilio.stop();
+    await next.closed;
+    expect(await server.log.find('call ended')).toMatchObject({ takeovers: 1 });
+    expect(server.calls.live).toBe(0);
+  });
+});
+
+describe('a session that is about to expire', () => {
+  const TICK = 250;
+
+  /** A call whose session expires in so many ms; its ticks are in the test's hands. */
+  async function expiringCall(ms: number) {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    const { openai, server } = await startServer();
+    const twilio = await startCall(server);
+    const session = await openai.dialled();
+    session.sessionExpiresAt = (Date.now() + ms) / 1_000;
+    await session.configure();
+    await session.next('response.create');
+    return { openai, server, twilio, session };
+  }
+
+  it('With more than 5 minutes left, nothing happens', async () => {
+    const { openai, session, twilio } = await expiringCall(310_000);
+    await greet(session);
+    await twilio.next('mark');
+    vi.advanceTimersByTime(10 * TICK);
+    expect(openai.handshakes).toBe(1);
+  });
+
+  it('With 5 minutes left, a fresh one takes over at the first pause, without a word to the caller', async () => {
+    const { openai, server, session, twilio } = await expiringCall(299_000);
+    session.send({ type: 'response.created', response: { id: 'r0' } });
+    await session.settle();
+    vi.advanceTimersByTime(4 * TICK);
+    expect(openai.handshakes).toBe(1);
+    session.send({ type: 'response.done', response: { id: 'r0', status: 'completed' } });
+    session.send(
+      { type: 'input_audio_buffer.speech_started' },
+      { type: 'input_audio_buffer.speech_stopped' },
+    );
+    session.send({ type: 'response.created', response: { id: 'r2' } });
+    session.send({ type: 'response.done', response: { id: 'r2', status: 'completed' } });
+    await session.settle();
+    vi.advanceTimersByTime(TICK);
+    const next = await openai.dialled();
+    await next.configure();
+    await vi.waitFor(() => {
+      vi.advanceTimersByTime(TICK);
+      expect(server.log.messages()).toContain(EXPIRES);
+    });
+    const { item } = await next.next('conversation.item.create');
+    expect(JSON.stringify(item)).toContain('wait for the caller to speak');
+    expect((await session.closed).code).toBe(1000);
+    twilio.media(0, audio(20, 7));
+    expect(await next.next()).toMatchObject({ type: 'input_audio_buffer.append', audio: audio(20, 7) });
+    twilio.stop();
+    expect(await server.log.find('call ended')).toMatchObject({ takeovers: 1 });
+  });
+
+  it('With 30 s left, a fresh one takes over though somebody speaks, and goes on', async () => {
+    const { openai, session } = await expiringCall(29_000);
+    session.send({ type: 'response.created', response: { id: 'r1' } });
+    session.say(400, 'r1', 'a1');
+    await session.settle();
+    vi.advanceTimersByTime(TICK);
+    const next = await openai.dialled();
+    await next.configure();
+    await vi.waitFor(() => {
+      vi.advanceTimersByTime(TICK);
+      expect(next.received.map(({ type }) => type)).toContain('response.create');
+    });
+  });
+
+  it('A fresh one that is about to expire, too, is not left again at once', async () => {
+    const { openai, server, session, twilio } = await expiringCall(60_000);
+    await greet(session);
+    await twilio.next('mark');
+    const next = openai.dialled();
+    await vi.waitFor(() => {
+      vi.advanceTimersByTime(TICK);
+      expect(openai.handshakes).toBe(2);
+    });
+    const fresh = await next;
+    fresh.sessionExpiresAt = session.sessionExpiresAt;
+    await fresh.configure();
+    await vi.waitFor(() => {
+      vi.advanceTimersByTime(TICK);
+      expect(server.log.messages()).toContain(EXPIRES);
+    });
+    vi.advanceTimersByTime(20 * TICK);
+    expect(openai.handshakes).toBe(2);
+  });
+});
