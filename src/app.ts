@@ -115,10 +115,14 @@ export async function buildApp(
     const { callSid, details } = webhook(request);
     const log = request.log.child({ callSid, from: masked(details.from) });
     reply.type('text/xml');
+    const isPrepared = callSid !== undefined && preparations.has(callSid);
+    if (calls.isClosing && !isPrepared) {
+      refusals.warn(() => ({ callSid }), 'call asked again: the server stops');
+      return askAgain(request.originalUrl);
+    }
     if (callSid === undefined) return calls.isBusy ? reject(callSid) : connect(request, callSid, details);
-    const isPrepared = preparations.has(callSid);
     // Its stream is about to end, or the request is a recorded one: neither is given a second token.
-    if (calls.isLive(callSid) && !isPrepared && !calls.isClosing) return askAgain(request.originalUrl);
+    if (calls.isLive(callSid) && !isPrepared) return askAgain(request.originalUrl);
     if (calls.isBusy && !isPrepared) return reject(callSid);
     if (twilioAuthToken && !isPrepared && used.areAllStreams(callSid)) return hangUp(assistant.apology);
     // How its last stream ended is no news any more.
@@ -145,27 +149,32 @@ export async function buildApp(
     details: CallDetails,
     { twiml }: { twiml?: string | undefined } = assistant,
   ): string {
-    const origin = guard.origin(request);
     const call = encodeDetails(details);
     const token = twilioAuthToken && callSid && issueToken(twilioAuthToken, callSid, Date.now(), call);
     return connectStream(
-      streamUrl(origin, STREAM_PATH),
-      `${origin.protocol}//${origin.host}/call-ended`,
+      streamUrl(guard.origin(request), pathOf(STREAM_PATH, callSid)),
+      action(request, '/call-ended', callSid),
       { ...(token && { token }), ...(callSid && { call }) },
       twiml,
     );
   }
 
-  app.all('/call-ended', signed, async (request, reply) => {
-    const origin = guard.origin(request);
-    const next = calls.next(webhook(request).callSid);
+  /** The address that Twilio is to ask when it has done what it was told. */
+  function action(request: FastifyRequest, path: string, callSid: string | undefined): string {
+    const { protocol, host } = guard.origin(request);
+    return `${protocol}//${host}${pathOf(path, callSid)}`;
+  }
+
+  app.all('/call-ended/:callSid?', signed, async (request, reply) => {
+    const { callSid } = webhook(request);
+    const next = calls.next(callSid);
     reply.type('text/xml');
     if (next === undefined) return hangUp();
     if ('say' in next) return hangUp(next.say);
-    return dial(next.dial, next.callerId, `${origin.protocol}//${origin.host}/transfer-ended`);
+    return dial(next.dial, next.callerId, action(request, '/transfer-ended', callSid));
   });
 
-  app.all('/transfer-ended', signed, async (request, reply) => {
+  app.all('/transfer-ended/:callSid?', signed, async (request, reply) => {
     const { transferStatus = '' } = webhook(request);
     reply.type('text/xml');
     return hangUp(['completed', 'answered'].includes(transferStatus) ? undefined : assistant.nobodyAnswered);
@@ -178,8 +187,8 @@ export async function buildApp(
 
   app.route({
     method: 'GET',
-    url: STREAM_PATH,
-    onRequest: [requireUpgrade, requirePlace, guard.screen],
+    url: `${STREAM_PATH}/:callSid?`,
+    onRequest: [requireUpgrade, makePlace, guard.screen],
     preHandler: guard.check,
     handler: (_request, reply) => reply.send(),
     wsHandler(socket, { raw, log }) {
@@ -197,15 +206,16 @@ export async function buildApp(
     return reply.code(426).header('upgrade', 'websocket').send();
   }
 
-  async function requirePlace(_request: FastifyRequest, reply: FastifyReply): Promise<void> {
+  async function makePlace(): Promise<void> {
     if (streams.waiting >= maxWaiting) streams.endOldestWaiting();
-    // Those whose call was prepared are still let in.
-    if (!calls.isClosing || preparations.size > 0) return;
-    refusals.warn(() => ({}), 'stream refused: the server stops');
-    return reply.code(503).send();
   }
 
   return app;
+}
+
+/** The path with the call's own name in it, by which a balancer can keep the call on one process. */
+function pathOf(path: string, callSid: string | undefined): string {
+  return callSid === undefined ? path : `${path}/${callSid}`;
 }
 
 function webhook(request: FastifyRequest): ReturnType<typeof readWebhook> {

@@ -17,7 +17,6 @@ export class Calls {
   /** What is still to be done about calls that are over. */
   readonly #finishing = new Set<Promise<void>>();
   #isClosing = false;
-  #onEnd: () => void = () => {};
 
   /** At most `max` calls are live at a time. */
   constructor(max: number) {
@@ -28,13 +27,19 @@ export class Calls {
     return this.#live.size;
   }
 
+  /** Whether new calls are to be asked again elsewhere. */
   get isClosing(): boolean {
     return this.#isClosing;
   }
 
-  /** Whether no further call is taken. */
+  /** The process is about to stop. */
+  close(): void {
+    this.#isClosing = true;
+  }
+
+  /** Whether all places are taken. */
   get isBusy(): boolean {
-    return this.#isClosing || this.#live.size >= this.#max;
+    return this.#live.size >= this.#max;
   }
 
   /** Whether Twilio is about to ask what to tell the caller of a call that has just failed. */
@@ -69,7 +74,6 @@ export class Calls {
     }
     this.#ended.delete(callSid);
     this.#ended.set(callSid, { next, at: now, wasAsked: false });
-    this.#onEnd();
   }
 
   /** What Twilio, which asks, is to do next; nothing for a call that this process doesn't know. */
@@ -88,16 +92,5 @@ export class Calls {
   /** Resolves when all that is finished, or after `maxMs`. */
   async untilFinished(maxMs: number): Promise<void> {
     await Promise.race([Promise.all(this.#finishing), pause(maxMs, undefined, { ref: false })]);
-  }
-
-  /** Takes no more calls; resolves when none is live. */
-  async close(): Promise<void> {
-    this.#isClosing = true;
-    if (this.#live.size === 0) return;
-    await new Promise<void>((resolve) => {
-      this.#onEnd = () => {
-        if (this.#live.size === 0) resolve();
-      };
-    });
   }
 }

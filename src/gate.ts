@@ -15,9 +15,9 @@ export class Gate {
   readonly #connections = new Map<Socket, NodeJS.Timeout>();
   readonly #asked = new WeakSet<Socket>();
 
-  /** Passes upgrades to `path` on to `upgrades`, and refuses all others; there may be `maxStreams` streams. */
+  /** Passes upgrades to `path`, and to a call's own below it, on to `upgrades`, and refuses all others; there may be `maxStreams`. */
   constructor(server: Server, path: string, upgrades: EventEmitter, maxStreams: number) {
-    const isStreamPath = new RegExp(`^${path}/?(\\?|$)`);
+    const isStreamPath = new RegExp(`^${path}(/[\\w-]{1,200})?/?(\\?|$)`);
     // A connection carries one request: pipelines of them would keep the calls waiting.
     server.maxRequestsPerSocket = 1;
     server.maxConnections = MAX_CONNECTIONS + maxStreams;

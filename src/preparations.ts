@@ -15,10 +15,6 @@ export class Preparations {
     this.#used = used;
   }
 
-  get size(): number {
-    return this.#byCall.size;
-  }
-
   has(callSid: string): boolean {
     return this.#byCall.has(callSid);
   }

@@ -63,6 +63,7 @@ export function relay(
       else call?.tick(now);
     },
     end: (reason) => end(reason),
+    conclude: (reason) => (call === undefined ? end(reason) : call.conclude(reason)),
   };
   streams.add(stream);
   void closed.then(() => call === undefined && streams.remove(stream));

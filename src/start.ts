@@ -85,7 +85,7 @@ async function startOnce(assistant: Assistant, isDev: boolean): Promise<Running 
   return {
     async stop(fields) {
       app.log.info({ ...fields, calls: calls.live }, 'shutting down');
-      await shutDown(calls, streams, isDev ? 0 : config.shutdownGraceSeconds * 1_000);
+      await shutDown(app.server, calls, streams, isDev ? undefined : config.shutdownGraceSeconds * 1_000);
       await app.close();
       await output.flush();
     },

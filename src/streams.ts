@@ -6,6 +6,8 @@ export interface Stream {
   /** To be called a few times a second. */
   tick(): void;
   end(reason: Reason): void;
+  /** Ends it once the assistant has said why, if a call has begun. */
+  conclude(reason: Reason): void;
 }
 
 /** How often every stream is ticked, in ms: one timer for all wakes the process less than one for each. */
@@ -15,7 +17,6 @@ const TICK_MS = 250;
 export class Streams {
   readonly #open = new Set<Stream>();
   #ticker: NodeJS.Timeout | undefined;
-  #onEmpty: () => void = () => {};
 
   add(stream: Stream): void {
     this.#open.add(stream);
@@ -29,7 +30,10 @@ export class Streams {
     if (this.#open.size > 0) return;
     clearInterval(this.#ticker);
     this.#ticker = undefined;
-    this.#onEmpty();
+  }
+
+  get open(): number {
+    return this.#open.size;
   }
 
   /** How many haven't started yet. */
@@ -44,17 +48,11 @@ export class Streams {
     }
   }
 
-  /** Ends those that haven't started. */
-  endWaiting(): void {
-    for (const stream of this.#open) if (!stream.hasStarted) stream.end('shutdown');
-  }
-
-  /** Ends them all; resolves when each is closed and logged. */
-  async shutDown(): Promise<void> {
-    for (const stream of this.#open) stream.end('shutdown');
-    if (this.#open.size === 0) return;
-    await new Promise<void>((resolve) => {
-      this.#onEmpty = resolve;
-    });
+  /** Ends them all, and those whose call has begun `with a word` of the assistant's. */
+  shutDown(how: 'at once' | 'with a word'): void {
+    for (const stream of this.#open) {
+      if (how === 'at once') stream.end('shutdown');
+      else stream.conclude('shutdown');
+    }
   }
 }

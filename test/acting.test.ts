@@ -191,7 +191,7 @@ describe('a call that the assistant ends', () => {
     expect((await twilio.closed).code).toBe(1000);
     expect(await server.log.find('call ended')).toMatchObject({ reason: 'put through', level: 30 });
     expect(await server.lastWords(CALL)).toContain(
-      `<Dial answerOnBridge="true" timeout="25" ${callerId} action="http://localhost:80/transfer-ended">${noun}</Dial>`,
+      `<Dial answerOnBridge="true" timeout="25" ${callerId} action="http://localhost:80/transfer-ended/${CALL}">${noun}</Dial>`,
     );
     const ended = async (status: string) =>
       (await server.app.inject(`/transfer-ended?CallSid=${CALL}&DialCallStatus=${status}`)).body;

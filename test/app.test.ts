@@ -104,11 +104,12 @@ describe('/incoming-call', () => {
     expect((await server.inject('/incoming-call')).body).toContain('<Connect');
   });
 
-  it('A call is rejected as busy while the server shuts down, and whoever asks how it is gets 503', async () => {
+  it('A call is asked again while the server shuts down, and whoever asks how it is gets 503', async () => {
     const calls = new Calls(1);
     const server = await serverOf(calls);
-    void calls.close();
-    expect((await server.inject('/incoming-call')).body).toContain(BUSY);
+    calls.close();
+    const asked = '<Response><Pause length="1"/><Redirect>/incoming-call?shop=7</Redirect></Response>';
+    expect((await server.inject('/incoming-call?shop=7')).body).toContain(asked);
     expect((await server.inject('/')).statusCode).toBe(503);
   });
 });
@@ -130,12 +131,12 @@ describe('/call-ended', () => {
     [
       'a number',
       { dial: '+14155550100', callerId: '+14155550123' },
-      '<Response><Dial answerOnBridge="true" timeout="25" callerId="+14155550123" action="http://localhost:80/transfer-ended"><Number>+14155550100</Number></Dial></Response>',
+      '<Response><Dial answerOnBridge="true" timeout="25" callerId="+14155550123" action="http://localhost:80/transfer-ended/CA1"><Number>+14155550100</Number></Dial></Response>',
     ],
     [
       'a SIP address',
       { dial: 'sip:a@b.example;x=1', callerId: undefined },
-      '<Response><Dial answerOnBridge="true" timeout="25" action="http://localhost:80/transfer-ended"><Sip>sip:a@b.example;x=1</Sip></Dial></Response>',
+      '<Response><Dial answerOnBridge="true" timeout="25" action="http://localhost:80/transfer-ended/CA1"><Sip>sip:a@b.example;x=1</Sip></Dial></Response>',
     ],
   ])('A call that was left with %s is gone on with', async (_, next, twiml) => {
     const calls = new Calls(1);

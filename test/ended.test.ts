@@ -156,7 +156,7 @@ describe('the end of the process', () => {
     const { server, twilio } = await callTo({ ended: () => new Promise(() => {}) });
     twilio.stop();
     await server.log.find('call ended');
-    await server.streams.shutDown();
+    await expect.poll(() => server.streams.open).toBe(0);
   });
 
   it('Whoever hears of the last calls is waited for, and not longer than is allowed', async () => {
