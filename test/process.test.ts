@@ -9,42 +9,22 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { CALL, FakeOpenAI, readyCall } from './support/peers.ts';
+import { runServer } from './support/process.ts';
 import { audio, STREAM } from './support/wire.ts';
 
 describe('the process', { timeout: 20_000 }, () => {
-  /** The server in a process of its own; `listening` is its origin. */
-  async function run(env: Record<string, string>, ...flags: string[]) {
-    const child = spawn(process.execPath, ['--import', 'tsx', 'main.ts', ...flags], {
-      // No .env is there, and the assistant is the tests' own.
-      cwd: fileURLToPath(new URL('support', import.meta.url)),
-      env: {
-        PATH: process.env.PATH,
-        HOST: '127.0.0.1',
-        PORT: '0',
-        OPENAI_API_KEY: 'sk-test',
-        STANDBY_SESSIONS: '0',
-        ...env,
-      },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    onTestFinished(() => void child.kill('SIGKILL'));
-    const exited = once(child, 'exit').then(([code]) => code);
-    const lines: Record<string, unknown>[] = [];
-    const listening = new Promise<string>((resolve) => {
-      createInterface({ input: child.stdout }).on('line', (line) => {
-        lines.push(JSON.parse(line));
-        const { origin } = /listening at (?<origin>.*)/.exec(String(lines.at(-1)?.msg))?.groups ?? {};
-        if (origin !== undefined) resolve(origin);
-      });
-    });
-    return { child, exited, lines, listening };
+  /** The server in a process of its own, which is gone after the test. */
+  function run(...args: Parameters<typeof runServer>) {
+    const server = runServer(...args);
+    onTestFinished(() => void server.child.kill('SIGKILL'));
+    return server;
   }
 
   /** The same with a live call, whose OpenAI is the test. */
   async function runWithCall(env: Record<string, string> = {}) {
     const openai = await FakeOpenAI.listen();
     onTestFinished(() => openai.close());
-    const server = await run({ ALLOW_UNSIGNED_REQUESTS: 'true', OPENAI_REALTIME_URL: openai.url, ...env });
+    const server = run({ ALLOW_UNSIGNED_REQUESTS: 'true', OPENAI_REALTIME_URL: openai.url, ...env });
     const origin = await server.listening;
     return { ...server, origin, ...(await readyCall(openai, origin)) };
   }
@@ -59,14 +39,14 @@ describe('the process', { timeout: 20_000 }, () => {
   }
 
   it('The process does not start without what it needs, and says in a line each what that is', async () => {
-    const { child, exited } = await run({ OPENAI_API_KEY: '', PORT: 'x' });
+    const { child, exited } = run({ OPENAI_API_KEY: '', PORT: 'x' });
     const lines = (await stderr(child)).trim().split('\n');
     expect(lines.map((line) => line.split(' ')[0])).toEqual(['OPENAI_API_KEY', 'TWILIO_AUTH_TOKEN', 'PORT']);
     expect(await exited).toBe(1);
   });
 
   it('The process warns at its start that it lets anyone in', async () => {
-    const { listening, lines } = await run({ ALLOW_UNSIGNED_REQUESTS: 'true' });
+    const { listening, lines } = run({ ALLOW_UNSIGNED_REQUESTS: 'true' });
     await listening;
     expect(lines).toContainEqual(
       expect.objectContaining({ level: 40, msg: expect.stringContaining('ALLOW_UNSIGNED') }),
@@ -76,7 +56,7 @@ describe('the process', { timeout: 20_000 }, () => {
   it.each(['SIGTERM', 'SIGINT'] as const)(
     'The process exits with 0 at once on %s when there is no call',
     async (signal) => {
-      const { child, listening, exited } = await run({ TWILIO_AUTH_TOKEN: 'token' });
+      const { child, listening, exited } = run({ TWILIO_AUTH_TOKEN: 'token' });
       const origin = await listening;
       const keptAlive = await fetch(origin);
       await keptAlive.text();
@@ -88,7 +68,7 @@ describe('the process', { timeout: 20_000 }, () => {
   it.each(['', 'GET / HTTP/1.1\r\nHost: a'])(
     'The process exits with 0 at once though a client has said no more than %j',
     async (text) => {
-      const { child, listening, exited } = await run({ TWILIO_AUTH_TOKEN: 'token' });
+      const { child, listening, exited } = run({ TWILIO_AUTH_TOKEN: 'token' });
       const { port } = new URL(await listening);
       const client = connect(Number(port), '127.0.0.1');
       client.on('error', () => {});
@@ -100,9 +80,9 @@ describe('the process', { timeout: 20_000 }, () => {
   );
 
   it('The process says in a line that its port is taken', async () => {
-    const { listening } = await run({ TWILIO_AUTH_TOKEN: 'token' });
+    const { listening } = run({ TWILIO_AUTH_TOKEN: 'token' });
     const { port } = new URL(await listening);
-    const second = await run({ TWILIO_AUTH_TOKEN: 'token', PORT: port });
+    const second = run({ TWILIO_AUTH_TOKEN: 'token', PORT: port });
     expect(await stderr(second.child)).toMatch(
       /^The server can't listen on 127.0.0.1:\d+: .*\n.* set PORT to a free one\.\n$/,
     );
@@ -166,7 +146,7 @@ describe('the process', { timeout: 20_000 }, () => {
     const openai = await FakeOpenAI.listen();
     onTestFinished(() => openai.close());
     const env = { ALLOW_UNSIGNED_REQUESTS: 'true', OPENAI_REALTIME_URL: openai.url };
-    const { child, exited, lines, listening } = await run(env, '--dev');
+    const { child, exited, lines, listening } = run(env, '--dev');
     const origin = await listening;
     const { twilio } = await readyCall(openai, origin);
     child.kill('SIGTERM');

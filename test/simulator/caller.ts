@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 import { socketOptions } from '../../src/wire/socket.ts';
 import { Stream, type StreamEvent, type Warning } from './stream.ts';
@@ -8,6 +9,7 @@ import {
   type Connect,
   onOrigin,
   readConnect,
+  readRedirect,
   signature,
   type WebhookOptions,
 } from './webhook.ts';
@@ -68,11 +70,16 @@ export class PhoneCall {
     });
   }
 
-  /** Asks the server what to do with the call and connects the stream. */
-  async place(): Promise<void> {
-    const { httpStatus, twiml, reason } = await this.#ask('/incoming-call', 'ringing');
+  /** Asks the server what to do with the call, once more if it says so, and connects the stream. */
+  async place(path = '/incoming-call'): Promise<void> {
+    const { httpStatus, twiml, reason } = await this.#ask(path, 'ringing');
     const rejected = { by: 'rejected', code: 1006, httpStatus } as const;
     if (twiml === undefined) return this.#end({ ...rejected, reason });
+    const redirect = readRedirect(twiml);
+    if (redirect !== undefined) {
+      await pause(redirect.afterMs);
+      return this.place(redirect.url);
+    }
     this.#emit({ type: 'answered', twiml });
     const connect = readConnect(twiml);
     if (connect === undefined) return this.#end({ ...rejected, reason: 'no Stream in the TwiML' });

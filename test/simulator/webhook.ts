@@ -67,6 +67,15 @@ export function readConnect(twiml: string): Connect | undefined {
   return { url, parameters: Object.fromEntries(parameters), action };
 }
 
+/** The address that `twiml` has Twilio ask before it answers the call, and after how many ms; undefined if there is none. */
+export function readRedirect(twiml: string): { url: string; afterMs: number } | undefined {
+  const redirect = /<Response>(?:<Pause length="(?<s>\d+)"\/>)?<Redirect>(?<url>[^<]+)<\/Redirect>/.exec(
+    twiml,
+  );
+  const { s = '0', url } = redirect?.groups ?? {};
+  return url === undefined ? undefined : { url: unescapeXml(url), afterMs: Number(s) * 1_000 };
+}
+
 /** The header that signs a request to `address`; none without a token. */
 export function signature(
   authToken: string | undefined,

@@ -1,0 +1,54 @@
+import { connect, createServer, type Socket } from 'node:net';
+import { portOf } from './port.ts';
+
+/** How long to wait before all servers are tried once more, in ms. */
+const RETRY_MS = 20;
+
+/**
+ * Listens in front of servers at these ports, and takes them in turn, one connection after another. Like any balancer, it
+ * tries the next where one doesn't answer at all: it refuses, or hangs up without a byte.
+ */
+export async function startBalancer(ports: readonly number[]) {
+  let turn = 0;
+  const sockets = new Set<Socket>();
+  const server = createServer((client) => {
+    const asked: Buffer[] = [];
+    client.on('error', () => client.destroy());
+    client.on('close', () => sockets.delete(client));
+    client.on('data', (chunk) => asked.push(chunk));
+    sockets.add(client);
+    tryNext();
+
+    function tryNext(): void {
+      turn += 1;
+      const port = ports[turn % ports.length] ?? 0;
+      const upstream = connect(port, '127.0.0.1');
+      let isAnswered = false;
+      for (const chunk of asked) upstream.write(chunk);
+      const passOn = (chunk: Buffer) => upstream.write(chunk);
+      client.on('data', passOn);
+      client.once('close', () => upstream.destroy());
+      upstream.on('data', (chunk) => {
+        isAnswered = true;
+        asked.length = 0;
+        client.write(chunk);
+      });
+      upstream.on('error', () => {});
+      upstream.on('close', () => {
+        client.off('data', passOn);
+        if (isAnswered || client.destroyed) client.end();
+        else setTimeout(tryNext, RETRY_MS);
+      });
+    }
+  });
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  return {
+    origin: `http://127.0.0.1:${portOf(server)}`,
+    close() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    },
+  };
+}
