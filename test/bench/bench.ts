@@ -6,7 +6,7 @@ import { cpus } from 'node:os';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { CASES, firstSounds } from './first-sound.ts';
+import { CASES, firstSounds, takeovers } from './first-sound.ts';
 import { Calls, TURN_MS, type Turn } from './load.ts';
 import { type Program, relayAt, type Server, startServer, yardstick } from './server.ts';
 
@@ -102,11 +102,17 @@ function costs(): string {
 
 /** The cases side by side: they hardly keep the machine busy. */
 async function firstSound(): Promise<string> {
-  const rows = CASES.map(async (each) => {
-    const sounds = await firstSounds(relay, each, FIRST_SOUNDS);
-    return [each.name, ...[median(sounds), Math.max(...sounds)].map((ms) => ms.toFixed(0))];
-  });
-  return table(['start to first sound, ms', 'median', 'worst'], await Promise.all(rows));
+  const spread = (ms: number[]) => [median(ms), Math.max(...ms)].map((each) => each.toFixed(0));
+  const starts = CASES.map(async (each) => [
+    `start, ${each.name}`,
+    ...spread(await firstSounds(relay, each, FIRST_SOUNDS)),
+  ]);
+  const losses = CASES.slice(0, 2).map(async (each) => [
+    `loss of the session, ${each.name}`,
+    ...spread(await takeovers(relay, each, FIRST_SOUNDS)),
+  ]);
+  const rows = await Promise.all([...starts, ...losses]);
+  return table(['to the first sound, ms, from', 'median', 'worst'], rows);
 }
 
 const setting = `${cpus()[0]?.model.trim()}, Node ${process.version}; medians of ${ROUNDS * TURNS} turns, and of their ratios.

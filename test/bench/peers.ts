@@ -47,7 +47,7 @@ export const newCallSid = () => `CA${randomBytes(16).toString('hex')}`;
 
 /** Twilio's end of a call. Its clock is that of its stream: 20 ms for each frame that it has sent. */
 export class Phone {
-  /** When it said `start`, and when it first got sound, by `performance.now()`; 0 before that. */
+  /** When it said `start`, and when it first got sound, or did again once that is set to 0, by `performance.now()`. */
   startedAt = 0;
   soundAt = 0;
   readonly #server: Server;
@@ -83,6 +83,10 @@ export class Phone {
     if (now < (this.#echoes[0]?.at ?? Infinity)) return;
     const mark = `{"name":"${this.#echoes.shift()?.name}"}`;
     this.#socket.send(`{"event":"mark",${sequence},${stream},"mark":${mark}}`);
+  }
+
+  hangUp(): void {
+    this.#socket.close();
   }
 
   #start(callSid: string): void {
@@ -138,6 +142,14 @@ export class Session {
       setTimeout(() => this.#tell('session.updated', { session }), delays?.acknowledge);
     });
     this.#tell('session.created', { session });
+  }
+
+  get hasSpoken(): boolean {
+    return this.#reply > 0;
+  }
+
+  lose(): void {
+    this.#socket.terminate();
   }
 
   /** Sends the next delta, and what comes with the first and the last of a reply. */
