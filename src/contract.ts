@@ -90,9 +90,9 @@ export interface Persona {
     | { id: string };
   /** How to open the call, as an instruction to the model; empty if the caller should speak first. */
   greeting: string;
-  /** What Twilio says to the caller before it hangs up, where something failed. */
+  /** What the caller is told before the end where something failed: by Twilio, or by the assistant if the server stops. */
   apology: string;
-  /** What Twilio says to the caller before it hangs up, where the call has lasted MAX_CALL_SECONDS. */
+  /** What the assistant says, or else Twilio, before the end where the call has lasted MAX_CALL_SECONDS. */
   timeIsUp: string;
   /** What Twilio says to the caller before it hangs up, where nobody took a call that was put through. */
   nobodyAnswered: string;

@@ -11,6 +11,8 @@ import type { Close } from './wire/socket.ts';
 const MAX_A_MINUTE = 2;
 const MAX_A_CALL = 5;
 const MINUTE_MS = 60_000;
+/** How long after a vain dialling the next one takes over, in ms: what can't be reached now may be in a moment. */
+const RETRY_MS = 2_000;
 /** How long before OpenAI ends a session the call leaves it: from then on at a pause, and at the latest, in ms. */
 const LEAVE_MS = 300_000;
 const LEAVE_AT_LAST_MS = 30_000;
@@ -44,6 +46,7 @@ export class Sessions {
   /** Whether the listener believes that the present one takes audio. */
   #isInUse = false;
   #isLast = false;
+  #retry: NodeJS.Timeout | undefined;
   #ignored = 0;
   /** When sessions failed that were replaced, and when the call last left one, or failed to dial the next, in ms. */
   readonly #failedAt: number[] = [];
@@ -95,6 +98,7 @@ export class Sessions {
   /** From now on no other takes over. */
   keep(): void {
     this.#isLast = true;
+    clearTimeout(this.#retry);
     this.#next?.close();
   }
 
@@ -136,7 +140,9 @@ export class Sessions {
       if (!this.#mayPass(failure)) return this.#listener.failed(failure);
       this.#failedAt.push(performance.now());
       this.#log.warn({ sessionId: this.id, ...failure }, 'another session takes over from one that failed');
-      this.#takeOver(this.#takeReady(), false);
+      const ready = this.#takeReady();
+      if (ready !== undefined || failure.reason !== 'dialling failed') return this.#takeOver(ready, false);
+      this.#retry = setTimeout(() => this.#takeOver(this.#takeReady(), false), RETRY_MS);
     },
   };
 

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { liveCall, startCall, startServer } from './support/call.ts';
-import { CALL, type OpenAIPeer, type TwilioPeer } from './support/peers.ts';
+import { CALL, type OpenAIPeer, readyCall, type TwilioPeer } from './support/peers.ts';
 import { audio } from './support/wire.ts';
 
 afterEach(() => {
@@ -151,6 +151,35 @@ describe('a session that is lost in mid-call', () => {
     await twilio.closed;
     expect(await server.lastWords(CALL)).toContain('<Say>I am sorry, something has gone wrong');
     expect(openai.handshakes).toBe(6);
+  });
+
+  it('A session that cannot be dialled is dialled again, and another 2 s later', async () => {
+    const { openai, server } = await startServer({}, (handshake) =>
+      [2, 3].includes(handshake) ? 503 : undefined,
+    );
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const { twilio, session } = await readyCall(openai, server.origin);
+    await greet(session);
+    await twilio.next('mark');
+    session.socket.terminate();
+    await expect.poll(() => server.log.messages(({ msg }) => msg === FAILED)).toHaveLength(2);
+    vi.advanceTimersByTime(1_999);
+    expect(openai.handshakes).toBe(3);
+    vi.advanceTimersByTime(1);
+    await expectGoesOn(await openai.dialled(), twilio);
+  });
+
+  it('A call whose caller leaves before another is dialled is over', async () => {
+    const { openai, server } = await startServer({}, (handshake) => (handshake > 1 ? 503 : undefined));
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const { twilio, session } = await readyCall(openai, server.origin);
+    await greet(session);
+    session.socket.terminate();
+    await expect.poll(() => server.log.messages(({ msg }) => msg === FAILED)).toHaveLength(2);
+    twilio.stop();
+    expect(await server.log.find('call ended')).toMatchObject({ reason: 'twilio stopped' });
+    vi.advanceTimersByTime(2_000);
+    expect(openai.handshakes).toBe(3);
   });
 
   it('The call ends with the apology where the next session is refused for good', async () => {
