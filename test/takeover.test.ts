@@ -1,7 +1,9 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { hangUp } from '../src/contract.ts';
 import { liveCall, startCall, startServer } from './support/call.ts';
 import { CALL, type OpenAIPeer, readyCall, type TwilioPeer } from './support/peers.ts';
-import { audio } from './support/wire.ts';
+import { begin, callTo, callTool, finish } from './support/ring.ts';
+import { audio, STREAM } from './support/wire.ts';
 
 afterEach(() => {
   vi.useRealTimers();
@@ -40,40 +42,163 @@ async function expectGoesOn(session: OpenAIPeer, twilio: TwilioPeer) {
   expect(await twilio.next('media')).toMatchObject({ media: { payload: audio(200) } });
 }
 
-describe('a session that is lost in mid-call', () => {
-  it.each<[string, (session: OpenAIPeer) => void, object]>([
-    ['is reset', (session) => session.socket.terminate(), { code: 1006 }],
-    ['closes without a code', (session) => session.socket.close(), { code: 1005 }],
-    ['closes with 1000', (session) => session.socket.close(1000), { code: 1000 }],
-    ['closes with 1001', (session) => session.socket.close(1001, 'going away'), { reason: 'going away' }],
-    ['closes with 1011', (session) => session.socket.close(1011), { code: 1011 }],
-    ['closes with 1012', (session) => session.socket.close(1012), { code: 1012 }],
-    [
-      'sends more than 4 MiB at once',
-      (session) => session.socket.send('x'.repeat(5_000_000)),
-      { code: 1006 },
-    ],
-    [
-      'has lasted 60 minutes',
-      (session) => {
-        session.send({ type: 'error', error: { code: 'session_expired', message: '60 minutes' } });
-        session.socket.close(1001, '60 minutes');
-      },
-      { reason: '60 minutes' },
-    ],
-  ])('Another one takes over from a session that %s, and the log says why', async (_, leave, closed) => {
-    const { openai, server, twilio, session } = await greetedCall();
+/** Every way in which a session is lost for a reason that may pass, and what the log has of it. */
+const ways: [string, (session: OpenAIPeer) => void, object][] = [
+  ['is reset', (session) => session.socket.terminate(), { code: 1006 }],
+  ['closes without a code', (session) => session.socket.close(), { code: 1005 }],
+  ['closes with 1000', (session) => session.socket.close(1000), { code: 1000 }],
+  ['closes with 1001', (session) => session.socket.close(1001, 'going away'), { reason: 'going away' }],
+  ['closes with 1011', (session) => session.socket.close(1011), { code: 1011 }],
+  ['closes with 1012', (session) => session.socket.close(1012), { code: 1012 }],
+  ['sends more than 4 MiB', (session) => session.socket.send('x'.repeat(5_000_000)), { code: 1006 }],
+  [
+    'has lasted 60 minutes',
+    (session) => {
+      session.send({ type: 'error', error: { code: 'session_expired', message: '60 minutes' } });
+      session.socket.close(1001, '60 minutes');
+    },
+    { reason: '60 minutes' },
+  ],
+];
+
+/** A call to an assistant with tools, whose caller has heard the greeting. */
+async function callWithTools() {
+  let finish: (value: string) => void = () => {};
+  const slow = () => new Promise((resolve) => (finish = resolve));
+  const tools = [
+    { name: 'look_up', description: '', run: slow },
+    { name: 'hang_up', description: '', run: hangUp },
+  ];
+  const call = await callTo({ tools });
+  await greet(call.session);
+  const { mark } = await call.twilio.next('mark');
+  call.twilio.send({ event: 'mark', streamSid: STREAM, mark });
+  await call.twilio.settle();
+  return { ...call, finish: (value: string) => finish(value) };
+}
+type CallWithTools = Awaited<ReturnType<typeof callWithTools>>;
+
+/** What a call was about, what the next session is told, whether it is asked to speak, and what comes of it. */
+const states: [
+  string,
+  (call: CallWithTools) => Promise<void>,
+  string,
+  boolean,
+  (call: CallWithTools, next: OpenAIPeer) => Promise<void>,
+][] = [
+  [
+    'the greeting has been heard',
+    async () => {},
+    'go on in one short sentence',
+    true,
+    async ({ twilio }, next) => {
+      next.say(200, 'r1', 'a1');
+      expect(await twilio.next('media')).toMatchObject({ media: { payload: audio(200) } });
+    },
+  ],
+  [
+    'the caller speaks',
+    async ({ session }) => {
+      session.send({ type: 'input_audio_buffer.speech_started' });
+      await session.settle();
+    },
+    'go on in one short sentence',
+    false,
+    async (_, next) => {
+      next.send({ type: 'input_audio_buffer.speech_started' });
+      await next.settle();
+    },
+  ],
+  [
+    'a reply is half heard',
+    async ({ twilio, session }) => {
+      begin(session, 'r2');
+      session.say(2_000, 'r2', 'a2');
+      await twilio.next('mark');
+    },
+    'go on in one short sentence',
+    true,
+    async ({ twilio }, next) => {
+      // The rest of it is silenced by a caller who cuts in, and no session is told of a cut.
+      next.send({ type: 'input_audio_buffer.speech_started' });
+      await twilio.next('clear');
+      await next.settle();
+      expect(next.received.map(({ type }) => type)).not.toContain('conversation.item.truncate');
+    },
+  ],
+  [
+    'a tool runs',
+    async ({ session }) => {
+      begin(session, 'r2');
+      callTool(session, 'look_up', '{}', 'r2');
+      finish(session, 'r2');
+      await session.settle();
+    },
+    'Still running: look_up',
+    true,
+    async (call, next) => {
+      call.finish('It is noon.');
+      const { item } = await next.next('conversation.item.create');
+      expect(JSON.stringify(item)).toContain('What came of look_up, as data: ');
+    },
+  ],
+  [
+    'the goodbye is heard',
+    async ({ twilio, session }) => {
+      begin(session, 'r2');
+      session.say(2_000, 'r2', 'a2');
+      callTool(session, 'hang_up', '{}', 'r2');
+      await session.next('conversation.item.create');
+      finish(session, 'r2');
+      await twilio.next('mark');
+    },
+    'wait for the caller to speak',
+    false,
+    async ({ server, twilio }) => {
+      twilio.send({ event: 'mark', streamSid: STREAM, mark: { name: 'audio-2' } });
+      expect((await twilio.closed).code).toBe(1000);
+      expect(await server.lastWords(CALL)).toContain('<Response><Hangup/></Response>');
+    },
+  ],
+];
+
+describe.each(states)('while %s', (_state, prepare, told, isAsked, goOn) => {
+  it.each(ways)('Another session takes over from one that %s', async (_way, leave, closed) => {
+    const call = await callWithTools();
+    const { openai, server, session } = call;
+    await prepare(call);
     leave(session);
-    await expectGoesOn(await openai.dialled(), twilio);
+    const next = await openai.dialled();
+    await next.configure();
+    const { item } = await next.next('conversation.item.create');
+    expect(JSON.stringify(item)).toContain('Hello there!');
+    expect(JSON.stringify(item)).toContain(told);
+    if (isAsked) await next.next('response.create');
+    await goOn(call, next);
+    if (!isAsked) expect(next.received.map(({ type }) => type)).not.toContain('response.create');
     expect(await server.log.find(FAILED)).toMatchObject({
       reason: 'openai closed',
       closed,
       sessionId: 'sess_1',
     });
-    twilio.stop();
-    expect(await server.log.find('call ended')).toMatchObject({ takeovers: 1, reason: 'twilio stopped' });
   });
+});
 
+it.each(ways)(
+  'While nothing was heard yet, another session that greets takes over from one that %s',
+  async (_, leave) => {
+    const { openai, server, twilio, session } = await liveCall();
+    leave(session);
+    const next = await openai.dialled();
+    await next.configure();
+    await next.next('response.create');
+    expect(next.received.map(({ type }) => type)).toEqual(['session.update', 'response.create']);
+    twilio.stop();
+    expect(await server.log.find('call ended')).toMatchObject({ takeovers: 1 });
+  },
+);
+
+describe('a session that is lost in mid-call', () => {
   it('A standby session takes over at once', async () => {
     const { openai, server } = await startServer({ STANDBY_SESSIONS: '1' });
     const first = await openai.dialled();

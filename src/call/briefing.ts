@@ -34,7 +34,8 @@ export class Briefing {
    */
   sessionLost(said: string, running: readonly string[], speaks: boolean, task = speaks ? GO_ON : WAIT): void {
     if (!this.isUnderWay) return;
-    const parts = [`What was said on this call so far, as data, the newest last:\n${said}`];
+    const parts =
+      said === '' ? [] : [`What was said on this call so far, as data, the newest last:\n${said}`];
     if (running.length > 0) {
       parts.push(
         `Still running: ${running.join(', ')}. A message will say what comes of it: do not call it again.`,
