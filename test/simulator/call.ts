@@ -4,10 +4,11 @@ import { open, readFile, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { config as loadEnv } from 'dotenv';
-import { BYTES_PER_MS } from '../../src/wire/audio.ts';
 import { type CallerEvent, type PhoneCall, placeCall } from './caller.ts';
-import { callerLine, Narrator, seconds, table, timeToFirstSound } from './narrator.ts';
+import { fail, messageOf, readServer } from './command-line.ts';
+import { callerLine, Narrator, seconds, table } from './narrator.ts';
+import { reportOf } from './report.ts';
+import { troubleOf } from './trouble.ts';
 import { readWav, WavError, writeWav } from './wav.ts';
 
 const USAGE = `Usage: npm run call -- [--url http://localhost:3000] [--save reply.wav] [speech.wav]
@@ -22,23 +23,18 @@ const ANSWER_MS = 20_000;
 /** A pause this long means that the assistant has finished. */
 const FINISHED_MS = 1_200;
 
-function fail(message: string): never {
-  console.error(message);
-  process.exit(1);
-}
-
 function readArguments() {
   const options = {
-    url: { type: 'string', default: `http://localhost:${process.env.PORT || 3000}` },
+    url: { type: 'string' },
     save: { type: 'string' },
   } as const;
   try {
     const { values, positionals } = parseArgs({ options, allowPositionals: true });
     if (positionals.length > 1) fail(`There is one recording at most.\n\n${USAGE}`);
-    if (!/^https?:\/\/[^/]+\/?$/.test(values.url))
-      fail('--url takes an address such as http://localhost:3000.');
+    const server = readServer(values.url);
+    if (server === undefined) return fail('--url takes an address such as http://localhost:3000.');
     const fallback = fileURLToPath(new URL('../fixtures/question.wav', import.meta.url));
-    return { ...values, speech: positionals[0] ?? fallback };
+    return { server, save: values.save, speech: positionals[0] ?? fallback };
   } catch (error) {
     fail(`${messageOf(error)}\n\n${USAGE}`);
   }
@@ -72,28 +68,20 @@ async function checkWritable(file: string): Promise<() => Promise<void>> {
   };
 }
 
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
 /** Whether the assistant is heard within `ms`; false, too, if the call ended. */
 function heardWithin(phone: PhoneCall, ms: number): Promise<boolean> {
   return Promise.race([phone.untilPlaying(), pause(ms, false, { ref: false })]);
 }
 
-loadEnv({ quiet: true });
-const { url, save, speech } = readArguments();
+const { server, save, speech } = readArguments();
 const words = await recording(speech);
 const unsave = save === undefined ? undefined : await checkWritable(save);
 const narrator = new Narrator();
 const events: CallerEvent[] = [];
 
-narrator.tell(`caller  dials ${url}`);
-const { TWILIO_AUTH_TOKEN: authToken, PUBLIC_URL: publicUrl } = process.env;
+narrator.tell(`caller  dials ${server.url}`);
 const phone = await placeCall({
-  url,
-  ...(authToken && { authToken }),
-  ...(publicUrl && { publicUrl }),
+  ...server,
   onEvent(event) {
     events.push(event);
     // A call that nobody answered is told of below.
@@ -101,19 +89,17 @@ const phone = await placeCall({
   },
 });
 if (!events.some(({ type }) => type === 'stream-started')) {
-  const { reason, httpStatus } = await phone.ended;
+  const end = await phone.ended;
   await unsave?.();
-  if (httpStatus === 403) fail(`The call was refused: TWILIO_AUTH_TOKEN or PUBLIC_URL is not the server's.`);
-  if (httpStatus !== undefined) fail(`The call was not taken: ${reason}.`);
-  fail(`No server answers at ${url}. Start one with  npm run dev
-or, without an account at OpenAI, with  npm run parrot  and what that tells you.`);
+  fail(troubleOf(end, events, server.url) ?? 'There was no call.');
 }
 const answered = await converse();
 const end = await phone.hangUp();
 
 const rows: Record<string, string> = { 'heard by the caller': seconds(phone.heardMs) };
-const firstSound = timeToFirstSound(events);
-if (!Number.isNaN(firstSound)) rows['time to first sound'] = seconds(firstSound);
+const { firstSoundMs, medianMs } = reportOf(events);
+if (firstSoundMs !== undefined) rows['time to first sound'] = seconds(firstSoundMs);
+if (medianMs !== undefined) rows['from the last word to the answer'] = seconds(medianMs);
 if (save !== undefined && phone.heardMs > 0) {
   await writeFile(save, writeWav(phone.heard));
   rows['saved to'] = save;
@@ -121,14 +107,15 @@ if (save !== undefined && phone.heardMs > 0) {
   await unsave?.();
 }
 console.log(`\n${table(rows)}\n`);
-if (end.by !== 'caller') fail(`The call was ended by the server (${end.code}): its log says why.`);
+if (end.by !== 'caller') {
+  fail(troubleOf(end, events, server.url) ?? `The call was ended by the server (${end.code}).`);
+}
 if (!answered) fail('The assistant did not answer.');
 
 /** Hears the greeting out, says the words, and hears the answer out; returns whether there was one. */
 async function converse(): Promise<boolean> {
   if (await heardWithin(phone, GREETING_MS)) await phone.untilSilentFor(FINISHED_MS);
   if (events.some(({ type }) => type === 'closed')) return false;
-  narrator.tell(`caller  says ${seconds(words.length / BYTES_PER_MS)} of speech`);
   await phone.say(words);
   const answered = await heardWithin(phone, ANSWER_MS);
   await phone.untilSilentFor(FINISHED_MS);

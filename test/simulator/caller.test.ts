@@ -1,13 +1,16 @@
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { WebSocketServer } from 'ws';
 import { sign } from '../../src/wire/auth.ts';
+import type { JsonObject } from '../../src/wire/json.ts';
 import { Peer } from '../support/peers.ts';
 import { portOf } from '../support/port.ts';
 import { type CallerEvent, type CallOptions, type PhoneCall, placeCall } from './caller.ts';
 import { readCommand } from './command.ts';
+import { only } from './narrator.ts';
+import type { Moment } from './stream.ts';
 
 const CONNECT = `<?xml version="1.0" encoding="UTF-8"?>
 <Response><Connect action="/call-ended?a=1&amp;b=2"><Stream url="wss://relay.example.com/media-stream">
@@ -75,6 +78,19 @@ function media({ streamSid }: PhoneCall, sound: Uint8Array) {
 
 function mark({ streamSid }: PhoneCall, name: string) {
   return { event: 'mark', streamSid, mark: { name } };
+}
+
+function payloadOf(message: JsonObject): Buffer {
+  return Buffer.from(String(Object(message.media).payload), 'base64');
+}
+
+/** The first event of that type, once there is one. */
+function toldOf<T extends CallerEvent['type']>(events: CallerEvent[], type: T) {
+  return vi.waitFor(() => {
+    const [event] = only(events, type);
+    if (event === undefined) throw new Error(`no ${type}`);
+    return event;
+  }, 2_000);
 }
 
 describe('placing a call', () => {
@@ -172,9 +188,68 @@ describe('what the caller says', () => {
   });
 });
 
+describe('a live caller', () => {
+  /** Gives frames of a byte that counts up. */
+  class Counter {
+    #frames = 0;
+
+    pull(frame: Uint8Array): void {
+      this.#frames += 1;
+      frame.fill(this.#frames);
+    }
+  }
+
+  it('Each frame is what the microphone has by then, unless there is something to say', async () => {
+    const { stream, call } = await answered({ microphone: new Counter() });
+    const payloads: Buffer[] = [];
+    for (let i = 0; i < 2; i += 1) payloads.push(payloadOf(await stream.next('media')));
+    expect(payloads).toEqual([Buffer.alloc(160, 1), Buffer.alloc(160, 2)]);
+    call.say(audio(20, 99));
+    const next = [payloadOf(await stream.next('media')), payloadOf(await stream.next('media'))];
+    expect(next).toContainEqual(Buffer.alloc(160, 99));
+  });
+
+  it('Every 20 ms tell what was said and heard in them, to the sample, and nothing is heard after clear', async () => {
+    const moments: Moment[] = [];
+    const { stream, call } = await answered({
+      microphone: new Counter(),
+      onMoment: (moment) => moments.push(moment),
+    });
+    stream.send(media(call, audio(60_000, 5)));
+    await call.untilPlaying();
+    for (let i = 0; i < 4; i += 1) await stream.next('media');
+    stream.send({ event: 'clear', streamSid: call.streamSid });
+    expect(await call.untilSilentFor(60)).toBe(true);
+    await call.hangUp();
+    expect(moments.slice(0, 3).map(({ said }) => said[0])).toEqual([1, 2, 3]);
+    const heard = Buffer.concat(moments.map((moment) => moment.heard));
+    expect(heard).toEqual(Buffer.from(call.heard.subarray(0, heard.length)));
+    expect(heard.filter((byte) => byte === 5).length / 8).toBe(call.heardMs);
+  });
+
+  it('The caller’s words are told with when they began and ended, and whether the assistant spoke', async () => {
+    const { stream, call, events } = await answered();
+    const began = performance.now();
+    await call.say(audio(200));
+    const over = await toldOf(events, 'speech-stopped');
+    expect(over.speechMs).toBe(200);
+    expect(over.agoMs).toBeGreaterThanOrEqual(500);
+    expect(over.agoMs).toBeLessThan(560);
+    expect(performance.now() - began).toBeGreaterThan(699);
+
+    stream.send(media(call, audio(60_000)));
+    await call.untilPlaying();
+    call.say(audio(200));
+    const first = await toldOf(events, 'speech-started');
+    expect(first.isOverAssistant).toBe(false);
+    expect(first.agoMs).toBeGreaterThanOrEqual(60);
+    await vi.waitFor(() => expect(only(events, 'speech-started')[1]?.isOverAssistant).toBe(true));
+  });
+});
+
 describe('what the caller presses', () => {
   it('Each key goes out in a message of its own, numbered with the frames, and none after the end', async () => {
-    const { stream, call } = await answered();
+    const { stream, call, events } = await answered();
     const { streamSid } = call;
     await stream.next('media');
     call.press('1#');
@@ -189,6 +264,7 @@ describe('what the caller presses', () => {
     const numbers = stream.received.slice(1).map(({ sequenceNumber }) => Number(sequenceNumber));
     expect(numbers).toEqual(numbers.map((_, i) => i + 1));
     expect(stream.received.filter(({ event }) => event === 'dtmf')).toHaveLength(2);
+    expect(only(events, 'pressed').map(({ digits }) => digits)).toEqual(['1#']);
   });
 });
 
@@ -238,6 +314,7 @@ describe('what the caller hears', () => {
     expect(await stream.next('mark')).toMatchObject({ mark: { name: 'b' } });
     expect(call.heardMs).toBeLessThan(10_000);
     expect(events.at(-1)).toMatchObject({ type: 'cleared', unheardMs: 60_000 - call.heardMs });
+    expect(Math.abs((only(events, 'cleared')[0]?.heardMs ?? 0) - call.heardMs)).toBeLessThan(1);
   });
 });
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 import { socketOptions } from '../../src/wire/socket.ts';
-import { Stream, type StreamEvent, type Warning } from './stream.ts';
+import { Stream, type StreamEvent, type StreamOptions, type Warning } from './stream.ts';
 import {
   type Answer,
   askWebhook,
@@ -14,7 +14,8 @@ import {
   type WebhookOptions,
 } from './webhook.ts';
 
-export interface CallOptions extends WebhookOptions {
+/** Whom to call; `microphone` and `onMoment` are for a live caller. */
+export interface CallOptions extends WebhookOptions, Omit<StreamOptions, 'onEvent'> {
   onEvent?: (event: CallerEvent) => void;
 }
 
@@ -62,9 +63,9 @@ export class PhoneCall {
   constructor(options: CallOptions) {
     const { callSid, streamSid } = this;
     this.#options = options;
-    this.#stream = new Stream({ accountSid: this.#accountSid, callSid, streamSid }, (event) =>
-      this.#emit(event),
-    );
+    const { microphone, onMoment } = options;
+    const sids = { accountSid: this.#accountSid, callSid, streamSid };
+    this.#stream = new Stream(sids, { microphone, onMoment, onEvent: (event) => this.#emit(event) });
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
@@ -88,6 +89,11 @@ export class PhoneCall {
     const detail = `Stream url ${connect.url}`;
     this.#emit({ type: 'warning', code: connect.url.startsWith('wss:') ? 31920 : 31922, detail });
     return this.#end({ ...rejected, reason: detail });
+  }
+
+  /** How long ago the call was placed, in ms. */
+  get ageMs(): number {
+    return performance.now() - this.#placed;
   }
 
   /** What the caller has heard since the stream began, in mu-law, silence included. */
@@ -183,7 +189,7 @@ export class PhoneCall {
 
   #emit(happening: Happening): void {
     if (happening.type === 'warning') this.warnings.push({ code: happening.code, detail: happening.detail });
-    this.#options.onEvent?.({ ...happening, at: performance.now() - this.#placed });
+    this.#options.onEvent?.({ ...happening, at: this.ageMs });
   }
 }
 

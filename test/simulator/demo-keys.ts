@@ -29,11 +29,11 @@ export function demoKeys(goodbye: Uint8Array): Record<string, KeyMeaning> {
 
 /** Has something looked up, hears the answer out, and asks to be hung up on; the assistant must be silent by now. */
 export async function converseByKeys(phone: PhoneCall, narrator: Narrator): Promise<void> {
-  narrator.tell('caller  presses 1 and #, to hear the time');
+  narrator.tell('caller  wants to hear the time');
   phone.press('1#');
   await withPatience(phone.untilPlaying());
   await phone.untilSilentFor(300);
-  narrator.tell('caller  presses 2 and #, to end the call');
+  narrator.tell('caller  wants to end the call');
   phone.press('2#');
   await withPatience(phone.ended);
   await phone.hangUp();

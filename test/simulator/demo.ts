@@ -1,40 +1,29 @@
 // npm run demo: the real server, between a simulated phone and a parrot that stands in for OpenAI.
-import { randomUUID } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
-import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { buildApp } from '../../src/app.ts';
-import { readConfig } from '../../src/config.ts';
-import type { Assistant } from '../../src/contract.ts';
-import { assistant as testAssistant } from './assistant.ts';
 import { type CallerEvent, type PhoneCall, placeCall } from './caller.ts';
-import { converseByKeys, DEMO_TOOLS, demoKeys, faultsByKeys } from './demo-keys.ts';
+import { converseByKeys, faultsByKeys } from './demo-keys.ts';
 import { callerLine, Narrator, only, parrotLine, seconds, table, timeToFirstSound } from './narrator.ts';
-import { type ParrotEvent, startParrot } from './parrot.ts';
-import { readWav, writeWav } from './wav.ts';
+import type { ParrotEvent } from './parrot.ts';
+import { recording, startParrotServer } from './parrot-server.ts';
+import type { ParrotSession } from './parrot-session.ts';
+import { writeWav } from './wav.ts';
 
 /** How far a reported cut may be off what was heard: the simulators keep time by timers. */
 const CUT_TOLERANCE_MS = 50;
 /** No call takes this long unless something hangs. */
 const LONGEST_MS = 30_000;
 
-function recording(name: string): Promise<Uint8Array> {
-  return readFile(new URL(`../fixtures/${name}.wav`, import.meta.url)).then(readWav);
-}
-
-const assistant: Assistant = { ...testAssistant, tools: DEMO_TOOLS };
-
 /** Asks something, talks over the answer, hears the next one out, has something looked up, and is hung up on. */
 async function converse(phone: PhoneCall, narrator: Narrator): Promise<void> {
   await phone.untilPlaying();
   await phone.untilSilentFor(300);
-  narrator.tell('caller  asks something');
   await phone.say(await recording('question'));
   await phone.untilPlaying();
   await pause(1_200);
-  narrator.tell('caller  talks over the reply');
   await phone.say(await recording('interruption'));
   await phone.untilPlaying();
   await phone.untilSilentFor(400);
@@ -48,37 +37,21 @@ const timer = setTimeout(() => {
   console.error(`The call hung: it should have been over in ${seconds(LONGEST_MS)}.`);
   process.exit(1);
 }, LONGEST_MS);
-// Signed as Twilio signs, so that the call goes through the guarded path.
-const authToken = randomUUID();
 const narrator = new Narrator();
 const callerEvents: CallerEvent[] = [];
 const parrotEvents: ParrotEvent[] = [];
 const news = new EventEmitter();
+let first: ParrotSession | undefined;
 
-const greeting = await recording('greeting');
-const parrot = await startParrot({
-  greeting,
-  onKeys: demoKeys(greeting),
-  onEvent(event, session) {
-    // The first session, dialled ahead, is this call's; the next only waits for another call.
-    if (session !== parrot.sessions[0]) return;
-    parrotEvents.push(event);
-    narrator.tell(`parrot  ${parrotLine(event)}`);
-    news.emit(event.type);
-  },
+const server = await startParrotServer((event, session) => {
+  // The first session, dialled ahead, is this call's; the next only waits for another call.
+  first ??= session;
+  if (session !== first) return;
+  parrotEvents.push(event);
+  narrator.tell(`parrot  ${parrotLine(event)}`);
+  news.emit(event.type);
 });
-const app = await buildApp(
-  readConfig({
-    OPENAI_API_KEY: 'sk-demo',
-    OPENAI_REALTIME_URL: parrot.url,
-    TWILIO_AUTH_TOKEN: authToken,
-    LOG_LEVEL: 'warn',
-  }),
-  assistant,
-);
-const ready = once(news, 'session-ready');
-const url = await app.listen({ port: 0, host: '127.0.0.1' });
-await ready;
+const { url, authToken } = server;
 
 narrator.tell(`caller  dials ${url}`);
 const phone = await placeCall({
@@ -92,9 +65,8 @@ const phone = await placeCall({
 const left = once(news, 'closed');
 await converse(phone, narrator);
 await left;
-const { calls } = (await app.inject('/')).json();
-await app.close();
-await parrot.close();
+const calls = await server.liveCalls();
+await server.close();
 clearTimeout(timer);
 
 const wav = join(await mkdtemp(join(tmpdir(), 'voice-relay-')), 'heard.wav');

@@ -15,31 +15,43 @@ export class Narrator {
 export function callerLine(event: CallerEvent): string {
   switch (event.type) {
     case 'answered':
-      return 'is answered';
+      return event.twiml.includes('<Reject reason="busy"/>') ? 'hears that the line is busy' : 'is answered';
     case 'stream-started':
       return 'is connected';
+    case 'speech-started':
+      return event.isOverAssistant ? 'talks over the assistant' : 'begins to speak';
+    case 'speech-stopped':
+      return `has spoken for ${seconds(event.speechMs)}`;
+    case 'pressed':
+      return `presses ${[...event.digits].join(' ')}`;
     case 'first-sound':
       return 'hears the assistant';
     case 'silence':
       return 'hears silence';
     case 'cleared':
-      return `hears the assistant stop, with ${seconds(event.unheardMs)} unheard`;
+      return `hears the assistant stop after ${seconds(event.heardMs)}, with ${seconds(event.unheardMs)} unheard`;
     case 'warning':
       return `would have Twilio warn: ${event.code} ${event.detail}`;
     case 'closed':
-      return event.by === 'caller'
-        ? 'hangs up'
-        : `has the stream closed: ${event.code} ${event.reason}`.trim();
+      if (event.by === 'caller') return 'hangs up';
+      if (event.by === 'rejected') return `is not connected: ${event.reason}`;
+      return `has the stream closed: ${event.code} ${event.reason}`.trim();
     case 'twiml':
       return twimlLine(event.twiml);
   }
 }
 
 function twimlLine(twiml: string): string {
-  const words = twiml.match(/<Say>(?<words>.*?)<\/Say>/)?.groups?.words;
+  const words = wordsIn(twiml);
   return words === undefined && twiml.includes('<Hangup/>')
     ? 'is hung up on'
-    : `is told: ${unescapeXml(words ?? 'nothing')}`;
+    : `is told: ${words ?? 'nothing'}`;
+}
+
+/** What TwiML has Twilio say to the caller; undefined if that is nothing. */
+export function wordsIn(twiml: string): string | undefined {
+  const words = twiml.match(/<Say>(?<words>.*?)<\/Say>/)?.groups?.words;
+  return words === undefined ? undefined : unescapeXml(words);
 }
 
 /** What an event at OpenAI's end means to the parrot. */

@@ -40,6 +40,17 @@ describe('what the caller hears', () => {
     ]);
   });
 
+  it('What was heard since is the end of all that was heard, wherever it begins', () => {
+    phone.media(audio(30, 1), 10);
+    phone.media(audio(30, 2), 60);
+    phone.media(audio(30, 3), 60);
+    const all = phone.heard(100);
+    for (let since = 0; since <= 100; since += 7) {
+      expect(phone.heard(100, since)).toEqual(all.subarray(8 * since));
+    }
+    expect(phone.heard(20, 20)).toHaveLength(0);
+  });
+
   it('Playout is exact to the sample', () => {
     phone.media(Uint8Array.of(1, 2, 3), 0.3);
     expect(phone.heard(0.49)).toEqual(Uint8Array.of(SILENCE, SILENCE, 1));

@@ -73,10 +73,15 @@ export class Phone {
     return this.#played(at).reduce((sum, { payload }) => sum + payload.length, 0) / BYTES_PER_MS;
   }
 
-  /** What the caller has heard since the stream began, in mu-law, silence included. */
-  heard(at: number): Uint8Array {
-    const heard = new Uint8Array(samples(at)).fill(SILENCE);
-    for (const { begin, payload } of this.#played(at)) heard.set(payload, begin);
+  /** What the caller has heard since then, or since the stream began, in mu-law, silence included. */
+  heard(at: number, since = 0): Uint8Array {
+    const from = samples(since);
+    const heard = new Uint8Array(samples(at) - from).fill(SILENCE);
+    const over = this.#audio.findLastIndex(({ begin, payload }) => begin + payload.length <= from);
+    for (const { begin, payload } of this.#audio.slice(over + 1)) {
+      const piece = payload.subarray(Math.max(0, from - begin), Math.max(0, samples(at) - begin));
+      if (piece.length > 0) heard.set(piece, Math.max(0, begin - from));
+    }
     return heard;
   }
 

@@ -1,31 +1,28 @@
 // npm run parrot: the stand-in for OpenAI, on a port of its own, for as long as it is left to run.
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { fail, readPort, whyNotListening } from './command-line.ts';
 import { Narrator, parrotLine } from './narrator.ts';
 import { startParrot } from './parrot.ts';
 import { readWav } from './wav.ts';
 
 const USAGE = 'Usage: npm run parrot -- [--port 3002]';
 
-function fail(message: string): never {
-  console.error(message);
-  process.exit(1);
-}
-
-function readPort(): number {
+function readArguments(): number {
   try {
     const { values } = parseArgs({ options: { port: { type: 'string', default: '3002' } } });
-    return /^\d{1,5}$/.test(values.port) ? Number(values.port) : fail(USAGE);
+    return readPort(values.port) ?? fail(USAGE);
   } catch {
     return fail(USAGE);
   }
 }
 
+const port = readArguments();
 const narrator = new Narrator();
 
 const parrot = await startParrot({
-  port: readPort(),
+  port,
   greeting: readWav(await readFile(new URL('../fixtures/greeting.wav', import.meta.url))),
   onEvent: (event) => narrator.tell(`parrot  ${parrotLine(event)}`),
-}).catch((error: Error) => fail(`The parrot can't listen: ${error.message}.\n${USAGE}`));
+}).catch((error: unknown) => fail(`${whyNotListening(port, error)}\n${USAGE}`));
 console.log(`To have a server talk to the parrot, set in .env:\nOPENAI_REALTIME_URL=${parrot.url}`);

@@ -1,6 +1,7 @@
 import { BYTES_PER_MS, SILENCE } from '../../src/wire/audio.ts';
 import type { JsonObject } from '../../src/wire/json.ts';
 import { readCommand } from './command.ts';
+import { DEFAULT_VAD, Ear } from './ear.ts';
 import { Phone } from './phone.ts';
 
 const FRAME_MS = 20;
@@ -12,13 +13,38 @@ export interface Warning {
   detail: string;
 }
 
-/** What happens on a stream. */
+/**
+ * What happens on a stream. The caller's speech is told from silence as server_vad does it, so that its beginning and
+ * end are known only `agoMs` later; `heardMs` is how long the assistant had been heard without a pause.
+ */
 export type StreamEvent =
   | { type: 'stream-started'; streamSid: string }
+  | { type: 'speech-started'; agoMs: number; isOverAssistant: boolean }
+  | { type: 'speech-stopped'; agoMs: number; speechMs: number }
+  | { type: 'pressed'; digits: string }
   | { type: 'first-sound' }
   | { type: 'silence' }
-  | { type: 'cleared'; unheardMs: number }
+  | { type: 'cleared'; heardMs: number; unheardMs: number }
   | ({ type: 'warning' } & Warning);
+
+/** One frame's time of a stream, in mu-law: what the caller said in it, and what the caller heard. */
+export interface Moment {
+  said: Uint8Array;
+  heard: Uint8Array;
+}
+
+/** Where a live caller's words come from: fills a frame with what there is by now, and with silence otherwise. */
+export interface Microphone {
+  pull(frame: Uint8Array): void;
+}
+
+/** What a stream tells, and what the caller says where `say` has nothing to say. */
+export interface StreamOptions {
+  onEvent: (event: StreamEvent) => void;
+  /** Called every 20 ms. */
+  onMoment?: ((moment: Moment) => void) | undefined;
+  microphone?: Microphone | undefined;
+}
 
 /** What Twilio calls a stream, its call and its account. */
 export type Sids = Record<'accountSid' | 'callSid' | 'streamSid', string>;
@@ -26,22 +52,25 @@ export type Sids = Record<'accountSid' | 'callSid' | 'streamSid', string>;
 /** One Media Stream from Twilio's end: the caller's words in frames of 20 ms, and the server's played to the caller. */
 export class Stream {
   #sids: Sids;
-  #onEvent: (event: StreamEvent) => void;
+  #options: StreamOptions;
   #transmit: (text: string) => void = () => {};
   #phone = new Phone();
+  #ear = new Ear();
   #began: number | undefined;
   #over: number | undefined;
   #sequenceNumber = 0;
   #chunk = 0;
   #nextFrame = FRAME_MS;
   #timer: NodeJS.Timeout | undefined;
-  #sounding = false;
+  /** When the sound began that is heard without a pause since. */
+  #soundingSince: number | undefined;
   #speech: { audio: Uint8Array; sent: number; resolve: () => void }[] = [];
   #waiting = new Set<{ met: (phone: Phone, now: number) => boolean; resolve: (met: boolean) => void }>();
 
-  constructor(sids: Sids, onEvent: (event: StreamEvent) => void) {
+  constructor(sids: Sids, options: StreamOptions) {
     this.#sids = sids;
-    this.#onEvent = onEvent;
+    this.#options = options;
+    this.#ear.configure({ prefix_padding_ms: 0 });
   }
 
   get heard(): Uint8Array {
@@ -61,29 +90,31 @@ export class Stream {
     this.#transmit = transmit;
     transmit(JSON.stringify({ event: 'connected', protocol: 'Call', version: '1.0.0' }));
     this.#send('start', { start });
-    this.#onEvent({ type: 'stream-started', streamSid });
+    this.#options.onEvent({ type: 'stream-started', streamSid });
     this.#run();
   }
 
   /** Takes one frame of the server's. */
   receive(text: string, isBinary: boolean): void {
     if (this.#over !== undefined) return;
+    const { onEvent } = this.#options;
     const now = this.#clock();
     this.#play(now);
     const command = isBinary ? undefined : readCommand(text, this.#sids.streamSid);
     if (command === undefined) {
-      this.#onEvent({ type: 'warning', code: isBinary ? 31950 : 31951, detail: text.slice(0, 200) });
+      onEvent({ type: 'warning', code: isBinary ? 31950 : 31951, detail: text.slice(0, 200) });
     } else if (command.event === 'mark') {
       this.#phone.mark(command.mark.name, now);
     } else if (command.event === 'clear') {
       const unheardMs = this.#phone.bufferedMs(now);
       for (const { name } of this.#phone.clear(now)) this.#send('mark', { mark: { name } });
-      this.#sounding = false;
-      this.#onEvent({ type: 'cleared', unheardMs });
+      const heardMs = now - (this.#soundingSince ?? now);
+      this.#soundingSince = undefined;
+      onEvent({ type: 'cleared', heardMs, unheardMs });
     } else {
       this.#phone.media(Buffer.from(command.media.payload, 'base64'), now);
-      if (!this.#sounding) this.#onEvent({ type: 'first-sound' });
-      this.#sounding = true;
+      if (this.#soundingSince === undefined) onEvent({ type: 'first-sound' });
+      this.#soundingSince ??= now;
     }
     this.#run();
   }
@@ -98,7 +129,9 @@ export class Stream {
 
   /** Presses keys, one message for each of `digits`. */
   press(digits: string): void {
+    if (this.#over !== undefined || this.#began === undefined) return;
     for (const digit of digits) this.#send('dtmf', { dtmf: { track: 'inbound_track', digit } });
+    this.#options.onEvent({ type: 'pressed', digits });
   }
 
   /** Resolves when `met` by what is played: true, or false if the stream ended first. */
@@ -144,27 +177,52 @@ export class Stream {
 
   #play(now: number): void {
     for (const { name } of this.#phone.advance(now)) this.#send('mark', { mark: { name } });
-    if (this.#sounding && !this.#phone.playing(now)) {
-      this.#sounding = false;
-      this.#onEvent({ type: 'silence' });
+    if (this.#soundingSince !== undefined && !this.#phone.playing(now)) {
+      this.#soundingSince = undefined;
+      this.#options.onEvent({ type: 'silence' });
     }
   }
 
   #sendFrame(): void {
-    const timestamp = String(this.#nextFrame);
+    const at = this.#nextFrame;
     this.#nextFrame += FRAME_MS;
-    const [speech] = this.#speech;
-    const frame = Buffer.alloc(FRAME_BYTES, SILENCE);
-    if (speech !== undefined) {
-      frame.set(speech.audio.subarray(speech.sent, speech.sent + FRAME_BYTES));
-      speech.sent += FRAME_BYTES;
-    }
+    const frame = this.#nextWords();
     this.#chunk += 1;
     const payload = frame.toString('base64');
-    this.#send('media', { media: { track: 'inbound', chunk: String(this.#chunk), timestamp, payload } });
-    if (speech !== undefined && speech.sent >= speech.audio.length) {
+    const chunk = String(this.#chunk);
+    this.#send('media', { media: { track: 'inbound', chunk, timestamp: String(at), payload } });
+    this.#listenTo(frame);
+    this.#options.onMoment?.({ said: frame, heard: this.#phone.heard(at, at - FRAME_MS) });
+  }
+
+  /** The next frame of what is being said, otherwise of the microphone. */
+  #nextWords(): Buffer {
+    const frame = Buffer.alloc(FRAME_BYTES, SILENCE);
+    const [speech] = this.#speech;
+    if (speech === undefined) {
+      this.#options.microphone?.pull(frame);
+      return frame;
+    }
+    frame.set(speech.audio.subarray(speech.sent, speech.sent + FRAME_BYTES));
+    speech.sent += FRAME_BYTES;
+    if (speech.sent >= speech.audio.length) {
       this.#speech.shift();
       speech.resolve();
+    }
+    return frame;
+  }
+
+  #listenTo(frame: Uint8Array): void {
+    const { onEvent } = this.#options;
+    for (const heard of this.#ear.hear(frame)) {
+      if (heard.type === 'started') {
+        const isOverAssistant = this.#soundingSince !== undefined;
+        onEvent({ type: 'speech-started', agoMs: this.#clock() - heard.audioStartMs, isOverAssistant });
+      } else {
+        const endedMs = heard.audioEndMs - DEFAULT_VAD.silence_duration_ms;
+        const speechMs = heard.words.length / BYTES_PER_MS;
+        onEvent({ type: 'speech-stopped', agoMs: this.#clock() - endedMs, speechMs });
+      }
     }
   }
 

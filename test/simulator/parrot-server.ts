@@ -1,0 +1,60 @@
+import { randomUUID } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { buildApp } from '../../src/app.ts';
+import { readConfig } from '../../src/config.ts';
+import { assistant } from './assistant.ts';
+import { DEMO_TOOLS, demoKeys } from './demo-keys.ts';
+import { type Parrot, type ParrotOptions, startParrot } from './parrot.ts';
+import { readWav } from './wav.ts';
+
+/** The real server, with a parrot in OpenAI's place; it takes calls that are signed with `authToken`. */
+export interface ParrotServer {
+  readonly url: string;
+  readonly authToken: string;
+  readonly parrot: Parrot;
+  /** How many calls are live by the server's own count. */
+  liveCalls(): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** One of the recordings in test/fixtures, in mu-law. */
+export function recording(name: 'greeting' | 'question' | 'interruption'): Promise<Uint8Array> {
+  return readFile(new URL(`../fixtures/${name}.wav`, import.meta.url)).then(readWav);
+}
+
+/** Starts both on free ports, with the demo's tools and keys; resolves when the session for the first call is ready. */
+export async function startParrotServer(onEvent: ParrotOptions['onEvent']): Promise<ParrotServer> {
+  const news = new EventEmitter();
+  const ready = once(news, 'session-ready');
+  const greeting = await recording('greeting');
+  const parrot = await startParrot({
+    greeting,
+    onKeys: demoKeys(greeting),
+    onEvent(event, session) {
+      onEvent?.(event, session);
+      news.emit(event.type);
+    },
+  });
+  // Signed as Twilio signs, so that calls go through the guarded path.
+  const authToken = randomUUID();
+  const config = readConfig({
+    OPENAI_API_KEY: 'sk-demo',
+    OPENAI_REALTIME_URL: parrot.url,
+    TWILIO_AUTH_TOKEN: authToken,
+    LOG_LEVEL: 'warn',
+  });
+  const app = await buildApp(config, { ...assistant, tools: DEMO_TOOLS });
+  const url = await app.listen({ port: 0, host: '127.0.0.1' });
+  await ready;
+  return {
+    url,
+    authToken,
+    parrot,
+    liveCalls: async () => (await app.inject('/')).json().calls,
+    async close() {
+      await app.close();
+      await parrot.close();
+    },
+  };
+}
