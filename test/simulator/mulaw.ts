@@ -18,6 +18,16 @@ export function encodeMulaw(sample: number): number {
   return ~((sample < 0 ? 0x80 : 0) | (exponent << 4) | mantissa) & 0xff;
 }
 
+/** Mu-law audio as 16-bit samples. */
+export function decodeAudio(audio: Uint8Array): Int16Array {
+  return Int16Array.from(audio, decodeMulaw);
+}
+
+/** 16-bit samples as mu-law audio. */
+export function encodeAudio(samples: Int16Array): Uint8Array {
+  return Uint8Array.from(samples, encodeMulaw);
+}
+
 /** How loud mu-law audio is: the root mean square of its samples, 0 to 32,124. */
 export function loudness(audio: Uint8Array): number {
   let sum = 0;

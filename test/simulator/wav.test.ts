@@ -64,4 +64,10 @@ describe('writing a WAV', () => {
     const header = Buffer.from('666d74201000000001000100401f0000803e000002001000', 'hex');
     expect(writeWav(twoBytes)).toEqual(wav(header, twoSamples));
   });
+
+  it('Two channels are written side by side, the shorter filled up with silence', () => {
+    const header = Buffer.from('666d74201000000001000200401f0000007d000004001000', 'hex');
+    const samples = chunk('data', Buffer.from([0x7c, 0x7d, 0x84, 0x82, 0x84, 0x82, 0, 0]));
+    expect(writeWav(twoBytes, twoBytes.subarray(1))).toEqual(wav(header, samples));
+  });
 });

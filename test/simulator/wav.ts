@@ -45,13 +45,16 @@ export function readWav(file: Buffer): Uint8Array {
   return Uint8Array.from({ length: data.length >> 1 }, (_, i) => encodeMulaw(data.readInt16LE(2 * i)));
 }
 
-/** A WAV file of mu-law audio at 8 kHz mono, in 16-bit PCM, which every player plays. */
-export function writeWav(mulaw: Uint8Array): Buffer {
-  const samples = Buffer.alloc(2 * mulaw.length);
-  mulaw.forEach((byte, i) => {
-    samples.writeInt16LE(decodeMulaw(byte), 2 * i);
-  });
-  const format = Uint16Array.of(PCM, 1, RATE, 0, 2 * RATE, 0, 2, 16);
+/** A WAV file of one channel or more in mu-law at 8 kHz, in 16-bit PCM, which every player plays; short ones end in silence. */
+export function writeWav(...channels: Uint8Array[]): Buffer {
+  const frameBytes = 2 * channels.length;
+  const samples = Buffer.alloc(frameBytes * Math.max(...channels.map(({ length }) => length)));
+  for (const [channel, mulaw] of channels.entries()) {
+    mulaw.forEach((byte, i) => {
+      samples.writeInt16LE(decodeMulaw(byte), frameBytes * i + 2 * channel);
+    });
+  }
+  const format = Uint16Array.of(PCM, channels.length, RATE, 0, frameBytes * RATE, 0, frameBytes, 16);
   const chunks = [chunk('fmt ', Buffer.from(format.buffer)), chunk('data', samples)];
   return chunk('RIFF', Buffer.concat([Buffer.from('WAVE'), ...chunks]));
 }
