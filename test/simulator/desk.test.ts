@@ -1,0 +1,214 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer, request } from 'node:http';
+import { dirname } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { WebSocket } from 'ws';
+import { isObject, type JsonObject, parseObject } from '../../src/wire/json.ts';
+import { portOf } from '../support/port.ts';
+import { startDesk } from './desk.ts';
+import { startParrotServer } from './parrot-server.ts';
+import type { WebhookOptions } from './webhook.ts';
+
+async function desk(server: WebhookOptions = { url: 'http://127.0.0.1:1' }) {
+  const narrated: string[] = [];
+  const started = await startDesk({
+    port: 0,
+    isParrot: false,
+    server,
+    narrate: (line) => narrated.push(line),
+  });
+  onTestFinished(() => started.close());
+  return { ...started, narrated };
+}
+
+/** The status and the headers of a GET with these headers. */
+async function get(url: string, headers: Record<string, string> = {}) {
+  const sent = request(url, { headers }).end();
+  const [response] = await once(sent, 'response');
+  return { status: response.statusCode, headers: response.headers, body: await text(response) };
+}
+
+/** What a page at `origin` gets when it lifts the handset. */
+function lift(url: string, origin = url) {
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/call`, { headers: { origin } });
+  const messages: JsonObject[] = [];
+  const moments: Int16Array[] = [];
+  socket.on('message', (data, isBinary) => {
+    if (isBinary && data instanceof Buffer) moments.push(new Int16Array(Uint8Array.from(data).buffer));
+    else messages.push(parseObject(String(data)) ?? {});
+  });
+  onTestFinished(() => socket.terminate());
+  // An upgrade that is refused is an error, too.
+  const closed = new Promise((resolve) => socket.on('close', resolve));
+  return { socket, messages, moments, closed };
+}
+
+const kinds = (messages: JsonObject[]) => messages.map(({ type, kind }) => kind ?? type);
+
+describe('the page', () => {
+  it('Everything that the page consists of is served, under a policy that lets nothing else in', async () => {
+    const { url } = await desk();
+    const index = await get(url);
+    const paths = [...index.body.matchAll(/(?:src|href)="(?<path>[^"]+)"/g)].map(([, path = '']) => path);
+    expect(paths.length).toBeGreaterThan(3);
+    for (const path of ['/', '/worklet.js', ...paths]) {
+      const { status, headers, body } = await get(url + path);
+      expect([path, status]).toEqual([path, 200]);
+      expect(headers['content-security-policy']).toMatch(/^default-src 'self';/);
+      expect(headers).toMatchObject({ 'x-content-type-options': 'nosniff', 'cache-control': 'no-store' });
+      expect(headers['cross-origin-resource-policy']).toBe('same-origin');
+      for (const [, module = ''] of body.matchAll(/^import .* from '\.(?<path>\/[^']+)'/gm))
+        paths.push(module);
+    }
+  });
+
+  it.each(['/../desk.ts', '/desk.ts', '/package.json', '/calls/CA1.wav'])('%s is not', async (path) => {
+    const { url } = await desk();
+    expect(await get(url + path)).toMatchObject({ status: 404, body: '' });
+  });
+
+  it('A name that a stranger has pointed at this machine gets nothing', async () => {
+    const { url } = await desk();
+    for (const host of [
+      'evil.example',
+      'evil.example:3001',
+      '127.0.0.1.evil.example',
+      'localhost@evil.example',
+    ]) {
+      expect(await get(url, { host })).toMatchObject({ status: 403, body: '' });
+    }
+    expect(await get(url, { host: 'localhost:3001' })).toMatchObject({ status: 200 });
+  });
+
+  it('No other origin can call, nor one that does not say which it is', async () => {
+    const { url, narrated } = await desk();
+    for (const origin of ['http://evil.example', 'null', '', `${url}.evil.example`]) {
+      const { socket } = lift(url, origin);
+      const [error] = await once(socket, 'error');
+      expect(error.message).toBe('Unexpected server response: 403');
+    }
+    expect(narrated).toEqual([]);
+  });
+});
+
+describe('the handset', () => {
+  it('A page calls, hears the greeting, is heard, presses keys, hangs up and finds the recording', async () => {
+    const server = await startParrotServer(() => {});
+    onTestFinished(() => server.close());
+    const { url } = await desk(server);
+    const { socket, messages, moments, closed } = lift(url);
+    await once(socket, 'open');
+    const second = lift(url);
+    await second.closed;
+    expect(second.messages).toEqual([{ type: 'over', trouble: expect.stringContaining('another window') }]);
+
+    const loud = Int16Array.from({ length: 160 }, (_, i) => 8_000 * Math.sin(i * i));
+    while (!kinds(messages).includes('first-sound')) await once(socket, 'message');
+    while (!kinds(messages).includes('speech-started')) {
+      socket.send(loud);
+      await once(socket, 'message');
+    }
+    socket.send(Buffer.from('odd'));
+    socket.send(JSON.stringify({ type: 'press', digits: '1x' }));
+    socket.send(JSON.stringify({ type: 'press', digits: '*' }));
+    while (!kinds(messages).includes('pressed')) await once(socket, 'message');
+    socket.send(JSON.stringify({ type: 'hang-up' }));
+    await closed;
+
+    expect(kinds(messages).slice(0, 3)).toEqual(['answered', 'stream-started', 'first-sound']);
+    expect(messages.find(({ kind }) => kind === 'pressed')).toMatchObject({
+      who: 'caller',
+      line: 'presses *',
+    });
+    expect(kinds(messages).slice(-2)).toEqual(['closed', 'over']);
+    expect(new Set(moments.map(({ length }) => length))).toEqual(new Set([161]));
+    expect(Math.max(...moments.map(([level = 0]) => level))).toBeGreaterThan(4_000);
+    expect(moments.some((moment) => moment.subarray(1).some((sample) => Math.abs(sample) > 1_000))).toBe(
+      true,
+    );
+
+    const { wav, trouble } = messages.at(-1) ?? {};
+    expect(trouble).toBeUndefined();
+    const whole = await get(`${url}${wav}`);
+    expect(whole).toMatchObject({ status: 200, headers: { 'content-type': 'audio/wav' } });
+    expect(Number(whole.headers['content-length'])).toBe(44 + moments.length * 160 * 4);
+    const part = await get(`${url}${wav}`, { range: 'bytes=8-11' });
+    expect(part).toMatchObject({ status: 206, body: 'WAVE' });
+    expect(await server.liveCalls()).toBe(0);
+  });
+
+  it('A page that is closed while it rings, or during the call, has hung up', async () => {
+    const server = await startParrotServer(() => {});
+    onTestFinished(() => server.close());
+    const { url, narrated } = await desk(server);
+    for (const kind of ['answered', 'first-sound']) {
+      const { socket, messages } = lift(url);
+      while (!kinds(messages).includes(kind)) await once(socket, 'message');
+      narrated.length = 0;
+      socket.terminate();
+      while (!narrated.includes('caller  hangs up')) await new Promise(setImmediate);
+    }
+    expect(await server.liveCalls()).toBe(0);
+  });
+
+  it('A page is told what went wrong, and what a voice would say', async () => {
+    const server = createServer((_, response) => {
+      response.setHeader('content-type', 'text/xml').end('<Response><Say>Come &amp; go</Say></Response>');
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    onTestFinished(() => void server.close());
+    const { url } = await desk({ url: `http://127.0.0.1:${portOf(server)}` });
+    const { messages, closed } = lift(url);
+    await closed;
+    expect(messages[0]).toMatchObject({ kind: 'answered', say: 'Come & go' });
+    const trouble = expect.stringContaining('“Come & go”');
+    expect(messages.at(-1)).toEqual({ type: 'over', trouble });
+    expect(messages.every((message) => isObject(message))).toBe(true);
+  });
+});
+
+describe('npm run phone', { timeout: 20_000 }, () => {
+  function run(...args: string[]) {
+    const file = fileURLToPath(new URL('serve-phone.ts', import.meta.url));
+    const child = spawn(process.execPath, ['--import', 'tsx', file, ...args], {
+      // No .env is there.
+      cwd: dirname(file),
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    onTestFinished(() => void child.kill('SIGKILL'));
+    return { child, exited: once(child, 'exit'), stderr: text(child.stderr) };
+  }
+
+  it('With a parrot it says in one line what to open, and a signal ends it', async () => {
+    const { child, exited } = run('--parrot', '--port', '0');
+    const [line] = await once(child.stdout, 'data');
+    const { url = '' } = /^Open (?<url>http:\/\/127\.0\.0\.1:\d+), and talk/.exec(String(line))?.groups ?? {};
+    expect(JSON.parse((await get(`${url}/line`)).body)).toMatchObject({ isParrot: true });
+    child.kill('SIGINT');
+    child.kill('SIGINT');
+    expect(await exited).toEqual([0, null]);
+  });
+
+  it.each([
+    [['--port', 'x'], /^--port takes a number/],
+    [['--url', 'localhost:3000'], /^--url takes an address/],
+    [['--parrot', '--url', 'http://a'], /^--parrot starts a server of its own/],
+    [['--nothing'], /Usage: npm run phone/],
+  ])('%j is refused in words', async (args, words) => {
+    const { stderr, exited } = run(...args);
+    expect(await stderr).toMatch(words);
+    expect(await exited).toEqual([1, null]);
+  });
+
+  it('A port that is taken is told of in words', async () => {
+    const taken = createServer();
+    await once(taken.listen(0, '127.0.0.1'), 'listening');
+    onTestFinished(() => void taken.close());
+    const port = portOf(taken);
+    const { stderr } = run('--port', String(port));
+    expect(await stderr).toBe(`Another program has port ${port}. End it, or take another with --port.\n`);
+  });
+});

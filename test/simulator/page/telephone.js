@@ -1,0 +1,135 @@
+// @ts-check
+
+/** The microphone as this page's visitor has it, or as a telephone does, which cleans nothing up. */
+const CLEANED = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
+const RAW = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+/** What is still in the earpiece when the other side hangs up, in ms. */
+const LAST_WORDS_MS = 200;
+
+/** Why there is no call, in words that say what to do about it. */
+export class TelephoneError extends Error {}
+
+/**
+ * @typedef {object} Listener
+ * @property {(level: number, heard: Int16Array) => void} onMoment every 20 ms of the call
+ * @property {(message: any) => void} onMessage each of the texts that the handset sends
+ * @property {() => void} onLost the line to `npm run phone` is gone
+ */
+
+/** A microphone, an earpiece and a line; made by `lift`. */
+export class Telephone {
+  #context;
+  #microphone;
+  #node;
+  #socket;
+  #isOver = false;
+  isMuted = false;
+
+  /**
+   * Takes the microphone and calls; throws a TelephoneError.
+   *
+   * @param {boolean} isRaw
+   * @param {Listener} listener
+   */
+  static async lift(isRaw, listener) {
+    // Made before anything is waited for: browsers let a page sound only from a click on.
+    const context = new AudioContext({ latencyHint: 'interactive' });
+    try {
+      const microphone = await takeMicrophone(isRaw ? RAW : CLEANED);
+      await context.audioWorklet.addModule('/worklet.js');
+      await context.resume();
+      return new Telephone(context, microphone, listener);
+    } catch (error) {
+      await context.close();
+      throw error;
+    }
+  }
+
+  /**
+   * @param {AudioContext} context
+   * @param {MediaStream} microphone
+   * @param {Listener} listener
+   */
+  constructor(context, microphone, { onMoment, onMessage, onLost }) {
+    this.#context = context;
+    this.#microphone = microphone;
+    this.#node = new AudioWorkletNode(context, 'telephone', {
+      numberOfInputs: 1,
+      numberOfOutputs: 1,
+      outputChannelCount: [1],
+      channelCount: 1,
+      channelCountMode: 'explicit',
+    });
+    context.createMediaStreamSource(microphone).connect(this.#node).connect(context.destination);
+    this.#socket = new WebSocket(`ws://${location.host}/call`);
+    this.#socket.binaryType = 'arraybuffer';
+    this.#node.port.onmessage = ({ data }) => {
+      if (!this.isMuted) this.#send(data);
+    };
+    this.#socket.onmessage = ({ data }) => {
+      if (typeof data === 'string') {
+        const message = JSON.parse(data);
+        this.#isOver ||= message.type === 'over';
+        onMessage(message);
+        return;
+      }
+      const [level = 0, ...heard] = new Int16Array(data);
+      const samples = Int16Array.from(heard);
+      onMoment(level, samples);
+      this.#node.port.postMessage(samples.buffer, [samples.buffer]);
+    };
+    this.#socket.onclose = () => {
+      if (!this.#isOver) onLost();
+      setTimeout(() => this.#putDown(), LAST_WORDS_MS);
+    };
+  }
+
+  /** @param {string} digits of 0 to 9, * and # */
+  press(digits) {
+    this.#send(JSON.stringify({ type: 'press', digits }));
+  }
+
+  /** Falls silent at once; the handset then says that the call is over. */
+  hangUp() {
+    this.#send(JSON.stringify({ type: 'hang-up' }));
+    this.#putDown();
+  }
+
+  /** @param {string | ArrayBuffer} data */
+  #send(data) {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(data);
+  }
+
+  #putDown() {
+    for (const track of this.#microphone.getTracks()) track.stop();
+    this.#node.disconnect();
+    if (this.#context.state !== 'closed') void this.#context.close();
+  }
+}
+
+/** @param {MediaTrackConstraints} audio */
+async function takeMicrophone(audio) {
+  // Browsers have none for pages that come unencrypted from elsewhere.
+  if (navigator.mediaDevices === undefined) {
+    throw new TelephoneError('This browser gives a page no microphone here. Open it at http://127.0.0.1.');
+  }
+  try {
+    return await navigator.mediaDevices.getUserMedia({ audio });
+  } catch (error) {
+    throw new TelephoneError(whyNoMicrophone(error instanceof Error ? error : new Error(String(error))));
+  }
+}
+
+/** @param {Error} error */
+function whyNoMicrophone({ name, message }) {
+  switch (name) {
+    case 'NotAllowedError':
+      return 'The microphone was refused. Allow it for this page, next to the address, and call again.';
+    case 'NotFoundError':
+      return 'There is no microphone. Connect one, and call again.';
+    case 'NotReadableError':
+      return 'The microphone is in use by another program, or switched off. Free it, and call again.';
+    default:
+      return `The microphone can't be used: ${message}.`;
+  }
+}

@@ -1,0 +1,151 @@
+// @ts-check
+import { BAR_PX, HEIGHT_PX, paint } from './paint.js';
+
+export const MOMENT_MS = 20;
+/** While the call goes on, a bar of the timeline stands for so many moments; afterwards for as many as make it fit. */
+const LIVE_MOMENTS = 3;
+const MOST_MOMENTS = 8;
+const MARGIN_PX = 16;
+/** As near to the end as this, the timeline goes on with the call. */
+const NEAR_PX = 24;
+
+/** @typedef {import('../report.ts').CallReport} CallReport */
+
+/** Two lanes, of how loud the caller was and what was heard of the assistant, with turns and cuts, as long as the call. */
+export class Timeline {
+  #scroller;
+  #length;
+  #canvas;
+  /** @type {number[]} */
+  #caller = [];
+  /** @type {number[]} */
+  #assistant = [];
+  #moments = LIVE_MOMENTS;
+  #isFollowing = true;
+  #isFinished = false;
+  #isDue = false;
+  /** @type {Pick<CallReport, 'turns' | 'bargeIns'>} */
+  #report = { turns: [], bargeIns: [] };
+  /** When the stream began, in ms after the call was placed, as the report's times are. */
+  #began = 0;
+
+  /**
+   * @param {HTMLElement} scroller
+   * @param {HTMLElement} length what it scrolls
+   * @param {HTMLCanvasElement} canvas sticks to its left edge
+   */
+  constructor(scroller, length, canvas) {
+    this.#scroller = scroller;
+    this.#length = length;
+    this.#canvas = canvas;
+    new ResizeObserver(() => this.#fit()).observe(scroller);
+    scroller.addEventListener('scroll', () => {
+      this.#isFollowing = scroller.scrollLeft + scroller.clientWidth >= scroller.scrollWidth - NEAR_PX;
+      this.#draw();
+    });
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#draw());
+  }
+
+  get ms() {
+    return this.#caller.length * MOMENT_MS;
+  }
+
+  /** Begins anew. */
+  clear() {
+    this.#caller = [];
+    this.#assistant = [];
+    this.#report = { turns: [], bargeIns: [] };
+    this.#moments = LIVE_MOMENTS;
+    this.#isFollowing = true;
+    this.#isFinished = false;
+    this.#fit();
+  }
+
+  /**
+   * Adds 20 ms.
+   *
+   * @param {number} caller from 0 to 1
+   * @param {number} assistant from 0 to 1
+   */
+  add(caller, assistant) {
+    this.#caller.push(caller);
+    this.#assistant.push(assistant);
+    if (this.#caller.length % this.#moments === 0) this.#fit();
+  }
+
+  /**
+   * @param {CallReport} report
+   * @param {number} began
+   */
+  mark(report, began) {
+    this.#report = report;
+    this.#began = began;
+    this.#draw();
+  }
+
+  /** Shows the whole call, as far as that is legible, from its beginning. */
+  finish() {
+    this.#isFinished = true;
+    this.#fit();
+    this.#scroller.scrollLeft = 0;
+  }
+
+  #fit() {
+    const { clientWidth } = this.#scroller;
+    if (this.#isFinished) {
+      const bars = Math.max(1, Math.floor((clientWidth - MARGIN_PX) / BAR_PX));
+      const moments = Math.ceil(this.#caller.length / bars);
+      this.#moments = Math.min(MOST_MOMENTS, Math.max(LIVE_MOMENTS, moments));
+    }
+    const width = Math.ceil(this.#caller.length / this.#moments) * BAR_PX + MARGIN_PX;
+    this.#length.style.setProperty('width', `${Math.max(width, clientWidth)}px`);
+    if (this.#isFollowing && !this.#isFinished) this.#follow(width - clientWidth);
+    this.#draw();
+  }
+
+  /** @param {number} end where the timeline shows its end */
+  #follow(end) {
+    const isStill = matchMedia('(prefers-reduced-motion: reduce)').matches;
+    const step = isStill ? this.#scroller.clientWidth / 2 : 1;
+    this.#scroller.scrollLeft = Math.ceil(Math.max(0, end) / step) * step;
+  }
+
+  #draw() {
+    if (this.#isDue) return;
+    this.#isDue = true;
+    requestAnimationFrame(() => {
+      this.#isDue = false;
+      const { clientWidth: width, scrollLeft: from } = this.#scroller;
+      const scale = devicePixelRatio;
+      this.#canvas.width = Math.round(width * scale);
+      this.#canvas.height = Math.round(HEIGHT_PX * scale);
+      this.#canvas.style.setProperty('width', `${width}px`);
+      this.#canvas.style.setProperty('height', `${HEIGHT_PX}px`);
+      const context = this.#canvas.getContext('2d');
+      if (context === null) return;
+      context.scale(scale, scale);
+      context.translate(-from, 0);
+      paint(context, {
+        from,
+        to: from + width,
+        pxPerMs: BAR_PX / (this.#moments * MOMENT_MS),
+        caller: bars(this.#caller, this.#moments),
+        assistant: bars(this.#assistant, this.#moments),
+        turns: this.#report.turns.map((turn) => ({ ...turn, endedAt: turn.endedAt - this.#began })),
+        bargeIns: this.#report.bargeIns.map((cut) => ({ ...cut, at: cut.at - this.#began })),
+      });
+    });
+  }
+}
+
+/**
+ * The loudest of each `moments` levels.
+ *
+ * @param {number[]} levels
+ * @param {number} moments
+ */
+function bars(levels, moments) {
+  return Array.from({ length: Math.ceil(levels.length / moments) }, (_, i) =>
+    Math.max(...levels.slice(i * moments, (i + 1) * moments)),
+  );
+}

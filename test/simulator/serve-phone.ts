@@ -1,0 +1,67 @@
+// npm run phone: a telephone in the browser that calls a server, with whatever assistant is behind it.
+import { parseArgs } from 'node:util';
+import { fail, messageOf, readPort, readServer, whyNotListening } from './command-line.ts';
+import { startDesk } from './desk.ts';
+import { Narrator } from './narrator.ts';
+import type { ParrotEvent } from './parrot.ts';
+import { startParrotServer } from './parrot-server.ts';
+
+const USAGE = `Usage: npm run phone -- [--url http://localhost:3000] [--port 3001] [--parrot]
+
+Serves a page with a telephone on 127.0.0.1, which calls a running server as Twilio would, with your
+microphone. --parrot starts a server, too, and a parrot in OpenAI's place, which says back what it hears.
+TWILIO_AUTH_TOKEN, which signs the requests, PUBLIC_URL and PORT are those of the environment or .env.`;
+
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+
+function readArguments() {
+  const options = {
+    url: { type: 'string' },
+    port: { type: 'string', default: '3001' },
+    parrot: { type: 'boolean', default: false },
+  } as const;
+  try {
+    const { url, port: portText, parrot: isParrot } = parseArgs({ options }).values;
+    const port = readPort(portText);
+    const server = readServer(url);
+    if (port === undefined) return fail('--port takes a number up to 65535.');
+    if (server === undefined) return fail('--url takes an address such as http://localhost:3000.');
+    if (isParrot && url !== undefined) return fail('--parrot starts a server of its own: leave out --url.');
+    return { server, port, isParrot };
+  } catch (error) {
+    return fail(`${messageOf(error)}\n\n${USAGE}`);
+  }
+}
+
+const { server, port, isParrot } = readArguments();
+const narrator = new Narrator();
+let onParrot: (event: ParrotEvent) => void = () => {};
+
+const parrotServer = isParrot
+  ? await startParrotServer((event) => {
+      // A session that is ready only waits for a call.
+      if (event.type !== 'session-ready') onParrot(event);
+    })
+  : undefined;
+const desk = await startDesk({
+  port,
+  isParrot,
+  server: parrotServer ?? server,
+  narrate: (line) => narrator.tell(line),
+}).catch((error: unknown) => fail(whyNotListening(port, error)));
+onParrot = desk.onParrot;
+let isEnding = false;
+for (const signal of SIGNALS) {
+  process.on(signal, () => {
+    // A terminal and npm both pass it on.
+    if (!isEnding) void end();
+    isEnding = true;
+  });
+}
+console.log(`Open ${desk.url}${isParrot ? ', and talk to the parrot' : ''}. Ctrl-C ends it.`);
+
+async function end(): Promise<void> {
+  await desk.close();
+  await parrotServer?.close();
+  process.exit(0);
+}
