@@ -1,0 +1,50 @@
+import { isObject } from '../../src/wire/json.ts';
+import type { Page } from './page.ts';
+
+/**
+ * Runs in the page before its own script: measures what goes to the loudspeaker, and notes when the log gets each line.
+ * The page itself has no part in it.
+ */
+export const EARPIECE = `
+  window.played = [];
+  window.logged = [];
+  const connect = AudioNode.prototype.connect;
+  AudioNode.prototype.connect = function (target, ...rest) {
+    if (target instanceof AudioDestinationNode) {
+      const analyser = new AnalyserNode(this.context, { fftSize: 1024 });
+      connect.call(this, analyser);
+      const samples = new Float32Array(analyser.fftSize);
+      setInterval(() => {
+        analyser.getFloatTimeDomainData(samples);
+        const rms = Math.sqrt(samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length);
+        window.played.push({ at: performance.now(), rms });
+      }, 10);
+    }
+    return connect.call(this, target, ...rest);
+  };
+  addEventListener('DOMContentLoaded', () => {
+    new MutationObserver((changes) => {
+      for (const { addedNodes } of changes) {
+        for (const { textContent } of addedNodes) window.logged.push({ at: performance.now(), text: textContent });
+      }
+    }).observe(document.getElementById('log'), { childList: true });
+  });
+`;
+
+/** What came out of the page's loudspeaker: when, in ms of the page's clock, and how loud, from 0 to 1. */
+export interface Played {
+  at: number;
+  rms: number;
+}
+
+export async function played(page: Page): Promise<Played[]> {
+  const all = await page.evaluate('window.played');
+  return Array.isArray(all) ? all.map(({ at, rms }) => ({ at: Number(at), rms: Number(rms) })) : [];
+}
+
+/** When the log got each line that `matches`. */
+export async function logged(page: Page, matches: RegExp): Promise<number[]> {
+  const all = await page.evaluate('window.logged');
+  if (!Array.isArray(all)) return [];
+  return all.filter((line) => isObject(line) && matches.test(String(line.text))).map(({ at }) => Number(at));
+}
