@@ -2,12 +2,23 @@ import { isObject } from '../../src/wire/json.ts';
 import type { Page } from './page.ts';
 
 /**
- * Runs in the page before its own script: measures what goes to the loudspeaker, and notes when the log gets each line.
- * The page itself has no part in it.
+ * Runs in the page before its own script: measures what goes to the loudspeaker, and notes which microphone was asked
+ * for, what was given to a voice to say, and when the log got each line. The page itself has no part in it.
  */
 export const EARPIECE = `
   window.played = [];
   window.logged = [];
+  window.asked = [];
+  window.microphones = [];
+  window.spoken = [];
+  const getUserMedia = MediaDevices.prototype.getUserMedia;
+  MediaDevices.prototype.getUserMedia = async function (constraints) {
+    window.asked.push(constraints.audio.echoCancellation);
+    const microphone = await getUserMedia.call(this, constraints);
+    window.microphones.push(...microphone.getTracks());
+    return microphone;
+  };
+  SpeechSynthesis.prototype.speak = ({ text }) => window.spoken.push(text);
   const connect = AudioNode.prototype.connect;
   AudioNode.prototype.connect = function (target, ...rest) {
     if (target instanceof AudioDestinationNode) {

@@ -15,7 +15,7 @@ export interface Said {
 }
 
 /** The greeting is over by then. */
-const QUESTION_AT_MS = 4_500;
+export const QUESTION_AT_MS = 4_500;
 /** The parrot hears the question's end after 500 ms, thinks for another 500, and is talked over in what it answers. */
 const PAUSE_MS = 2_300;
 /** Longer than any call of the test. */

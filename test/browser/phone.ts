@@ -6,12 +6,12 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { type Desk, startDesk } from '../simulator/desk.ts';
 import { only } from '../simulator/narrator.ts';
-import type { ParrotEvent } from '../simulator/parrot.ts';
-import { type ParrotServer, startParrotServer } from '../simulator/parrot-server.ts';
+import { type ParrotEvent, startParrot } from '../simulator/parrot.ts';
+import { type ParrotServer, recording, startParrotServer } from '../simulator/parrot-server.ts';
 import { type Chromium, findChromium, HOW_TO_INSTALL, startChromium } from './chromium.ts';
 import { findingsOfCall } from './conversation.ts';
 import { EARPIECE } from './earpiece.ts';
-import { type Script, script } from './microphone.ts';
+import { QUESTION_AT_MS, type Script, script } from './microphone.ts';
 import { type Look, Page } from './page.ts';
 
 const USAGE = `Usage: npm run test:browser -- [--picture .github/phone.png]
@@ -90,11 +90,10 @@ await withBrowser(
     await writeFile(join(folder, 'before.png'), await page.picture());
     await converse(page, bench);
     await takePictures(page, bench);
-    await loseTheServer(page, bench);
+    await failInTurn(page, bench);
     faultsOfBrowser(page, desk.url);
   },
 );
-console.log('A microphone');
 await withBrowser(bench, [FAKE_DEVICE], (chromium) =>
   missTheMicrophone(chromium, bench, 'denied', 'The microphone was refused'),
 );
@@ -153,6 +152,8 @@ async function converse(page: Page, { server, events, microphone, folder }: Benc
   for (const { isRight, what } of await findingsOfCall(page, events, microphone, wav)) check(isRight, what);
   check((await server.liveCalls()) === 0, 'after the caller hung up, the server has no call');
   check(only(events, 'closed').length === 1, 'and the parrot has none');
+  const microphones = await page.evaluate('window.microphones.map(({ readyState }) => readyState)');
+  check(String(microphones) === 'ended', 'and the microphone is off');
   console.log(`\n${await page.text('turns')}\n`);
 }
 
@@ -171,19 +172,51 @@ async function takePictures(page: Page, { folder, picture }: Bench): Promise<voi
   await writeFile(picture, png);
 }
 
-/** The server goes away during a call, and isn't there for the next one. */
-async function loseTheServer(page: Page, { server, folder }: Bench): Promise<void> {
-  console.log('A server that is stopped');
+/** A muted caller isn't heard; OpenAI fails the call, the server the next one, and nobody answers the last. */
+async function failInTurn(page: Page, { server, events, folder }: Bench): Promise<void> {
+  console.log('A caller who is muted, as a telephone hears it');
+  const wereHeard = only(events, 'speech-started').length;
+  const heard = () => only(events, 'speech-started').length - wereHeard;
   await page.click('#raw');
+  await page.click('#call');
+  await page.until(`document.getElementById('state').innerText === 'On the line'`);
+  await page.click('#mute');
+  await pause(QUESTION_AT_MS + 500);
+  check(heard() === 0, 'is not heard');
+  await page.click('#mute');
+  await page.until(`document.getElementById('log').innerText.includes('hears speech')`);
+  check(heard() === 1, 'and in the midst of the same words is, when no longer muted');
+  const asked = await page.evaluate('window.asked');
+  check(String(asked) === 'true,false', `echo cancellation was asked for: ${asked}`);
+
+  console.log('What fails is told in words');
+  const { port } = new URL(server.parrot.url);
+  await server.parrot.close();
+  await expectTrouble(
+    page,
+    'The server ended the call (1011), and said: “I am sorry, something has gone wrong.”',
+  );
+  const spoken = await page.evaluate('window.spoken');
+  check(String(spoken) === 'I am sorry, something has gone wrong.', `a voice says: ${spoken}`);
+
+  const parrot = await startParrot({ greeting: await recording('greeting'), port: Number(port) });
   await page.click('#call');
   await page.until(`document.getElementById('first-word').innerText !== '–'`);
   await server.close();
-  await page.until(`!document.getElementById('trouble').hidden`);
-  check((await page.text('trouble')).startsWith('The server has gone'), 'is missed in words during the call');
+  await parrot.close();
+  await expectTrouble(page, 'The server has gone');
   await page.click('#call');
-  await page.until(`document.getElementById('trouble').innerText.startsWith('No server answers')`);
-  check(true, 'is missed in words by the next call');
+  await expectTrouble(page, 'No server answers');
   await writeFile(join(folder, 'no-server.png'), await page.picture());
+}
+
+async function expectTrouble(page: Page, words: string): Promise<void> {
+  const trouble = `document.getElementById('trouble')`;
+  await page.until(
+    `!${trouble}.hidden && ${trouble}.innerText.startsWith(${JSON.stringify(words.slice(0, 12))})`,
+  );
+  const told = await page.text('trouble');
+  check(told.startsWith(words), told);
 }
 
 /** Calls without a microphone, as the browser was told to refuse it, or as there is none. */
@@ -197,9 +230,7 @@ async function missTheMicrophone(
   const permission = { name: 'microphone' };
   await devTools.send('Browser.setPermission', { permission, origin: desk.url, setting });
   await page.click('#call');
-  await page.until(`document.getElementById('trouble').innerText !== ''`);
-  const trouble = await page.text('trouble');
-  check(trouble.startsWith(words), `that is missed is told in words: ${trouble}`);
+  await expectTrouble(page, words);
   await writeFile(join(folder, `microphone-${setting}.png`), await page.picture());
   faultsOfBrowser(page, desk.url);
 }
