@@ -80,6 +80,7 @@ export async function startDesk({ port, isParrot, server, narrate }: DeskOptions
     perMessageDeflate: false,
   });
   listener.on('upgrade', (request, socket, head) => {
+    socket.on('error', () => {});
     const isSameOrigin = request.headers.origin === `http://${request.headers.host}`;
     if (!isOurs(request) || !isSameOrigin || request.url !== '/call') {
       socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n');
@@ -105,6 +106,7 @@ export async function startDesk({ port, isParrot, server, narrate }: DeskOptions
     async close() {
       for (const client of sockets.clients) client.close(1001);
       await Promise.race([over, pause(PATIENCE_MS, undefined, { ref: false })]);
+      for (const client of sockets.clients) client.terminate();
       listener.close();
       listener.closeAllConnections();
       await once(listener, 'close');

@@ -26,6 +26,7 @@ const assistantMeter = new Meter(/** @type {HTMLMeterElement} */ (element('assis
 /** @type {Telephone | undefined} */
 let telephone;
 let isCalling = false;
+let attempts = 0;
 /** When the stream began, in ms after the call was placed. */
 let began = 0;
 
@@ -35,15 +36,16 @@ showCalling('Ready', false);
 
 callButton.addEventListener('click', () => {
   if (!isCalling) void call();
-  else telephone?.hangUp();
+  else if (telephone === undefined) endCall();
+  else telephone.hangUp();
 });
 muteButton.addEventListener('click', () => {
   if (telephone === undefined) return;
   telephone.isMuted = !telephone.isMuted;
   muteButton.setAttribute('aria-pressed', String(telephone.isMuted));
 });
-document.addEventListener('keydown', ({ key, ctrlKey, metaKey, altKey }) => {
-  if (KEYS.includes(key) && !ctrlKey && !metaKey && !altKey) press(key);
+document.addEventListener('keydown', ({ key, repeat, ctrlKey, metaKey, altKey }) => {
+  if (KEYS.includes(key) && !repeat && !ctrlKey && !metaKey && !altKey) press(key);
 });
 
 async function showLine() {
@@ -56,15 +58,21 @@ async function showLine() {
 async function call() {
   clearCall();
   showCalling('Calling…', true);
+  tell('Calling');
+  attempts += 1;
+  const attempt = attempts;
   try {
-    telephone = await Telephone.lift(raw.checked, {
-      onMoment,
-      onMessage,
-      onLost: () => endCall(NO_LINE),
-    });
+    const lifted = await Telephone.lift(raw.checked);
+    // Whoever is asked for the microphone may have thought better of it.
+    if (!isCalling || attempt !== attempts) {
+      lifted.putDown();
+      return;
+    }
+    telephone = lifted;
+    telephone.dial({ onMoment, onMessage, onLost: () => endCall(NO_LINE) });
   } catch (error) {
     if (!(error instanceof TelephoneError)) throw error;
-    endCall(error.message);
+    if (attempt === attempts) endCall(error.message);
   }
 }
 

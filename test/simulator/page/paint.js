@@ -9,8 +9,8 @@
  * @property {number} from
  * @property {number} to
  * @property {number} pxPerMs
- * @property {number[]} caller a level from 0 to 1 for each bar, which is drawn by its square: a meter's scale hides syllables
- * @property {number[]} assistant
+ * @property {(bar: number) => number} caller how loud a bar is, from 0 to 1; it is drawn by its square, as a meter's scale hides syllables
+ * @property {(bar: number) => number} assistant
  * @property {CallReport['turns']} turns
  * @property {CallReport['bargeIns']} bargeIns
  */
@@ -51,15 +51,15 @@ export function paint(context, scene) {
 /**
  * @param {CanvasRenderingContext2D} context
  * @param {Scene} scene
- * @param {number[]} levels
+ * @param {(bar: number) => number} level
  * @param {number} y
  * @param {string} colour
  * @param {string} quiet
  */
-function paintLane(context, { from, to }, levels, y, colour, quiet) {
+function paintLane(context, { from, to }, level, y, colour, quiet) {
   const first = Math.max(0, Math.floor(from / BAR_PX));
   for (let i = first; i * BAR_PX < to; i += 1) {
-    const height = Math.max(LEAST_BAR_PX, (levels[i] ?? 0) ** 2 * LANE_PX);
+    const height = Math.max(LEAST_BAR_PX, level(i) ** 2 * LANE_PX);
     context.fillStyle = height > LEAST_BAR_PX ? colour : quiet;
     context.beginPath();
     context.roundRect(i * BAR_PX, y - height / 2, BAR_PX - 1, height, 1);

@@ -21,24 +21,23 @@ export class Telephone {
   #context;
   #microphone;
   #node;
+  /** @type {WebSocket | undefined} */
   #socket;
-  #isOver = false;
   isMuted = false;
 
   /**
-   * Takes the microphone and calls; throws a TelephoneError.
+   * Takes the microphone; throws a TelephoneError.
    *
    * @param {boolean} isRaw
-   * @param {Listener} listener
    */
-  static async lift(isRaw, listener) {
+  static async lift(isRaw) {
     // Made before anything is waited for: browsers let a page sound only from a click on.
     const context = new AudioContext({ latencyHint: 'interactive' });
     try {
       const microphone = await takeMicrophone(isRaw ? RAW : CLEANED);
       await context.audioWorklet.addModule('/worklet.js');
       await context.resume();
-      return new Telephone(context, microphone, listener);
+      return new Telephone(context, microphone);
     } catch (error) {
       await context.close();
       throw error;
@@ -48,9 +47,8 @@ export class Telephone {
   /**
    * @param {AudioContext} context
    * @param {MediaStream} microphone
-   * @param {Listener} listener
    */
-  constructor(context, microphone, { onMoment, onMessage, onLost }) {
+  constructor(context, microphone) {
     this.#context = context;
     this.#microphone = microphone;
     this.#node = new AudioWorkletNode(context, 'telephone', {
@@ -61,49 +59,64 @@ export class Telephone {
       channelCountMode: 'explicit',
     });
     context.createMediaStreamSource(microphone).connect(this.#node).connect(context.destination);
-    this.#socket = new WebSocket(`ws://${location.host}/call`);
-    this.#socket.binaryType = 'arraybuffer';
-    this.#node.port.onmessage = ({ data }) => {
-      if (!this.isMuted) this.#send(data);
+  }
+
+  /**
+   * Calls.
+   *
+   * @param {Listener} listener
+   */
+  dial({ onMoment, onMessage, onLost }) {
+    const { port } = this.#node;
+    const socket = new WebSocket(`ws://${location.host}/call`);
+    socket.binaryType = 'arraybuffer';
+    this.#socket = socket;
+    let isOver = false;
+    port.onmessage = ({ data }) => {
+      if (!this.isMuted && socket.readyState === WebSocket.OPEN) socket.send(data);
     };
-    this.#socket.onmessage = ({ data }) => {
+    socket.onmessage = ({ data }) => {
       if (typeof data === 'string') {
         const message = JSON.parse(data);
-        this.#isOver ||= message.type === 'over';
+        isOver ||= message.type === 'over';
         onMessage(message);
         return;
       }
       const [level = 0, ...heard] = new Int16Array(data);
       const samples = Int16Array.from(heard);
       onMoment(level, samples);
-      this.#node.port.postMessage(samples.buffer, [samples.buffer]);
+      port.postMessage(samples.buffer, [samples.buffer]);
     };
-    this.#socket.onclose = () => {
-      if (!this.#isOver) onLost();
-      setTimeout(() => this.#putDown(), LAST_WORDS_MS);
+    socket.onclose = () => {
+      if (!isOver) onLost();
+      setTimeout(() => this.putDown(), LAST_WORDS_MS);
     };
   }
 
   /** @param {string} digits of 0 to 9, * and # */
   press(digits) {
-    this.#send(JSON.stringify({ type: 'press', digits }));
+    this.#tell({ type: 'press', digits });
   }
 
   /** Falls silent at once; the handset then says that the call is over. */
   hangUp() {
-    this.#send(JSON.stringify({ type: 'hang-up' }));
-    this.#putDown();
+    this.#tell({ type: 'hang-up' });
+    this.putDown();
   }
 
-  /** @param {string | ArrayBuffer} data */
-  #send(data) {
-    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(data);
-  }
-
-  #putDown() {
+  /** Lets go of the microphone, and of the loudspeaker. */
+  putDown() {
     for (const track of this.#microphone.getTracks()) track.stop();
     this.#node.disconnect();
     if (this.#context.state !== 'closed') void this.#context.close();
+  }
+
+  /** @param {object} message */
+  #tell(message) {
+    const socket = this.#socket;
+    const text = JSON.stringify(message);
+    if (socket?.readyState === WebSocket.CONNECTING) socket.addEventListener('open', () => socket.send(text));
+    if (socket?.readyState === WebSocket.OPEN) socket.send(text);
   }
 }
 

@@ -129,8 +129,8 @@ export class Timeline {
         from,
         to: from + width,
         pxPerMs: BAR_PX / (this.#moments * MOMENT_MS),
-        caller: bars(this.#caller, this.#moments),
-        assistant: bars(this.#assistant, this.#moments),
+        caller: (bar) => loudest(this.#caller, bar, this.#moments),
+        assistant: (bar) => loudest(this.#assistant, bar, this.#moments),
         turns: this.#report.turns.map((turn) => ({ ...turn, endedAt: turn.endedAt - this.#began })),
         bargeIns: this.#report.bargeIns.map((cut) => ({ ...cut, at: cut.at - this.#began })),
       });
@@ -139,13 +139,12 @@ export class Timeline {
 }
 
 /**
- * The loudest of each `moments` levels.
+ * The loudest of the levels that one bar stands for; 0 where the call hasn't come to yet.
  *
  * @param {number[]} levels
+ * @param {number} bar
  * @param {number} moments
  */
-function bars(levels, moments) {
-  return Array.from({ length: Math.ceil(levels.length / moments) }, (_, i) =>
-    Math.max(...levels.slice(i * moments, (i + 1) * moments)),
-  );
+function loudest(levels, bar, moments) {
+  return Math.max(0, ...levels.slice(bar * moments, (bar + 1) * moments));
 }
