@@ -154,6 +154,16 @@ describe('the handset', () => {
     expect(await server.liveCalls()).toBe(0);
   });
 
+  it('A page is told how to set what it signs with, when the server refuses that', async () => {
+    const server = await startParrotServer(() => {});
+    onTestFinished(() => server.close());
+    const { url } = await desk({ url: server.url, authToken: 'another' });
+    const { messages, closed } = lift(url);
+    await closed;
+    const trouble = expect.stringMatching(/refused \(403\): TWILIO_AUTH_TOKEN or PUBLIC_URL/);
+    expect(messages.at(-1)).toEqual({ type: 'over', trouble });
+  });
+
   it('A page is told what went wrong, and what a voice would say', async () => {
     const server = createServer((_, response) => {
       response.setHeader('content-type', 'text/xml').end('<Response><Say>Come &amp; go</Say></Response>');
