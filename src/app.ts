@@ -69,7 +69,7 @@ export async function buildApp(
     requestTimeout: REQUEST_MS,
     http: { headersTimeout: REQUEST_MS, connectionsCheckingInterval: CHECK_MS },
     forceCloseConnections: true,
-    routerOptions: { ignoreTrailingSlash: true },
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 200 },
     // Fastify's own would log the packet, with the signature and the caller's number in it.
     clientErrorHandler: (_error, socket) => dismiss(socket, '400 Bad Request'),
   });

@@ -57,8 +57,8 @@ export class LiveCall {
   #limit: NodeJS.Timeout | undefined;
   #stream: CallStream | undefined;
   #isOver = false;
-  /** Why it has to end, once it does. */
-  #conclusion: Reason | undefined;
+  /** When it has lasted for as long as it may, by `performance.now()`. */
+  #endsAt = Number.POSITIVE_INFINITY;
   #toolFailures = 0;
   #resolveFinished: () => void = () => {};
 
@@ -106,27 +106,27 @@ export class LiveCall {
   attach(stream: CallStream, log: FastifyBaseLogger): void {
     this.#stream = stream;
     this.#log = log;
-    this.#limit = setTimeout(() => this.conclude('time limit'), this.#shared.config.maxCallSeconds * 1_000);
+    const maxMs = this.#shared.config.maxCallSeconds * 1_000;
+    this.#endsAt = performance.now() + maxMs;
+    this.#limit = setTimeout(() => this.conclude('time limit'), maxMs);
     log.info('call started');
-    this.#perform(this.#call.streamStarted(stream.streamSid, performance.now()));
+    this.#perform((now) => this.#call.streamStarted(stream.streamSid, now));
   }
 
   fromTwilio(message: TwilioMessage): void {
-    this.#sessions.check();
-    this.#perform(this.#call.fromTwilio(message, performance.now()));
+    this.#perform((now) => this.#call.fromTwilio(message, now));
   }
 
   /** To be called a few times a second. */
   tick(now: number): void {
-    this.#perform(this.#call.tick(now));
-    if (!this.#isOver) this.#sessions.tick(() => this.#call.isPause(now));
+    this.#perform(() => this.#call.tick(now));
+    if (!this.#isOver) this.#sessions.tick(() => this.#call.isPause(now), this.#endsAt - now);
   }
 
   /** Has the assistant itself say why the call has to end, where it can; the call is over once that was heard, or in 10 s. */
   conclude(reason: Reason): void {
-    this.#conclusion ??= reason;
     this.#sessions.keep();
-    this.#perform(this.#call.conclude(reason, this.#say(reason)?.say ?? '', performance.now()));
+    this.#perform((now) => this.#call.conclude(reason, this.#say(reason)?.say ?? '', now));
   }
 
   /** The only way out, for whatever reason, and only once. */
@@ -148,15 +148,9 @@ export class LiveCall {
 
   /** What is said to a caller whose call ends for that reason, if anything. */
   #say(reason: Reason): { say: string } | undefined {
-    const { apology, timeIsUp } = this.#persona;
-    const sentences = {
-      failed: apology,
-      'time limit': timeIsUp,
-      completed: undefined,
-      'put through': undefined,
-    };
-    const say = sentences[ENDINGS[reason].outcome];
-    return say === undefined ? undefined : { say };
+    const { outcome } = ENDINGS[reason];
+    if (outcome === 'failed') return { say: this.#persona.apology };
+    return outcome === 'time limit' ? { say: this.#persona.timeIsUp } : undefined;
   }
 
   #next(reason: Reason, { putThrough, isTold }: Omit<End, 'end'>): NextStep {
@@ -169,27 +163,32 @@ export class LiveCall {
   readonly #listener: SessionsListener = {
     ready: () => {
       this.#log.info({ sessionId: this.#sessions.id }, 'session ready');
-      this.#perform(this.#call.sessionReady(performance.now()));
+      this.#perform((now) => this.#call.sessionReady(now));
     },
-    event: (event) => {
-      const effects = this.#call.fromOpenAI(event, performance.now());
-      // What was said at the end may be written down only now.
-      if (!this.#isOver) this.#perform(effects);
-    },
+    // What was said at the end may be written down only when all is over.
+    event: (event) => this.#perform((now) => this.#call.fromOpenAI(event, now)),
     lost: (isExpiring) => this.#call.sessionLost(isExpiring, performance.now()),
-    failed: (failure) => this.end(this.#conclusion ?? failure.reason, failure),
+    failed: (failure) => this.#ended({ end: failure.reason }, failure),
   };
 
-  #perform(effects: Effect[]): void {
+  /** A call that was to end anyway ends as it was to, whatever fails. */
+  #ended(end: End, failure: Failure): void {
+    const how = end.isTold === undefined ? (this.#call.ending ?? end) : end;
+    this.end(how.end, failure, how);
+  }
+
+  #perform(act: (now: number) => Effect[]): void {
+    this.#sessions.check();
     const commands: TwilioCommand[] = [];
-    for (const effect of effects) {
+    const { takeovers } = this.#sessions;
+    for (const effect of act(performance.now())) {
       if (this.#isOver) return;
-      if ('end' in effect) {
-        this.end(effect.end, { reason: effect.end, error: effect.error }, effect);
-      } else if ('failedTool' in effect) this.#toolFailed(effect.failedTool, { why: effect.why });
+      if ('end' in effect) this.#ended(effect, { reason: effect.end, error: effect.error });
+      else if ('failedTool' in effect) this.#toolFailed(effect.failedTool, { why: effect.why });
       else if ('run' in effect) void this.#run(effect.run, effect.callId, effect.args);
-      else if (effect.to === 'openai') this.#sessions.send(effect.message);
-      else commands.push(effect.message);
+      else if (effect.to === 'twilio') commands.push(effect.message);
+      // One that took over in the midst of this knows nothing of it.
+      else if (takeovers === this.#sessions.takeovers) this.#sessions.send(effect.message);
     }
     if (commands.length > 0 && !this.#isOver) this.#stream?.send(commands);
   }
@@ -198,7 +197,7 @@ export class LiveCall {
     const tool = this.#persona.tools?.find((each) => each.name === name);
     if (tool === undefined) return;
     const result = await runTool(tool, args, this.info, (err) => this.#toolFailed(name, { err }));
-    if (!this.#isOver) this.#perform(this.#call.toolDone(callId, result, performance.now()));
+    if (!this.#isOver) this.#perform((now) => this.#call.toolDone(callId, result, now));
   }
 
   #toolFailed(name: string, cause: { err: unknown } | { why: string }): void {

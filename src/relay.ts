@@ -55,7 +55,7 @@ export function relay(
   const startTimer = setTimeout(() => end('no start'), START_MS);
   const stream: Stream = {
     get hasStarted() {
-      return streamSid !== undefined;
+      return call !== undefined;
     },
     tick() {
       const now = performance.now();
@@ -66,6 +66,7 @@ export function relay(
     conclude: (reason) => (call === undefined ? end(reason) : call.conclude(reason)),
   };
   streams.add(stream);
+  if (streams.isShut) end('shutdown');
   void closed.then(() => call === undefined && streams.remove(stream));
   watch(twilio, tcp, 'bytes', () => end('twilio silent'));
   twilio.on('error', (err) => {

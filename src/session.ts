@@ -13,7 +13,7 @@ const READY_MS = 10_000;
 /** How long to wait for the close after a refusal, in ms. */
 const CLOSE_MS = 500;
 /** OpenAI's own limit to a session, in ms. */
-const MAX_SESSION_MS = 3_600_000;
+export const MAX_SESSION_MS = 3_600_000;
 /** How many of OpenAI's errors are logged one by one. */
 const MAX_ERRORS_LOGGED = 20;
 
@@ -148,8 +148,10 @@ export class Session {
   }
 
   #configure({ id, expiresAt = Infinity }: SessionInfo): void {
+    const now = Date.now();
     this.id = id;
-    this.expiresAt = Math.min(expiresAt, Date.now() + MAX_SESSION_MS);
+    // What is over already says more of a clock than of the session.
+    this.expiresAt = Math.min(expiresAt > now ? expiresAt : Infinity, now + MAX_SESSION_MS);
     this.#state = 'configuring';
     this.#connection.send(this.#update);
   }

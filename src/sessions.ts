@@ -14,7 +14,7 @@ const MINUTE_MS = 60_000;
 /** How long after a vain dialling the next one takes over, in ms: what can't be reached now may be in a moment. */
 const RETRY_MS = 2_000;
 /** How long before OpenAI ends a session the call leaves it: from then on at a pause, and at the latest, in ms. */
-const LEAVE_MS = 300_000;
+export const LEAVE_MS = 300_000;
 const LEAVE_AT_LAST_MS = 30_000;
 
 /** What every call has its sessions from. */
@@ -25,7 +25,7 @@ interface Source {
 
 /** Whoever uses the sessions hears of them here. */
 export interface SessionsListener extends Omit<SessionListener, 'redialling'> {
-  /** The session is gone, or `isExpiring` and left; another will be ready, which knows nothing of what this one was told. */
+  /** The session is gone, or `isExpiring` and left; another will be ready, which knows nothing of what this one was told. It may be told more than once. */
   lost(isExpiring: boolean): void;
 }
 
@@ -43,8 +43,6 @@ export class Sessions {
   /** The one that is to take over when this one expires. */
   #next: Session | undefined;
   #wasReady = false;
-  /** Whether the listener believes that the present one takes audio. */
-  #isInUse = false;
   #isLast = false;
   #retry: NodeJS.Timeout | undefined;
   #ignored = 0;
@@ -87,7 +85,7 @@ export class Sessions {
 
   /** To be called before there is something to send: notices a session that OpenAI is closing, which takes nothing more. */
   check(): void {
-    if (!this.isReady) this.#lose(false);
+    if (!this.isReady) this.#listener.lost(false);
   }
 
   /** Sends `event` if the session is ready. */
@@ -107,12 +105,15 @@ export class Sessions {
     this.#session.close();
   }
 
-  /** To be called a few times a second: has another session take over, at a pause if there is one, before this one expires. */
-  tick(isPause: () => boolean): void {
+  /**
+   * To be called a few times a second, `restMs` before the call ends at the latest: has another session take over before this
+   * one expires, at a pause if there is one.
+   */
+  tick(isPause: () => boolean, restMs: number): void {
     const leftMs = this.#session.expiresAt - Date.now();
     const now = performance.now();
     if (this.#isLast || !this.isReady || leftMs > LEAVE_MS || now - this.#leftAt < MINUTE_MS) return;
-    if (leftMs > LEAVE_AT_LAST_MS && !isPause()) return;
+    if (leftMs - LEAVE_AT_LAST_MS > restMs || (leftMs > LEAVE_AT_LAST_MS && !isPause())) return;
     const ready = this.#takeReady();
     if (ready === undefined) {
       this.#next ??= this.#dial(this.#waiting);
@@ -128,13 +129,12 @@ export class Sessions {
   readonly #heard: SessionListener = {
     ready: () => {
       this.#wasReady = true;
-      this.#isInUse = true;
       this.#listener.ready();
     },
     event: (event) => this.#listener.event(event),
     redialling: () => {
       this.redials += 1;
-      this.#lose(false);
+      this.#listener.lost(false);
     },
     failed: (failure) => {
       if (!this.#mayPass(failure)) return this.#listener.failed(failure);
@@ -170,11 +170,6 @@ export class Sessions {
     return this.#wasReady && !this.#isLast && isInTime && verdict(failure) === 'again';
   }
 
-  #lose(isExpiring: boolean): void {
-    if (this.#isInUse) this.#listener.lost(isExpiring);
-    this.#isInUse = false;
-  }
-
   #takeReady(): Session | undefined {
     const next = this.#next;
     if (!next?.isReady) return this.#source.standby.take();
@@ -185,7 +180,7 @@ export class Sessions {
   #takeOver(ready: Session | undefined, isExpiring: boolean): void {
     this.takeovers += 1;
     this.#ignored += this.#session.ignored;
-    this.#lose(isExpiring);
+    this.#listener.lost(isExpiring);
     this.#next?.close();
     this.#next = undefined;
     this.#session = ready ?? this.#dial(this.#heard);

@@ -28,7 +28,8 @@ export async function shutDown(
 
   async function endCalls(): Promise<void> {
     while (calls.live + streams.waiting > 0 && performance.now() < deadline) await pause(POLL_MS);
-    streams.shutDown(graceMs === undefined ? 'at once' : 'with a word');
+    // Otherwise those that are open are only waited for, to be logged.
+    if (performance.now() >= deadline) streams.shutDown(graceMs === undefined ? 'at once' : 'with a word');
     while (streams.open > 0) await pause(POLL_MS);
     await calls.untilFinished(FINISH_MS);
     while (calls.isAwaitingTwilio) await pause(POLL_MS);

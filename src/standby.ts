@@ -2,7 +2,8 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { Config } from './config.ts';
 import type { Assistant } from './contract.ts';
 import { type Failure, logFailure, verdict } from './failure.ts';
-import { Session } from './session.ts';
+import { MAX_SESSION_MS, Session } from './session.ts';
+import { LEAVE_MS } from './sessions.ts';
 
 /** How long to wait after a failure, in ms: doubled with each in a row, up to the maximum. */
 const BACKOFF_MS = 1_000;
@@ -10,7 +11,9 @@ const MAX_BACKOFF_MS = 60_000;
 /** A session that was ready for this long, in ms, is no failure when it ends; none is replaced earlier for its age. */
 const SETTLED_MS = 60_000;
 /** How much of a session a call needs at most, in ms: a longer one goes on with another. */
-const MAX_NEEDED_MS = 3_300_000;
+const MAX_NEEDED_MS = MAX_SESSION_MS - LEAVE_MS;
+/** How much more of it than its call may take, in ms: a minute, for it to ring and to be left in time. */
+const SPARE_MS = 60_000;
 
 /** Keeps sessions dialled and configured ahead of the next calls, so that those begin with a sound. */
 export class Standby {
@@ -87,7 +90,7 @@ export class Standby {
 
   /** Until what is left of it is no longer enough for a whole call, or for as much of a long one as a session takes. */
   #keepFor({ expiresAt }: Session): number {
-    const neededMs = Math.min(this.#config.maxCallSeconds * 1_000, MAX_NEEDED_MS);
+    const neededMs = Math.min(this.#config.maxCallSeconds * 1_000 + SPARE_MS, MAX_NEEDED_MS);
     return Math.max(expiresAt - Date.now() - neededMs, SETTLED_MS);
   }
 

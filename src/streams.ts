@@ -17,6 +17,7 @@ const TICK_MS = 250;
 export class Streams {
   readonly #open = new Set<Stream>();
   #ticker: NodeJS.Timeout | undefined;
+  #isShut = false;
 
   add(stream: Stream): void {
     this.#open.add(stream);
@@ -30,6 +31,11 @@ export class Streams {
     if (this.#open.size > 0) return;
     clearInterval(this.#ticker);
     this.#ticker = undefined;
+  }
+
+  /** Whether no stream is to begin any more. */
+  get isShut(): boolean {
+    return this.#isShut;
   }
 
   get open(): number {
@@ -48,8 +54,9 @@ export class Streams {
     }
   }
 
-  /** Ends them all, and those whose call has begun `with a word` of the assistant's. */
+  /** Ends them all, and those whose call has begun `with a word` of the assistant's; none is to begin after that. */
   shutDown(how: 'at once' | 'with a word'): void {
+    this.#isShut = true;
     for (const stream of this.#open) {
       if (how === 'at once') stream.end('shutdown');
       else stream.conclude('shutdown');

@@ -177,6 +177,19 @@ describe('a call that the assistant ends', () => {
     expect(server.calls.live).toBe(1);
   });
 
+  it('A caller who is being put through still is where the server stops and the session is lost', async () => {
+    const { server, twilio, session } = await callWith(() => putThrough('+14155550100'));
+    begin(session, 'r1');
+    session.say(4_000, 'r1');
+    callTool(session, 'act');
+    finish(session, 'r1');
+    await output(session);
+    server.streams.shutDown('with a word');
+    session.socket.terminate();
+    expect((await twilio.closed).code).toBe(1000);
+    expect(await server.lastWords(CALL)).toContain('<Number>+14155550100</Number>');
+  });
+
   it.each([
     ['+14155550100', {}, `callerId="${FROM}"`, '<Number>+14155550100</Number>'],
     ['sip:desk@pbx.example', {}, `callerId="${FROM}"`, '<Sip>sip:desk@pbx.example</Sip>'],

@@ -54,6 +54,8 @@ describe('a stream that comes to another process than its webhook', () => {
     twilio.media(0, 'AAEC');
     await twilio.settle();
     expect(asked).toHaveLength(1);
+    // A server that stops waits for it.
+    expect(server.streams.waiting).toBe(1);
     say(undefined);
     const session = await openai.dialled();
     await session.configure();

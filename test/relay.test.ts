@@ -23,6 +23,14 @@ describe('a call that begins', () => {
     expect(openai.handshakes).toBe(1);
   });
 
+  it('A stream that comes when all have been ended, as the server stops, is closed', async () => {
+    const { openai, server } = await startServer();
+    server.streams.shutDown('with a word');
+    const twilio = await dialStream(server.origin);
+    expect((await twilio.closed).code).toBe(1001);
+    expect(openai.handshakes).toBe(0);
+  });
+
   it('The session is configured first, for mu-law both ways, though the caller has spoken before', async () => {
     const { twilio, session } = await dialledCall();
     twilio.media(0, audio(20, 1));

@@ -197,11 +197,11 @@ describe('a standby session that is replaced', () => {
     },
   );
 
-  it('A standby session is replaced when what is left of it would not do for a whole call', async () => {
+  it('A standby session is replaced when what is left of it would not do for a whole call and a minute', async () => {
     const standby = await dialledStandby({ MAX_CALL_SECONDS: '3000' });
     standby.sessionExpiresAt = Math.floor(Date.now() / 1000) + 3600;
     await makeReady(standby);
-    vi.advanceTimersByTime(599_000);
+    vi.advanceTimersByTime(539_000);
     await letServerDial();
     expect(openai.handshakes).toBe(1);
     vi.advanceTimersByTime(2_000);

@@ -3,6 +3,7 @@ import { hangUp } from '../src/contract.ts';
 import { liveCall, startCall, startServer } from './support/call.ts';
 import { CALL, type OpenAIPeer, readyCall, type TwilioPeer } from './support/peers.ts';
 import { begin, callTo, callTool, finish } from './support/ring.ts';
+import type { TestServer } from './support/server.ts';
 import { audio, STREAM } from './support/wire.ts';
 
 afterEach(() => {
@@ -30,6 +31,14 @@ async function greet(session: OpenAIPeer): Promise<void> {
   session.say(100, 'r1', 'a1');
   session.send({ type: 'response.done', response: { id: 'r1', status: 'completed' } });
   await session.settle();
+}
+
+/** The assistant greets, and the caller hears that to its end. */
+async function hearGreeting({ twilio, session }: { twilio: TwilioPeer; session: OpenAIPeer }): Promise<void> {
+  await greet(session);
+  const { mark } = await twilio.next('mark');
+  twilio.send({ event: 'mark', streamSid: STREAM, mark });
+  await twilio.settle();
 }
 
 /** That the next session is told what was said and asked to go on, and that the caller hears it. */
@@ -70,10 +79,7 @@ async function callWithTools() {
     { name: 'hang_up', description: '', run: hangUp },
   ];
   const call = await callTo({ tools });
-  await greet(call.session);
-  const { mark } = await call.twilio.next('mark');
-  call.twilio.send({ event: 'mark', streamSid: STREAM, mark });
-  await call.twilio.settle();
+  await hearGreeting(call);
   return { ...call, finish: (value: string) => finish(value) };
 }
 type CallWithTools = Awaited<ReturnType<typeof callWithTools>>;
@@ -241,6 +247,25 @@ describe('a session that is lost in mid-call', () => {
     expect(heard).toEqual(Array.from({ length: 41 }, (_, n) => audio(20, n)));
   });
 
+  it('What comes of a tool while OpenAI is closing is told to the next session', async () => {
+    const call = await callWithTools();
+    const { openai, session, twilio } = call;
+    begin(session, 'r2');
+    callTool(session, 'look_up', '{}', 'r2');
+    finish(session, 'r2');
+    await session.settle();
+    // Its close is not answered, so that it takes a while.
+    session.socket.pause();
+    session.socket.close(1001);
+    await twilio.settle();
+    call.finish('It is noon.');
+    const next = await openai.dialled();
+    session.socket.terminate();
+    await next.configure();
+    await next.next('response.create');
+    expect(JSON.stringify(await next.next('conversation.item.create'))).toContain('It is noon.');
+  });
+
   it('The call ends with the apology at the third loss within a minute, and goes on at one after that', async () => {
     vi.useFakeTimers({ toFake: ['performance'] });
     const { openai, server, twilio, session } = await greetedCall();
@@ -333,9 +358,9 @@ describe('a session that is about to expire', () => {
   const TICK = 250;
 
   /** A call whose session expires in so many ms; its ticks are in the test's hands. */
-  async function expiringCall(ms: number) {
+  async function expiringCall(ms: number, env: Record<string, string> = {}) {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
-    const { openai, server } = await startServer();
+    const { openai, server } = await startServer(env);
     const twilio = await startCall(server);
     const session = await openai.dialled();
     session.sessionExpiresAt = (Date.now() + ms) / 1_000;
@@ -344,35 +369,48 @@ describe('a session that is about to expire', () => {
     return { openai, server, twilio, session };
   }
 
+  /** Passes a tick, and waits until whoever was dialled then has been seen. */
+  async function tick({ server }: { server: TestServer }): Promise<void> {
+    vi.advanceTimersByTime(TICK);
+    for (let n = 0; n < 3; n++) await fetch(server.origin);
+  }
+
+  /** Another session has taken over: it was dialled at the last tick but one, and is ready. */
+  async function expectTakenOver(call: Awaited<ReturnType<typeof expiringCall>>, expiresAt?: number) {
+    const next = await call.openai.dialled();
+    next.sessionExpiresAt = expiresAt;
+    await next.configure();
+    await expect
+      .poll(async () => {
+        await tick(call);
+        return call.server.log.messages();
+      })
+      .toContain(EXPIRES);
+    return next;
+  }
+
   it('With more than 5 minutes left, nothing happens', async () => {
-    const { openai, session, twilio } = await expiringCall(310_000);
-    await greet(session);
-    await twilio.next('mark');
-    vi.advanceTimersByTime(10 * TICK);
-    expect(openai.handshakes).toBe(1);
+    const call = await expiringCall(301_000);
+    await hearGreeting(call);
+    await tick(call);
+    await tick(call);
+    expect(call.openai.handshakes).toBe(1);
   });
 
   it('With 5 minutes left, a fresh one takes over at the first pause, without a word to the caller', async () => {
-    const { openai, server, session, twilio } = await expiringCall(299_000);
-    session.send({ type: 'response.created', response: { id: 'r0' } });
+    const call = await expiringCall(299_000);
+    const { openai, server, session, twilio } = call;
+    session.send({ type: 'input_audio_buffer.speech_started' });
     await session.settle();
-    vi.advanceTimersByTime(4 * TICK);
+    await tick(call);
+    await tick(call);
     expect(openai.handshakes).toBe(1);
-    session.send({ type: 'response.done', response: { id: 'r0', status: 'completed' } });
-    session.send(
-      { type: 'input_audio_buffer.speech_started' },
-      { type: 'input_audio_buffer.speech_stopped' },
-    );
-    session.send({ type: 'response.created', response: { id: 'r2' } });
-    session.send({ type: 'response.done', response: { id: 'r2', status: 'completed' } });
+    session.send({ type: 'input_audio_buffer.speech_stopped' });
+    begin(session, 'r2');
+    finish(session, 'r2');
     await session.settle();
-    vi.advanceTimersByTime(TICK);
-    const next = await openai.dialled();
-    await next.configure();
-    await vi.waitFor(() => {
-      vi.advanceTimersByTime(TICK);
-      expect(server.log.messages()).toContain(EXPIRES);
-    });
+    await tick(call);
+    const next = await expectTakenOver(call);
     const { item } = await next.next('conversation.item.create');
     expect(JSON.stringify(item)).toContain('wait for the caller to speak');
     expect((await session.closed).code).toBe(1000);
@@ -383,36 +421,36 @@ describe('a session that is about to expire', () => {
   });
 
   it('With 30 s left, a fresh one takes over though somebody speaks, and goes on', async () => {
-    const { openai, session } = await expiringCall(29_000);
-    session.send({ type: 'response.created', response: { id: 'r1' } });
-    session.say(400, 'r1', 'a1');
-    await session.settle();
-    vi.advanceTimersByTime(TICK);
-    const next = await openai.dialled();
-    await next.configure();
-    await vi.waitFor(() => {
-      vi.advanceTimersByTime(TICK);
-      expect(next.received.map(({ type }) => type)).toContain('response.create');
-    });
+    const call = await expiringCall(29_000);
+    begin(call.session, 'r1');
+    call.session.say(400, 'r1', 'a1');
+    await call.session.settle();
+    await tick(call);
+    const next = await expectTakenOver(call);
+    await next.next('response.create');
   });
 
   it('A fresh one that is about to expire, too, is not left again at once', async () => {
-    const { openai, server, session, twilio } = await expiringCall(60_000);
-    await greet(session);
-    await twilio.next('mark');
-    const next = openai.dialled();
-    await vi.waitFor(() => {
-      vi.advanceTimersByTime(TICK);
-      expect(openai.handshakes).toBe(2);
-    });
-    const fresh = await next;
-    fresh.sessionExpiresAt = session.sessionExpiresAt;
-    await fresh.configure();
-    await vi.waitFor(() => {
-      vi.advanceTimersByTime(TICK);
-      expect(server.log.messages()).toContain(EXPIRES);
-    });
-    vi.advanceTimersByTime(20 * TICK);
-    expect(openai.handshakes).toBe(2);
+    const call = await expiringCall(60_000);
+    await hearGreeting(call);
+    await tick(call);
+    await expectTakenOver(call, call.session.sessionExpiresAt);
+    for (let n = 0; n < 8; n++) await tick(call);
+    expect(call.openai.handshakes).toBe(2);
+  });
+
+  it('One that lasts longer than its call may is not left', async () => {
+    const call = await expiringCall(240_000, { MAX_CALL_SECONDS: '180' });
+    await hearGreeting(call);
+    await tick(call);
+    await tick(call);
+    expect(call.openai.handshakes).toBe(1);
+  });
+
+  it('One that says to have expired already is taken to last for an hour', async () => {
+    const call = await expiringCall(-60_000);
+    await tick(call);
+    await tick(call);
+    expect(call.openai.handshakes).toBe(1);
   });
 });

@@ -1,10 +1,9 @@
-import type { Reason } from '../failure.ts';
 import { audioMs } from '../wire/audio.ts';
 import type { ServerEvent } from '../wire/openai.ts';
 import type { TwilioMessage } from '../wire/twilio.ts';
 import { Briefing, type BriefingOptions } from './briefing.ts';
 import { Caller } from './caller.ts';
-import { addsItem, type Effect, sound, truncate } from './effect.ts';
+import { addsItem, type Effect, type End, sound, truncate } from './effect.ts';
 import { Farewell } from './farewell.ts';
 import { Held } from './held.ts';
 import { Keypad } from './keypad.ts';
@@ -21,10 +20,9 @@ export interface CallOptions extends BriefingOptions {
 }
 
 /**
- * One conversation: takes messages, and returns what must be done about them, in order.
- *
- * It does no I/O; `now` is the process's monotonic clock in ms. It begins while the phone still rings: what the assistant
- * says before the stream has started waits for it, as what the caller says waits for the session.
+ * One conversation: takes messages, and returns what must be done about them, in order. It does no I/O; `now` is the process's
+ * monotonic clock in ms. It begins while the phone still rings: what the assistant says before the stream has started waits
+ * for it, as what the caller says waits for the session.
  */
 export class Call {
   readonly #briefing: Briefing;
@@ -47,9 +45,8 @@ export class Call {
   }
 
   /**
-   * The session takes audio from now on: greets, or goes on, then passes on what the caller has said meanwhile.
-   *
-   * In this order the greeting isn't asked for in the middle of the caller's turn, and is heard sooner.
+   * The session takes audio from now on: greets, or goes on, then passes on what the caller has said meanwhile. In this order
+   * the greeting isn't asked for in the middle of the caller's turn, and is heard sooner.
    */
   sessionReady(now: number): Effect[] {
     this.tally.sessionReady(now);
@@ -61,6 +58,7 @@ export class Call {
 
   /** The session is gone, or is left as it is about to expire, and another will be ready. What was sent is still heard. */
   sessionLost(isExpiring: boolean, now: number): void {
+    if (!this.#caller.isSessionReady) return;
     const isSilent = isExpiring && this.isPause(now);
     this.transcript.sessionLost((itemId) => this.#playback.lengthOf(itemId));
     this.#held.take();
@@ -79,8 +77,13 @@ export class Call {
     return !isBusy && this.#replies.isPause && this.#playback.lateMs(this.#caller.clock(now)) >= 0;
   }
 
+  /** How the call is to end, if it is, and nothing more is waited for. */
+  get ending(): End | undefined {
+    return this.#farewell.now;
+  }
+
   /** Has the assistant say a sentence in its own voice, for the reason for which the call has to end, which it then does. */
-  conclude(reason: Reason, sentence: string, now: number): Effect[] {
+  conclude(reason: End['end'], sentence: string, now: number): Effect[] {
     if (this.#streamSid === undefined || !this.#caller.isSessionReady) return [{ end: reason }];
     const task = this.#farewell.conclude(reason, sentence, this.#replies.latest, now);
     if (task === undefined) return [];
@@ -100,9 +103,7 @@ export class Call {
   }
 
   fromTwilio(message: TwilioMessage, now: number): Effect[] {
-    if (message.event === 'media') {
-      return this.#caller.frame(message.media.timestamp, message.media.payload, now);
-    }
+    if (message.event === 'media') return this.#caller.frame(message.media, now);
     if (message.event === 'dtmf') return this.#pressed(message.streamSid, message.dtmf.digit, now);
     if (message.event !== 'mark') return [];
     this.#playback.echoed(message.mark.name, this.#caller.clock(now));
@@ -127,7 +128,8 @@ export class Call {
       case 'response.output_item.done':
         return this.#tell(this.#tools.called(event.response_id, event.item, now), event.response_id, now);
       case 'response.done':
-        this.#farewell.responseDone(event.response.id);
+        if (!this.#replies.isInterrupted(event.response.id)) this.#farewell.responseDone(event.response.id);
+        if (event.response.status === 'completed') this.#tools.spoken(event.response.id);
         return [...this.#replies.done(event.response, now), ...this.#owed(now), ...this.#goodbye(now)];
       case 'conversation.item.added':
         this.#replies.itemAdded(event.item);
@@ -155,8 +157,7 @@ export class Call {
     const { responseId } = tool;
     const isLeft = this.#replies.isInterrupted(responseId);
     const isSaid = 'ends' in result && this.#replies.hasSpoken(responseId);
-    const told =
-      'output' in result ? result : this.#farewell.begin(result.ends.to, responseId, isSaid, isLeft);
+    const told = 'output' in result ? result : this.#farewell.begin(result.ends, responseId, isSaid, isLeft);
     return this.#tell(outputOf(callId, tool, told), responseId, now, isSaid);
   }
 
@@ -169,7 +170,7 @@ export class Call {
     if (silence.length > 0) this.#replies.muted(now);
     if (this.#replies.isOverdue(this.#areToolsAwaited, now)) {
       // Whoever waits in vain for a goodbye isn't told that something has gone wrong.
-      return [this.#farewell.overdue() ?? { end: 'no reply' }];
+      return [this.ending ?? { end: 'no reply' }];
     }
     return [...timedOut, ...keys, ...silence, ...this.#owed(now), ...this.#goodbye(now)];
   }

@@ -53,7 +53,7 @@ export class Caller {
   }
 
   /** Passes a frame on, after silence for what is missing before it. */
-  frame(timestamp: number, payload: string, now: number): Effect[] {
+  frame({ timestamp, payload }: { timestamp: number; payload: string }, now: number): Effect[] {
     const ms = audioMs(payload);
     if (ms === 0) return [];
     // Whatever its timestamps claim, a stream has no more audio than time.

@@ -1,5 +1,5 @@
 import type { Reason } from '../failure.ts';
-import { type Effect, textMessage } from './effect.ts';
+import { type Effect, type End, textMessage } from './effect.ts';
 import { lost } from './lost.ts';
 
 /** What the model is told that ends the call: what is left to say, if it has said nothing. */
@@ -26,9 +26,18 @@ export class Farewell {
    * The call is to end, unless the caller has cut in meanwhile: `to` is whom the caller is put through to; `isSaid` if the
    * response has said goodbye itself. Returns what to tell the model.
    */
-  begin(to: string | undefined, responseId: string, isSaid: boolean, hasCutIn: boolean): { output: string } {
-    if (hasCutIn) return { output: KEPT };
+  begin(
+    { to }: { to: string | undefined },
+    responseId: string,
+    isSaid: boolean,
+    hasCutIn: boolean,
+  ): { output: string } {
     const reason = to === undefined ? 'assistant hung up' : 'put through';
+    if (this.#hasToEnd) {
+      if (this.#pending !== undefined && to !== undefined) this.#pending = { ...this.#pending, reason, to };
+      return { output: DONE };
+    }
+    if (hasCutIn) return { output: KEPT };
     this.#pending = { reason, to, responseId, isSaid };
     return { output: this.#unsaid ?? DONE };
   }
@@ -40,7 +49,7 @@ export class Farewell {
     lastResponseId: string | undefined,
     now: number,
   ): Effect | undefined {
-    this.#deadline = now + MAX_CONCLUSION_MS;
+    this.#deadline = Math.min(this.#deadline, now + MAX_CONCLUSION_MS);
     if (this.#pending !== undefined) return undefined;
     this.#pending = { reason, responseId: lastResponseId, isSaid: false };
     const task =
@@ -65,7 +74,7 @@ export class Farewell {
 
   /** A caller who speaks or presses a key before the end keeps the call, once: an answer to a second goodbye is only that. */
   interrupted(): void {
-    if (this.#pending === undefined || this.#wasKept || this.#deadline < Number.POSITIVE_INFINITY) return;
+    if (this.#pending === undefined || this.#wasKept || this.#hasToEnd) return;
     this.#wasKept = true;
     this.#pending = undefined;
   }
@@ -77,14 +86,18 @@ export class Farewell {
   due(isIdle: boolean, isHeard: boolean, lateMs: number, now: number): Effect[] {
     if (this.#pending === undefined) return [];
     const { reason, to, isSaid } = this.#pending;
-    const isTold = isSaid && isIdle;
-    const isOver = (isTold && (isHeard || lateMs >= MAX_LATE_MS)) || now >= this.#deadline;
-    return isOver ? [{ end: reason, putThrough: to, isTold }] : [];
+    const isTold = isSaid && isIdle && (isHeard || lateMs >= MAX_LATE_MS);
+    return isTold || now >= this.#deadline ? [{ end: reason, putThrough: to, isTold }] : [];
   }
 
-  /** Returns how to end the call of a caller who waits in vain for the goodbye. */
-  overdue(): Effect | undefined {
-    return this.#pending && { end: this.#pending.reason, putThrough: this.#pending.to };
+  /** How the call ends, if it is to, where the goodbye can't be waited for. */
+  get now(): End | undefined {
+    if (this.#pending === undefined) return undefined;
+    return { end: this.#pending.reason, putThrough: this.#pending.to, isTold: false };
+  }
+
+  get #hasToEnd(): boolean {
+    return this.#deadline < Number.POSITIVE_INFINITY;
   }
 
   get #unsaid(): string | undefined {

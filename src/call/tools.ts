@@ -48,6 +48,8 @@ export class Tools {
   /** By `call_id`. */
   readonly #running = new Map<string, RunningTool>();
   readonly #kept = new Map<string, ToolResult>();
+  /** What the model was told last, by `call_id`, and may not have passed on to the caller yet. */
+  readonly #unspoken = new Map<string, { tool: RunningTool; told: Told }>();
 
   constructor(tools: readonly ToolInfo[]) {
     this.#tools = tools;
@@ -84,9 +86,22 @@ export class Tools {
   finished(callId: string, result: ToolResult, isSessionReady: boolean): RunningTool | undefined {
     const running = this.#running.get(callId);
     if (running === undefined) return undefined;
-    if (isSessionReady) this.#running.delete(callId);
-    else if (!this.#kept.has(callId)) this.#kept.set(callId, result);
-    return isSessionReady ? running : undefined;
+    if (!isSessionReady) {
+      if (!this.#kept.has(callId)) this.#kept.set(callId, result);
+      return undefined;
+    }
+    this.#running.delete(callId);
+    if ('output' in result) this.#unspoken.set(callId, { tool: running, told: result });
+    const [oldest] = this.#unspoken.keys();
+    if (oldest !== undefined && this.#unspoken.size > MAX_RUNNING) this.#unspoken.delete(oldest);
+    return running;
+  }
+
+  /** A response was completed: what came before it of the tools of others was passed on. */
+  spoken(responseId: string): void {
+    for (const [callId, { tool }] of this.#unspoken) {
+      if (tool.responseId !== responseId) this.#unspoken.delete(callId);
+    }
   }
 
   /** What has come of tools while no session was ready, by `call_id`; each is given once. */
@@ -96,9 +111,14 @@ export class Tools {
     return kept;
   }
 
-  /** The session that made the calls is gone; the tools go on. */
+  /** The session that made the calls is gone; the tools go on, and what it had no time to pass on is kept for the next. */
   sessionLost(): void {
     this.#calls.clear();
+    for (const [callId, { tool, told }] of this.#unspoken) {
+      this.#running.set(callId, tool);
+      this.#kept.set(callId, { output: told.output });
+    }
+    this.#unspoken.clear();
     for (const running of this.#running.values()) {
       running.responseId = lost(running.responseId);
       running.isOrphan = true;

@@ -20,46 +20,46 @@ describe("the stream's clock", () => {
 
   it('The clock says the last timestamp and the time that has passed since', () => {
     const caller = readyCaller(1000);
-    caller.frame(2000, FRAME, 2500);
+    caller.frame({ timestamp: 2000, payload: FRAME }, 2500);
     expect(caller.clock(2500)).toBe(2000);
     expect(caller.clock(3250)).toBe(2750);
   });
 
   it('The clock goes on when timestamps start late', () => {
     const caller = readyCaller();
-    caller.frame(0, FRAME, 900);
+    caller.frame({ timestamp: 0, payload: FRAME }, 900);
     expect(caller.clock(900)).toBe(900);
   });
 
   it('The clock goes on when timestamps start anew', () => {
     const caller = readyCaller();
-    caller.frame(60_000, FRAME, 60_000);
-    caller.frame(0, FRAME, 60_020);
+    caller.frame({ timestamp: 60_000, payload: FRAME }, 60_000);
+    caller.frame({ timestamp: 0, payload: FRAME }, 60_020);
     expect(caller.clock(60_020)).toBe(60_020);
-    caller.frame(500, FRAME, 60_520);
+    caller.frame({ timestamp: 500, payload: FRAME }, 60_520);
     expect(caller.clock(60_520)).toBe(60_520);
   });
 });
 
 describe("the caller's audio", () => {
   it('A frame goes up as it came', () => {
-    expect(readyCaller().frame(0, 'AAECAw==', 0)).toEqual([append('AAECAw==')]);
+    expect(readyCaller().frame({ timestamp: 0, payload: 'AAECAw==' }, 0)).toEqual([append('AAECAw==')]);
   });
 
   it('An empty frame is not passed on', () => {
-    expect(readyCaller().frame(0, '', 0)).toEqual([]);
+    expect(readyCaller().frame({ timestamp: 0, payload: '' }, 0)).toEqual([]);
   });
 
   it('What the caller says before the session is ready waits, and is then passed on in order', () => {
     const caller = new Caller(1_000, 0);
-    expect(caller.frame(0, audio(20, 1), 0)).toEqual([]);
-    expect(caller.frame(20, audio(20, 2), 20)).toEqual([]);
+    expect(caller.frame({ timestamp: 0, payload: audio(20, 1) }, 0)).toEqual([]);
+    expect(caller.frame({ timestamp: 20, payload: audio(20, 2) }, 20)).toEqual([]);
     expect(caller.sessionReady()).toEqual([append(audio(20, 1)), append(audio(20, 2))]);
   });
 
   it('No more than 10 s wait for the session: the oldest frame is dropped first, and counted', () => {
     const caller = new Caller(1_000, 0);
-    for (let n = 0; n < 503; n++) caller.frame(n * 20, audio(20, n % 256), n * 20);
+    for (let n = 0; n < 503; n++) caller.frame({ timestamp: n * 20, payload: audio(20, n % 256) }, n * 20);
     const kept = caller.sessionReady();
     expect(kept).toHaveLength(500);
     expect(kept[0]).toEqual(append(audio(20, 3)));
@@ -70,15 +70,15 @@ describe("the caller's audio", () => {
 describe("the caller's audio, where a stream is hostile", () => {
   it('No more than 1,000 frames wait for the session, however short they are', () => {
     const caller = new Caller(1_000, 0);
-    for (let n = 0; n < 3_000; n++) caller.frame(n, audio(1), n);
+    for (let n = 0; n < 3_000; n++) caller.frame({ timestamp: n, payload: audio(1) }, n);
     expect(caller.sessionReady()).toHaveLength(1_000);
   });
 
   it('Timestamps make the audio no longer than the time that has passed, but for a second', () => {
     const caller = readyCaller();
-    caller.frame(0, FRAME, 0);
-    expect(caller.frame(10_000, FRAME, 500)).toEqual([silence(1460), append(FRAME)]);
-    expect(caller.frame(20_000, FRAME, 520)).toEqual([append(FRAME)]);
+    caller.frame({ timestamp: 0, payload: FRAME }, 0);
+    expect(caller.frame({ timestamp: 10_000, payload: FRAME }, 500)).toEqual([silence(1460), append(FRAME)]);
+    expect(caller.frame({ timestamp: 20_000, payload: FRAME }, 520)).toEqual([append(FRAME)]);
   });
 });
 
@@ -86,13 +86,15 @@ describe("a gap in the caller's audio", () => {
   /** What goes up for frames of 20 ms with these timestamps, the frames themselves left out. */
   function filledIn(...timestamps: number[]): unknown[] {
     const caller = readyCaller();
-    return timestamps.flatMap((timestamp) => caller.frame(timestamp, FRAME, timestamp).slice(0, -1));
+    return timestamps.flatMap((timestamp) =>
+      caller.frame({ timestamp: timestamp, payload: FRAME }, timestamp).slice(0, -1),
+    );
   }
 
   it('A gap is filled with silence, and counted', () => {
     const caller = readyCaller();
-    caller.frame(0, FRAME, 0);
-    expect(caller.frame(100, FRAME, 100)).toEqual([silence(80), append(FRAME)]);
+    caller.frame({ timestamp: 0, payload: FRAME }, 0);
+    expect(caller.frame({ timestamp: 100, payload: FRAME }, 100)).toEqual([silence(80), append(FRAME)]);
     expect(caller.counts).toMatchObject({ framesUp: 2, gapsFilled: 1 });
   });
 
@@ -117,7 +119,7 @@ describe('a caller who is muted in mid-sentence', () => {
   function speakingUntil(ms: number): Caller {
     const caller = readyCaller();
     caller.speechStarted();
-    caller.frame(ms, FRAME, ms);
+    caller.frame({ timestamp: ms, payload: FRAME }, ms);
     return caller;
   }
 
@@ -131,7 +133,7 @@ describe('a caller who is muted in mid-sentence', () => {
   it('The silence that a muted caller was given is no part of the gap', () => {
     const caller = speakingUntil(1000);
     caller.tick(1750);
-    expect(caller.frame(5000, FRAME, 5000)[0]).toEqual(silence(2980));
+    expect(caller.frame({ timestamp: 5000, payload: FRAME }, 5000)[0]).toEqual(silence(2980));
   });
 
   it('A caller who is muted after a sentence is given no silence', () => {
@@ -144,10 +146,13 @@ describe('a caller who is muted in mid-sentence', () => {
     const caller = new Caller(8_500, 0);
     caller.sessionReady();
     caller.speechStarted();
-    caller.frame(0, FRAME, 0);
+    caller.frame({ timestamp: 0, payload: FRAME }, 0);
     caller.tick(1_000);
-    for (let at = 20; at < 20_000; at += 20) caller.frame(at, FRAME, at);
-    expect(caller.frame(25_000, FRAME, 25_000)).toEqual([silence(5_000), append(FRAME)]);
+    for (let at = 20; at < 20_000; at += 20) caller.frame({ timestamp: at, payload: FRAME }, at);
+    expect(caller.frame({ timestamp: 25_000, payload: FRAME }, 25_000)).toEqual([
+      silence(5_000),
+      append(FRAME),
+    ]);
   });
 
   it('A caller from whom no frame has come is given no silence', () => {

@@ -20,17 +20,17 @@ const heard = () => due(true, true, 0);
 it('A call that nobody wants to end goes on', () => {
   farewell.responseDone('r1');
   expect(heard()).toBeUndefined();
-  expect(farewell.overdue()).toBeUndefined();
+  expect(farewell.now).toBeUndefined();
 });
 
 describe('the goodbye', () => {
   it('A goodbye that was said by the response which ends the call is enough', () => {
-    farewell.begin(undefined, 'r1', true, false);
+    farewell.begin({ to: undefined }, 'r1', true, false);
     expect(heard()).toEqual(HANG_UP);
   });
 
   it('A response that ends the call without a word is followed by one that says goodbye', () => {
-    farewell.begin(undefined, 'r1', false, false);
+    farewell.begin({ to: undefined }, 'r1', false, false);
     farewell.responseDone('r1');
     expect(heard()).toBeUndefined();
     farewell.responseDone('r2');
@@ -38,47 +38,47 @@ describe('the goodbye', () => {
   });
 
   it('A caller who is put through is put through to whom the tool named', () => {
-    farewell.begin('+14155550100', 'r1', true, false);
+    farewell.begin({ to: '+14155550100' }, 'r1', true, false);
     expect(heard()).toMatchObject(putThrough('+14155550100'));
   });
 
   it('The goodbye is heard to its end, or until it should have ended 2 s ago', () => {
-    farewell.begin(undefined, 'r1', true, false);
+    farewell.begin({ to: undefined }, 'r1', true, false);
     expect(due(true, false, -3_000)).toBeUndefined();
     expect(due(true, false, 1_999)).toBeUndefined();
     expect(due(true, false, 2_000)).toEqual(HANG_UP);
   });
 
   it('Nothing ends while the assistant has more to say', () => {
-    farewell.begin(undefined, 'r1', true, false);
+    farewell.begin({ to: undefined }, 'r1', true, false);
     expect(due(false, true, 60_000)).toBeUndefined();
   });
 
   it('A call that waits in vain for its goodbye ends as it was to end', () => {
-    farewell.begin('sip:desk@example.com', 'r1', false, false);
-    expect(farewell.overdue()).toEqual(putThrough('sip:desk@example.com'));
+    farewell.begin({ to: 'sip:desk@example.com' }, 'r1', false, false);
+    expect(farewell.now).toMatchObject(putThrough('sip:desk@example.com'));
   });
 });
 
 describe('a caller who speaks before the end', () => {
   it('A caller who speaks keeps the call', () => {
-    farewell.begin(undefined, 'r1', true, false);
+    farewell.begin({ to: undefined }, 'r1', true, false);
     farewell.interrupted();
     expect(heard()).toBeUndefined();
-    expect(farewell.overdue()).toBeUndefined();
+    expect(farewell.now).toBeUndefined();
   });
 
   it('A caller who speaks again, after a second goodbye, does not', () => {
-    farewell.begin(undefined, 'r1', true, false);
+    farewell.begin({ to: undefined }, 'r1', true, false);
     farewell.interrupted();
-    farewell.begin(undefined, 'r2', true, false);
+    farewell.begin({ to: undefined }, 'r2', true, false);
     farewell.interrupted();
     expect(heard()).toEqual(HANG_UP);
   });
 
   it('A caller who spoke before the assistant wanted to end has kept nothing yet', () => {
     farewell.interrupted();
-    farewell.begin(undefined, 'r1', true, false);
+    farewell.begin({ to: undefined }, 'r1', true, false);
     farewell.interrupted();
     expect(heard()).toBeUndefined();
   });
@@ -110,7 +110,7 @@ describe('a call that has to end', () => {
   });
 
   it('A goodbye that is already on its way is enough, and whoever is being put through still is', () => {
-    farewell.begin('+14155550100', 'r1', true, false);
+    farewell.begin({ to: '+14155550100' }, 'r1', true, false);
     expect(farewell.conclude('time limit', 'Time is up.', 'r1', 0)).toBeUndefined();
     farewell.interrupted();
     expect(heard()).toMatchObject(putThrough('+14155550100'));
@@ -119,9 +119,9 @@ describe('a call that has to end', () => {
 
 describe('a goodbye whose session was lost', () => {
   it('A goodbye that was said is not said again, and one that was not is left to the next session', () => {
-    farewell.begin(undefined, 'r1', true, false);
+    farewell.begin({ to: undefined }, 'r1', true, false);
     expect(farewell.sessionLost()).toBeUndefined();
-    farewell.begin(undefined, 'r1', false, false);
+    farewell.begin({ to: undefined }, 'r1', false, false);
     expect(farewell.sessionLost()).toBe(SAY_GOODBYE);
     // The next session's first response, which may have the same id.
     farewell.responseDone('r1');

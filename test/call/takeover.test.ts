@@ -204,6 +204,20 @@ describe('a session that is lost while a tool runs', () => {
     expect(take(2_400, itemAdded('i2', { role: 'system', text: 'noon' }), done('r2'))).toEqual([respond]);
   });
 
+  it('What a tool returned is told again where there was no time to pass it on, and not where there was', () => {
+    call.toolDone('c1', { output: '"noon"' }, 500);
+    const { told, rest } = takeOver(1_000);
+    expect(told).toContain('Still running: time.');
+    expect(rest).toEqual([respond, OUTPUT]);
+    take(
+      2_100,
+      itemAdded('i1', { role: 'system', text: 'said so far' }),
+      itemAdded('i2', { role: 'system', text: '' }),
+    );
+    take(2_200, created('r2'), done('r2'));
+    expect(takeOver(3_000).told).not.toContain('Still running');
+  });
+
   it('A tool that takes too long is told to have, once there is a session', () => {
     call.sessionLost(false, 9_000);
     expect(call.tick(10_500)).toEqual([]);

@@ -5,8 +5,8 @@ import { startBalancer } from './balancer.ts';
 import { runServer, type ServerProcess } from './process.ts';
 
 const AUTH_TOKEN = 'a-secret';
-/** For how long a caller listens, in ms. */
-const LISTENING_MS = 600;
+/** For how long callers listen, in ms: most of them shortly, some for longer than a server without calls takes to stop. */
+const LISTENING_MS = [600, 600, 600, 2_500];
 
 /** How the calls went that were placed while each of three servers was restarted in turn, and what the servers logged. */
 export interface Rolling {
@@ -34,7 +34,7 @@ export async function rollingRestarts(
   const env = {
     OPENAI_REALTIME_URL: parrot.url,
     TWILIO_AUTH_TOKEN: AUTH_TOKEN,
-    SHUTDOWN_GRACE_SECONDS: '3',
+    SHUTDOWN_GRACE_SECONDS: '5',
     ...changes,
   };
   const log: Record<string, unknown>[] = [];
@@ -46,10 +46,11 @@ export async function rollingRestarts(
   let isOver = false;
   const lost: string[] = [];
 
-  async function callAgainAndAgain(): Promise<void> {
+  async function callAgainAndAgain(_: unknown, n: number): Promise<void> {
+    const listeningMs = LISTENING_MS[n % LISTENING_MS.length] ?? 0;
     while (!isOver || calls < leastCalls) {
       calls += 1;
-      const fault = await call(balancer.origin);
+      const fault = await call(balancer.origin, listeningMs);
       if (fault !== undefined) lost.push(fault);
     }
   }
@@ -77,11 +78,11 @@ export async function rollingRestarts(
 }
 
 /** Places a call, hears the assistant for a while and hangs up; returns what went wrong. */
-async function call(url: string): Promise<string | undefined> {
+async function call(url: string, listeningMs: number): Promise<string | undefined> {
   const events: CallerEvent[] = [];
   const phone = await placeCall({ url, authToken: AUTH_TOKEN, onEvent: (event) => events.push(event) });
   await Promise.race([phone.untilPlaying(), pause(5_000)]);
-  await pause(LISTENING_MS);
+  await pause(listeningMs);
   const { by, code, reason } = await phone.hangUp();
   if (by !== 'caller') return `${by} ${code} ${reason}`;
   return events.some(({ type }) => type === 'first-sound') ? undefined : 'not a sound';
