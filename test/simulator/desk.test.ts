@@ -96,7 +96,7 @@ describe('the page', () => {
 
 describe('the handset', () => {
   it('A page calls, hears the greeting, is heard, presses keys, hangs up and finds the recording', async () => {
-    const server = await startParrotServer(() => {});
+    const server = await startParrotServer(() => {}, 'silent');
     onTestFinished(() => server.close());
     const { url } = await desk(server);
     const { socket, messages, moments, closed } = lift(url);
@@ -141,7 +141,7 @@ describe('the handset', () => {
   });
 
   it('A page that is closed while it rings, or during the call, has hung up', async () => {
-    const server = await startParrotServer(() => {});
+    const server = await startParrotServer(() => {}, 'silent');
     onTestFinished(() => server.close());
     const { url, narrated } = await desk(server);
     for (const kind of ['answered', 'first-sound']) {
@@ -155,7 +155,7 @@ describe('the handset', () => {
   });
 
   it('A page is told how to set what it signs with, when the server refuses that', async () => {
-    const server = await startParrotServer(() => {});
+    const server = await startParrotServer(() => {}, 'silent');
     onTestFinished(() => server.close());
     const { url } = await desk({ url: server.url, authToken: 'another' });
     const { messages, closed } = lift(url);

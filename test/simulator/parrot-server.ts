@@ -24,7 +24,10 @@ export function recording(name: 'greeting' | 'question' | 'interruption'): Promi
 }
 
 /** Starts both on free ports, with the demo's tools and keys; resolves when the session for the first call is ready. */
-export async function startParrotServer(onEvent: ParrotOptions['onEvent']): Promise<ParrotServer> {
+export async function startParrotServer(
+  onEvent: ParrotOptions['onEvent'],
+  logLevel = 'warn',
+): Promise<ParrotServer> {
   const news = new EventEmitter();
   const ready = once(news, 'session-ready');
   const greeting = await recording('greeting');
@@ -42,7 +45,7 @@ export async function startParrotServer(onEvent: ParrotOptions['onEvent']): Prom
     OPENAI_API_KEY: 'sk-demo',
     OPENAI_REALTIME_URL: parrot.url,
     TWILIO_AUTH_TOKEN: authToken,
-    LOG_LEVEL: 'warn',
+    LOG_LEVEL: logLevel,
   });
   const app = await buildApp(config, { ...assistant, tools: DEMO_TOOLS });
   const url = await app.listen({ port: 0, host: '127.0.0.1' });
