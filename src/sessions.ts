@@ -25,7 +25,10 @@ interface Source {
 
 /** Whoever uses the sessions hears of them here. */
 export interface SessionsListener extends Omit<SessionListener, 'redialling'> {
-  /** The session is gone, or `isExpiring` and left; another will be ready, which knows nothing of what this one was told. It may be told more than once. */
+  /**
+   * The session is gone, or `isExpiring` and left; another will be ready, which knows nothing of what this one was told. Of
+   * one session this may be said more than once.
+   */
   lost(isExpiring: boolean): void;
 }
 
