@@ -169,8 +169,7 @@ export async function buildApp(
     const { callSid } = webhook(request);
     const next = calls.next(callSid);
     reply.type('text/xml');
-    if (next === undefined) return hangUp();
-    if ('say' in next) return hangUp(next.say);
+    if (next === undefined || 'say' in next) return hangUp(next?.say);
     return dial(next.dial, next.callerId, action(request, '/transfer-ended', callSid));
   });
 
@@ -181,7 +180,8 @@ export async function buildApp(
   });
 
   function reject(callSid: string | undefined): string {
-    refusals.warn(() => ({ callSid }), 'call rejected');
+    const reason = calls.isBusy ? 'all places are taken' : "answer() said 'busy'";
+    refusals.warn(() => ({ callSid, reason }), 'call rejected');
     return rejectAsBusy();
   }
 

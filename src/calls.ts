@@ -1,7 +1,13 @@
 import { setTimeout as pause } from 'node:timers/promises';
 
-/** What Twilio is to do with a call whose stream is over: nothing, say a sentence, or put the caller through. */
-export type NextStep = undefined | { say: string } | { dial: string; callerId: string | undefined };
+/**
+ * What Twilio is to do with a call whose stream this server has closed: hang up, after a sentence perhaps, or put the caller
+ * through; undefined for one that Twilio left, of which it asks nothing.
+ */
+export type NextStep =
+  | undefined
+  | { say: string | undefined }
+  | { dial: string; callerId: string | undefined };
 
 /** For how long an outcome is kept, in ms, for Twilio to ask what to tell the caller. */
 const OUTCOME_MS = 60_000;
@@ -42,7 +48,7 @@ export class Calls {
     return this.#live.size >= this.#max;
   }
 
-  /** Whether Twilio is about to ask what to tell the caller of a call that has just failed. */
+  /** Whether Twilio is about to ask how to go on with a call whose stream has just been closed. */
   get isAwaitingTwilio(): boolean {
     const now = performance.now();
     return [...this.#ended.values()].some(

@@ -2,8 +2,8 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { OpenAIError } from './wire/openai.ts';
 import type { Close } from './wire/socket.ts';
 
-/** How a call ended, as far as its caller should hear of it. */
-export type Outcome = 'completed' | 'failed' | 'time limit' | 'put through';
+/** How a call ended, as far as its caller should hear of it: `completed` if there is nobody any more who could. */
+export type Outcome = 'completed' | 'failed' | 'time limit' | 'hung up' | 'put through';
 
 const completed = { outcome: 'completed', code: 1000 } as const;
 const failed = { outcome: 'failed', code: 1011 } as const;
@@ -35,7 +35,7 @@ export const ENDINGS = {
   'openai stalled': overloaded,
   'response failed': failed,
   'no reply': failed,
-  'assistant hung up': completed,
+  'assistant hung up': { outcome: 'hung up', code: 1000 },
   'put through': { outcome: 'put through', code: 1000 },
   'not claimed': completed,
   'time limit': { outcome: 'time limit', code: 1000 },

@@ -126,7 +126,7 @@ export class LiveCall {
   /** Has the assistant itself say why the call has to end, where it can; the call is over once that was heard, or in 10 s. */
   conclude(reason: Reason): void {
     this.#sessions.keep();
-    this.#perform((now) => this.#call.conclude(reason, this.#say(reason)?.say ?? '', now));
+    this.#perform((now) => this.#call.conclude(reason, this.#sentence(reason) ?? '', now));
   }
 
   /** The only way out, for whatever reason, and only once. */
@@ -147,17 +147,18 @@ export class LiveCall {
   }
 
   /** What is said to a caller whose call ends for that reason, if anything. */
-  #say(reason: Reason): { say: string } | undefined {
+  #sentence(reason: Reason): string | undefined {
     const { outcome } = ENDINGS[reason];
-    if (outcome === 'failed') return { say: this.#persona.apology };
-    return outcome === 'time limit' ? { say: this.#persona.timeIsUp } : undefined;
+    if (outcome === 'failed') return this.#persona.apology;
+    return outcome === 'time limit' ? this.#persona.timeIsUp : undefined;
   }
 
   #next(reason: Reason, { putThrough, isTold }: Omit<End, 'end'>): NextStep {
     // Who is dialled sees the caller's number, where there is one.
     const callerId = this.info.from ?? this.info.to;
     if (putThrough !== undefined) return { dial: putThrough, callerId };
-    return isTold ? undefined : this.#say(reason);
+    if (ENDINGS[reason].outcome === 'completed') return undefined;
+    return { say: isTold ? undefined : this.#sentence(reason) };
   }
 
   readonly #listener: SessionsListener = {

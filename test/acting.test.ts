@@ -142,7 +142,10 @@ describe('a call that the assistant ends', () => {
     expect((await twilio.closed).code).toBe(1000);
     expect((await session.closed).code).toBe(1000);
     expect(await server.log.find('call ended')).toMatchObject({ reason: 'assistant hung up', level: 30 });
+    // Twilio is about to ask, and a server that stops waits for that.
+    expect(server.calls.isAwaitingTwilio).toBe(true);
     expect(await server.lastWords(CALL)).toMatch(HUNG_UP);
+    expect(server.calls.isAwaitingTwilio).toBe(false);
   });
 
   it('The model is asked for a goodbye that it has not said, which is heard to its end', async () => {

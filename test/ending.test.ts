@@ -36,6 +36,8 @@ describe("Twilio's ways to end a call", () => {
     expect((await twilio.closed).code).toBe(code);
     expect(await server.log.find('call ended')).toMatchObject({ reason });
     expect(server.calls.live).toBe(0);
+    // Whoever has left asks nothing.
+    expect(server.calls.isAwaitingTwilio).toBe(reason === 'twilio lost');
     const words = reason === 'twilio lost' ? SORRY : /<Response><Hangup\/><\/Response>/;
     expect(await server.lastWords(CALL)).toMatch(words);
   });

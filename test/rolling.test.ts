@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { rollingRestarts } from './support/rolling.ts';
 
 it('Of the calls to three servers behind a balancer, each restarted in turn, none is refused, cut or lost', {
-  timeout: 60_000,
+  timeout: 120_000,
 }, async () => {
   const { calls, lost, exitCodes, log } = await rollingRestarts(6, 50);
   expect(lost).toEqual([]);

@@ -5,13 +5,13 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type CallerEvent, type PhoneCall, placeCall } from './caller.ts';
-import { fail, messageOf, readServer } from './command-line.ts';
+import { fail, messageOf, readServer, SERVER_OPTIONS } from './command-line.ts';
 import { callerLine, Narrator, seconds, table } from './narrator.ts';
 import { reportOf } from './report.ts';
 import { troubleOf } from './trouble.ts';
 import { readWav, WavError, writeWav } from './wav.ts';
 
-const USAGE = `Usage: npm run call -- [--url http://localhost:3000] [--save reply.wav] [speech.wav]
+const USAGE = `Usage: npm run call -- [--url http://localhost:3000] [--from +1…] [--to +1…] [--save reply.wav] [speech.wav]
 
 Calls a running server as Twilio would, says what is in speech.wav (8 kHz mono; a recorded question
 without it), hears the answer out and hangs up. --save keeps what the caller heard. TWILIO_AUTH_TOKEN,
@@ -25,13 +25,13 @@ const FINISHED_MS = 1_200;
 
 function readArguments() {
   const options = {
-    url: { type: 'string' },
+    ...SERVER_OPTIONS,
     save: { type: 'string' },
   } as const;
   try {
     const { values, positionals } = parseArgs({ options, allowPositionals: true });
     if (positionals.length > 1) fail(`There is one recording at most.\n\n${USAGE}`);
-    const server = readServer(values.url);
+    const server = readServer(values);
     if (server === undefined) return fail('--url takes an address such as http://localhost:3000.');
     const fallback = fileURLToPath(new URL('../fixtures/question.wav', import.meta.url));
     return { server, save: values.save, speech: positionals[0] ?? fallback };

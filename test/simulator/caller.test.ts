@@ -94,12 +94,34 @@ function toldOf<T extends CallerEvent['type']>(events: CallerEvent[], type: T) {
 }
 
 describe('placing a call', () => {
+  it('A caller and a number that are given are those that the webhook gets', async () => {
+    const { posts } = await answered({ from: '+4712345678', to: '+4787654321' });
+    const { form } = posts['/incoming-call'] ?? {};
+    const numbers = { From: '+4712345678', Caller: '+4712345678', To: '+4787654321', Called: '+4787654321' };
+    expect(form).toMatchObject(numbers);
+  });
+
+  it('A webhook that has it asked again elsewhere is, before there is a stream', async () => {
+    const twiml =
+      '<Response><Pause length="0"/><Redirect>/incoming-call?again=1&amp;b=2</Redirect></Response>';
+    let asked = 0;
+    const { url, posts, stream } = await serve((response) => {
+      asked += 1;
+      xml(asked === 1 ? twiml : CONNECT)(response);
+    });
+    const call = await placeCall({ url });
+    cleanups.push(() => call.hangUp());
+    await stream;
+    expect(Object.keys(posts)).toEqual(['/incoming-call', '/incoming-call?again=1&b=2']);
+  });
+
   it('The webhook and the upgrade get what Twilio sends, signed over the public address', async () => {
     const publicUrl = 'https://relay.example.com';
     const { call, posts, upgrades } = await answered({ publicUrl, authToken: 'secret' });
     const { form = {}, headers } = posts['/incoming-call'] ?? {};
     const { callSid: CallSid } = call;
     expect(form).toMatchObject({ CallSid, CallStatus: 'ringing', Direction: 'inbound', FromCity: '' });
+    expect(form).toMatchObject({ From: '+14155550100', To: '+14155550199' });
     expect(form.AccountSid).toMatch(/^AC[\da-f]{32}$/);
     expect(CallSid).toMatch(/^CA[\da-f]{32}$/);
     expect(headers?.['x-twilio-signature']).toBe(sign('secret', `${publicUrl}/incoming-call`, form));

@@ -34,7 +34,7 @@ export interface KeyMeaning {
 /** How a parrot behaves: what it says when nobody has spoken yet, and its pace and delays in ms. */
 export interface Manner {
   greeting: Uint8Array;
-  /** By the digits pressed, such as `12`. */
+  /** By the digits pressed, such as `12`; others have the tool of that number called, 1 the session's first, without arguments. */
   onKeys: Record<string, KeyMeaning>;
   /** How many times faster than real time the audio comes. */
   pace: number;
@@ -209,8 +209,10 @@ export class Conversation {
     this.#confirmTruncations();
     if (digits === undefined) return;
     this.#session.report({ type: 'keys-heard', digits });
-    const call = this.#manner.onKeys[digits];
-    const isKnown = this.#session.config.tools.some(({ name }) => name === call?.tool);
+    const { tools } = this.#session.config;
+    const numbered = tools[Number(digits) - 1];
+    const call = this.#manner.onKeys[digits] ?? (numbered && { tool: numbered.name, args: {} });
+    const isKnown = tools.some(({ name }) => name === call?.tool);
     this.#next = call !== undefined && isKnown ? { words: call.says, call } : { words: this.#words };
   }
 

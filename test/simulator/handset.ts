@@ -10,7 +10,7 @@ import { type CallReport, type Cut, reportOf } from './report.ts';
 import type { Moment } from './stream.ts';
 import { troubleOf } from './trouble.ts';
 import { writeWav } from './wav.ts';
-import { readConnect, type WebhookOptions } from './webhook.ts';
+import type { WebhookOptions } from './webhook.ts';
 
 /** What the page is told in text, `at` ms after the call was placed; in binary it is sent each moment of the call. */
 export type ToPage =
@@ -151,8 +151,7 @@ export class Handset {
   }
 }
 
-/** What TwiML that connects no stream has a voice say. */
+/** What TwiML has a voice say: a notice before the stream, or how the call ends. */
 function wordsToSay(event: CallerEvent): string | undefined {
-  if (event.type !== 'twiml' && event.type !== 'answered') return undefined;
-  return readConnect(event.twiml) === undefined ? wordsIn(event.twiml) : undefined;
+  return event.type === 'twiml' || event.type === 'answered' ? wordsIn(event.twiml) : undefined;
 }

@@ -15,7 +15,7 @@ export class Narrator {
 export function callerLine(event: CallerEvent): string {
   switch (event.type) {
     case 'answered':
-      return event.twiml.includes('<Reject reason="busy"/>') ? 'hears that the line is busy' : 'is answered';
+      return answeredLine(event.twiml);
     case 'stream-started':
       return 'is connected';
     case 'speech-started':
@@ -39,6 +39,12 @@ export function callerLine(event: CallerEvent): string {
     case 'twiml':
       return twimlLine(event.twiml);
   }
+}
+
+function answeredLine(twiml: string): string {
+  if (twiml.includes('<Reject reason="busy"/>')) return 'hears that the line is busy';
+  const words = wordsIn(twiml);
+  return words === undefined ? 'is answered' : `is answered, and told: ${words}`;
 }
 
 function twimlLine(twiml: string): string {

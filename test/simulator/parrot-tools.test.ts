@@ -158,6 +158,14 @@ describe('keys that mean a tool', () => {
     expect(await client.next('error')).toMatchObject({ error: { code: 'invalid_tool_call_id' } });
   });
 
+  it('A number that means nothing else has the tool of that number called, without arguments', async () => {
+    client.send(pressed('2'));
+    await client.next('conversation.item.done');
+    const { output } = Object(await respond());
+    expect(output).toMatchObject([{ type: 'function_call', name: 'hang_up' }]);
+    expect(JSON.parse(output[0].arguments)).toEqual({});
+  });
+
   it('What is said before the call is in the same response, and done after the arguments', async () => {
     client.send(pressed('9'));
     await client.next('conversation.item.done');

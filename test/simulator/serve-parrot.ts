@@ -25,4 +25,6 @@ const parrot = await startParrot({
   greeting: readWav(await readFile(new URL('../fixtures/greeting.wav', import.meta.url))),
   onEvent: (event) => narrator.tell(`parrot  ${parrotLine(event)}`),
 }).catch((error: unknown) => fail(`${whyNotListening(port, error)}\n${USAGE}`));
-console.log(`To have a server talk to the parrot, set in .env:\nOPENAI_REALTIME_URL=${parrot.url}`);
+console.log(`To have a server talk to the parrot, set in .env, with any OPENAI_API_KEY:
+OPENAI_REALTIME_URL=${parrot.url}
+The keys 1 # have it call the first tool of yours, without arguments, 2 # the second, and so on.`);

@@ -12,6 +12,12 @@ describe('what went wrong', () => {
   it.each<[string, CallEnd, CallerEvent[], RegExp]>([
     ['with a wrong signature', { ...rejected, httpStatus: 403 }, [], /TWILIO_AUTH_TOKEN or PUBLIC_URL/],
     ['without a server', { ...rejected, httpStatus: undefined }, [], /^No server answers at http:\/\/a\./],
+    [
+      'with a certificate that is not trusted',
+      { ...rejected, httpStatus: undefined, reason: 'Error: self-signed certificate' },
+      [],
+      /NODE_EXTRA_CA_CERTS/,
+    ],
     ['to a busy line', rejected, [answered(rejectAsBusy())], /^The line is busy/],
     ['that is declined with a sentence', rejected, [answered(hangUp('Not "now"'))], /said: “Not "now"”/],
     ['that is declined otherwise', rejected, [], /^The call was not taken: it rained\.$/],

@@ -19,10 +19,11 @@ Set both as the server has them, in .env or in the environment, and start this a
   }
   const twiml = only(events, 'answered')[0]?.twiml ?? '';
   if (twiml.includes('<Reject reason="busy"/>'))
-    return 'The line is busy: the server takes no more calls now.';
+    return 'The line is busy: all places are taken, or the assistant turned the call away. The log says which.';
   const words = wordsIn(twiml);
   if (words !== undefined) return `The server took no call, and said: “${words}” Its log says why.`;
   if (httpStatus !== undefined) return `The call was not taken: ${reason}.`;
-  return `No server answers at ${url}. Start one with  npm run dev
-or, without an account at OpenAI, with  npm run parrot  and what that tells you.`;
+  if (/certificate/i.test(reason))
+    return `The certificate at ${url} is not trusted here. NODE_EXTRA_CA_CERTS names a file with one that is.`;
+  return `No server answers at ${url}. Start one with  npm run dev`;
 }

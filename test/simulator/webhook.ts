@@ -8,6 +8,9 @@ export interface WebhookOptions {
   publicUrl?: string;
   /** Given, the requests are signed with it. */
   authToken?: string;
+  /** Who calls, and which number, in E.164. */
+  from?: string;
+  to?: string;
 }
 
 /** What a webhook returned; without TwiML, `reason` says why not. */
@@ -24,19 +27,16 @@ export interface Connect {
   action: string | undefined;
 }
 
-const FROM = '+14155550100';
-const TO = '+14155550199';
-
 /** Asks a webhook how to go on with a call, in a POST as Twilio's; never rejects. */
 export async function askWebhook(
-  { url, publicUrl = url, authToken }: WebhookOptions,
+  { url, publicUrl = url, authToken, from = '+14155550100', to = '+14155550199' }: WebhookOptions,
   path: string,
   call: { AccountSid: string; CallSid: string; CallStatus: string },
 ): Promise<Answer> {
   const form = {
     ...{ ...call, ApiVersion: '2010-04-01', CallToken: 'token', Direction: 'inbound' },
-    ...{ Called: TO, CalledCity: '', CalledCountry: 'US', Caller: FROM, CallerCity: '', CallerCountry: 'US' },
-    ...{ To: TO, ToCity: '', ToCountry: 'US', From: FROM, FromCity: '', FromCountry: 'US' },
+    ...{ Called: to, CalledCity: '', CalledCountry: 'US', Caller: from, CallerCity: '', CallerCountry: 'US' },
+    ...{ To: to, ToCity: '', ToCountry: 'US', From: from, FromCity: '', FromCountry: 'US' },
     StirVerstat: 'TN-Validation-Passed-A',
   };
   try {
