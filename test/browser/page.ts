@@ -4,6 +4,10 @@ import type { DevTools, DevToolsEvent } from './devtools.ts';
 
 const PATIENCE_MS = 10_000;
 const POLL_MS = 25;
+/** Resolves in the page when what there is to see has been painted. */
+const PAINTED = `document.fonts.ready.then(
+  () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve(true)))),
+)`;
 
 /** How a page is looked at. */
 export interface Look {
@@ -92,6 +96,7 @@ export class Page {
 
   /** A picture of the page in PNG, of its whole length if `height` isn't given. */
   async picture(height?: number): Promise<Buffer> {
+    await this.evaluate(PAINTED);
     const size = await this.evaluate(
       `({ width: innerWidth, height: document.documentElement.scrollHeight })`,
     );
