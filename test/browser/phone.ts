@@ -74,7 +74,7 @@ const server = await startParrotServer((event) => {
   if (event.type === 'session-ready') return;
   events.push(event);
   onParrot(event);
-});
+}, 'silent');
 const desk = await startDesk({ port: 0, isParrot: true, server, narrate: () => {} });
 onParrot = desk.onParrot;
 const folder = await mkdtemp(join(tmpdir(), 'voice-relay-browser-'));
