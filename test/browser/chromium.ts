@@ -32,8 +32,7 @@ const FLAGS = [
   '--remote-debugging-port=0',
 ];
 
-/** A browser of its own, with nothing in it, and nobody to see it. */
-export interface Chromium {
+interface Chromium {
   readonly devTools: DevTools;
   close(): Promise<void>;
 }
@@ -46,8 +45,7 @@ export function findChromium(): string | undefined {
   return [...paths, ...APPLICATIONS].find(isExecutable);
 }
 
-/** Starts it, with these flags as well. */
-export async function startChromium(path: string, ...flags: string[]): Promise<Chromium> {
+async function startChromium(path: string, flags: string[]): Promise<Chromium> {
   const folder = await mkdtemp(join(tmpdir(), 'voice-relay-chromium-'));
   // Chromium has no sandbox for root.
   const sandbox = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
@@ -74,6 +72,20 @@ export async function startChromium(path: string, ...flags: string[]): Promise<C
       await rm(folder, { recursive: true, force: true, maxRetries: 5 });
     },
   };
+}
+
+/** Runs a browser of its own with these flags as well, with nothing in it and nobody to see it, for as long as `use` takes. */
+export async function withChromium(
+  path: string,
+  flags: string[],
+  use: (devTools: DevTools) => Promise<void>,
+): Promise<void> {
+  const chromium = await startChromium(path, flags);
+  try {
+    await use(chromium.devTools);
+  } finally {
+    await chromium.close();
+  }
 }
 
 function isExecutable(path: string): boolean {

@@ -8,8 +8,9 @@ import { type Desk, startDesk } from '../simulator/desk.ts';
 import { only } from '../simulator/narrator.ts';
 import { type ParrotEvent, startParrot } from '../simulator/parrot.ts';
 import { type ParrotServer, recording, startParrotServer } from '../simulator/parrot-server.ts';
-import { type Chromium, findChromium, HOW_TO_INSTALL, startChromium } from './chromium.ts';
+import { findChromium, HOW_TO_INSTALL, withChromium } from './chromium.ts';
 import { findingsOfCall } from './conversation.ts';
+import type { DevTools } from './devtools.ts';
 import { EARPIECE } from './earpiece.ts';
 import { QUESTION_AT_MS, type Script, script } from './microphone.ts';
 import { type Look, Page } from './page.ts';
@@ -33,7 +34,6 @@ const PICTURE_BYTES = 150_000;
 
 /** What a run has to do with. */
 interface Bench {
-  path: string;
   folder: string;
   microphone: Script;
   server: ParrotServer;
@@ -79,13 +79,13 @@ const desk = await startDesk({ port: 0, isParrot: true, server, narrate: () => {
 onParrot = desk.onParrot;
 const folder = await mkdtemp(join(tmpdir(), 'voice-relay-browser-'));
 const microphone = await script();
-const bench: Bench = { path, folder, microphone, server, desk, events, picture };
+const bench: Bench = { folder, microphone, server, desk, events, picture };
 
-await withBrowser(
-  bench,
+await withChromium(
+  path,
   [FAKE_DEVICE, '--use-fake-ui-for-media-stream', await fakeMicrophone(bench)],
-  async (chromium) => {
-    const page = await Page.open(chromium.devTools, desk.url, LIGHT, EARPIECE);
+  async (devTools) => {
+    const page = await Page.open(devTools, desk.url, LIGHT, EARPIECE);
     await page.until(`document.getElementById('line').innerText.includes('parrot')`);
     await writeFile(join(folder, 'before.png'), await page.picture());
     await converse(page, bench);
@@ -94,11 +94,11 @@ await withBrowser(
     faultsOfBrowser(page, desk.url);
   },
 );
-await withBrowser(bench, [FAKE_DEVICE], (chromium) =>
-  missTheMicrophone(chromium, bench, 'denied', 'The microphone was refused'),
+await withChromium(path, [FAKE_DEVICE], (devTools) =>
+  missTheMicrophone(devTools, bench, 'denied', 'The microphone was refused'),
 );
-await withBrowser(bench, [], (chromium) =>
-  missTheMicrophone(chromium, bench, 'granted', 'There is no microphone'),
+await withChromium(path, [], (devTools) =>
+  missTheMicrophone(devTools, bench, 'granted', 'There is no microphone'),
 );
 await desk.close();
 clearTimeout(timer);
@@ -111,19 +111,6 @@ async function fakeMicrophone({ folder, microphone }: Bench): Promise<string> {
   const file = join(folder, 'microphone.wav');
   await writeFile(file, microphone.wav);
   return `--use-file-for-fake-audio-capture=${file}%noloop`;
-}
-
-async function withBrowser(
-  { path }: Bench,
-  flags: string[],
-  use: (chromium: Chromium) => Promise<void>,
-): Promise<void> {
-  const chromium = await startChromium(path, ...flags);
-  try {
-    await use(chromium);
-  } finally {
-    await chromium.close();
-  }
 }
 
 /** A question, an answer that is talked over, another, keys, and the end. */
@@ -221,7 +208,7 @@ async function expectTrouble(page: Page, words: string): Promise<void> {
 
 /** Calls without a microphone, as the browser was told to refuse it, or as there is none. */
 async function missTheMicrophone(
-  { devTools }: Chromium,
+  devTools: DevTools,
   { desk, folder }: Bench,
   setting: 'denied' | 'granted',
   words: string,
