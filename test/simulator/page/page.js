@@ -87,6 +87,8 @@ function onMessage(message) {
     began = at;
     showCalling('On the line', true, true);
   }
+  if (kind === 'pressed') timeline.press(at, line.replace('presses ', ''));
+  if (kind === 'first-sound') timeline.sound(at);
   addLine(who, at, line);
   show(report);
   if (kind === 'stream-started' || kind === 'cleared') tell(`The caller ${line}.`);

@@ -13,6 +13,8 @@
  * @property {(bar: number) => number} assistant
  * @property {CallReport['turns']} turns
  * @property {CallReport['bargeIns']} bargeIns
+ * @property {number[]} sounds when the assistant began to be heard, each time
+ * @property {{ at: number, text: string }[]} keys
  */
 
 export const BAR_PX = 3;
@@ -27,6 +29,9 @@ const ASSISTANT_Y = LABELS_PX + LANE_PX + GAP_PX + LANE_PX / 2;
 const LATENCY_Y = LABELS_PX + LANE_PX + GAP_PX / 2;
 const AXIS_Y = HEIGHT_PX - AXIS_PX;
 const LEAST_BAR_PX = 2;
+/** How far apart labels are at least, and the cap of a key from its tick's left. */
+const APART_PX = 6;
+const CAP_PX = 9;
 
 /**
  * Draws it all.
@@ -44,8 +49,9 @@ export function paint(context, scene) {
   paintUnheard(context, scene, colour('--assistant'));
   paintLane(context, scene, scene.caller, CALLER_Y, colour('--caller'), colour('--line'));
   paintLane(context, scene, scene.assistant, ASSISTANT_Y, colour('--assistant'), colour('--line'));
-  paintLatencies(context, scene, colour('--text'), colour('--muted'));
   paintCuts(context, scene, colour('--cut'), colour('--card'));
+  paintLatencies(context, scene, colour('--text'), colour('--muted'), colour('--card'));
+  paintKeys(context, scene, colour('--caller'), colour('--card'));
 }
 
 /**
@@ -88,18 +94,23 @@ function paintAxis(context, { from, to, pxPerMs }, text, line) {
 }
 
 /**
+ * What was sent and cut, as far as there is nothing else to hear there.
+ *
  * @param {CanvasRenderingContext2D} context
  * @param {Scene} scene
  * @param {string} colour
  */
-function paintUnheard(context, { pxPerMs, bargeIns }, colour) {
+function paintUnheard(context, { pxPerMs, bargeIns, sounds }, colour) {
   context.strokeStyle = colour;
   context.fillStyle = colour;
   context.lineWidth = 1;
   for (const { at, unheardMs } of bargeIns) {
-    const x = at * pxPerMs;
+    const next = sounds.find((sound) => sound > at) ?? Infinity;
+    const left = at * pxPerMs + 2;
+    const right = Math.min(at + unheardMs, next) * pxPerMs - 2;
+    if (right <= left) continue;
     context.beginPath();
-    context.roundRect(x + 2, ASSISTANT_Y - 12, unheardMs * pxPerMs, 24, 4);
+    context.roundRect(left, ASSISTANT_Y - 12, right - left, 24, 4);
     context.globalAlpha = 0.1;
     context.fill();
     context.globalAlpha = 0.6;
@@ -117,9 +128,11 @@ function paintUnheard(context, { pxPerMs, bargeIns }, colour) {
  * @param {Scene} scene
  * @param {string} text
  * @param {string} line
+ * @param {string} ground
  */
-function paintLatencies(context, { pxPerMs, turns }, text, line) {
+function paintLatencies(context, { pxPerMs, turns }, text, line, ground) {
   context.textAlign = 'center';
+  let free = -Infinity;
   for (const { endedAt, latencyMs } of turns) {
     if (latencyMs === undefined) continue;
     const x = Math.round(endedAt * pxPerMs);
@@ -129,12 +142,22 @@ function paintLatencies(context, { pxPerMs, turns }, text, line) {
     context.fillRect(x, y, end - x, 1);
     context.fillRect(x, y - 4, 1, 9);
     context.fillRect(end - 1, y - 4, 1, 9);
+    const label = seconds(latencyMs);
+    const half = context.measureText(label).width / 2;
+    const middle = (x + end) / 2;
+    if (middle - half < free) continue;
+    free = middle + half + APART_PX;
+    // Legible where the line of a cut runs through it.
+    context.fillStyle = ground;
+    context.fillRect(middle - half - 2, LATENCY_Y - 14, 2 * half + 4, 16);
     context.fillStyle = text;
-    context.fillText(seconds(latencyMs), (x + end) / 2, LATENCY_Y - 6);
+    context.fillText(label, middle, LATENCY_Y - 6);
   }
 }
 
 /**
+ * A line where the assistant was cut, and as much of a label as fits beside the others.
+ *
  * @param {CanvasRenderingContext2D} context
  * @param {Scene} scene
  * @param {string} colour
@@ -142,20 +165,65 @@ function paintLatencies(context, { pxPerMs, turns }, text, line) {
  */
 function paintCuts(context, { from, to, pxPerMs, bargeIns }, colour, ground) {
   context.textAlign = 'left';
-  for (const { at, heardMs, reportedMs } of bargeIns) {
-    const x = Math.round(at * pxPerMs);
-    const report = reportedMs === undefined ? '' : ` · server: ${seconds(reportedMs)}`;
-    const label = `cut after ${seconds(heardMs)}${report}`;
-    const width = context.measureText(label).width + 16;
+  const xs = bargeIns.map(({ at }) => Math.round(at * pxPerMs));
+  let free = -Infinity;
+  bargeIns.forEach(({ heardMs, reportedMs }, i) => {
+    const x = xs[i] ?? 0;
+    const next = (xs[i + 1] ?? Infinity) - APART_PX;
+    const isSeen = x >= from && x <= to;
     context.fillStyle = colour;
     context.fillRect(x - 1, 12, 2, ASSISTANT_Y + LANE_PX / 2 - 12);
-    // As much of it as there is room for, next to its line.
-    const left = x >= from && x <= to ? Math.max(from, Math.min(x - 1, to - width)) : x - 1;
+    const short = seconds(heardMs);
+    const reported = reportedMs === undefined ? '' : ` · server: ${seconds(reportedMs)}`;
+    for (const label of [`cut after ${short}${reported}`, `cut after ${short}`, short]) {
+      const width = context.measureText(label).width + 16;
+      // At the right edge it moves to the left of its line.
+      const left = isSeen ? Math.max(from, free, Math.min(x - 1, to - width)) : x - 1;
+      if (left + width > Math.min(next, isSeen ? to : Infinity)) continue;
+      free = left + width + APART_PX;
+      context.beginPath();
+      context.roundRect(left, 2, width, 22, 5);
+      context.fill();
+      context.fillStyle = ground;
+      context.fillText(label, left + 8, 14);
+      break;
+    }
+  });
+}
+
+/**
+ * A tick for each key, with its cap; those pressed shortly after one another share one.
+ *
+ * @param {CanvasRenderingContext2D} context
+ * @param {Scene} scene
+ * @param {string} colour
+ * @param {string} ground
+ */
+function paintKeys(context, { pxPerMs, keys }, colour, ground) {
+  /** @type {{ left: number, width: number, text: string }[]} */
+  const caps = [];
+  context.textAlign = 'center';
+  context.strokeStyle = colour;
+  context.lineWidth = 1;
+  for (const { at, text } of keys) {
+    const x = Math.round(at * pxPerMs);
+    context.fillStyle = colour;
+    context.fillRect(x, CALLER_Y - LANE_PX / 2, 1, LANE_PX);
+    const last = caps.at(-1);
+    const joins = last !== undefined && x - CAP_PX < last.left + last.width + APART_PX;
+    const cap = joins ? last : { left: x - CAP_PX, width: 0, text: '' };
+    if (!joins) caps.push(cap);
+    cap.text += text;
+    cap.width = Math.max(2 * CAP_PX, context.measureText(cap.text).width + 10);
+  }
+  for (const { left, width, text } of caps) {
     context.beginPath();
-    context.roundRect(left, 2, width, 22, 5);
-    context.fill();
+    context.roundRect(left + 0.5, CALLER_Y - 10.5, width, 20, 4);
     context.fillStyle = ground;
-    context.fillText(label, left + 8, 14);
+    context.fill();
+    context.stroke();
+    context.fillStyle = colour;
+    context.fillText(text, left + 0.5 + width / 2, CALLER_Y);
   }
 }
 

@@ -26,7 +26,11 @@ export class Timeline {
   #isDue = false;
   /** @type {Pick<CallReport, 'turns' | 'bargeIns'>} */
   #report = { turns: [], bargeIns: [] };
-  /** When the stream began, in ms after the call was placed, as the report's times are. */
+  /** @type {{ at: number, text: string }[]} */
+  #keys = [];
+  /** @type {number[]} */
+  #sounds = [];
+  /** When the stream began, in ms after the call was placed, as the times of all that happens are. */
   #began = 0;
 
   /**
@@ -55,6 +59,8 @@ export class Timeline {
     this.#caller = [];
     this.#assistant = [];
     this.#report = { turns: [], bargeIns: [] };
+    this.#keys = [];
+    this.#sounds = [];
     this.#moments = LIVE_MOMENTS;
     this.#isFollowing = true;
     this.#isFinished = false;
@@ -74,6 +80,27 @@ export class Timeline {
   }
 
   /**
+   * The caller pressed a key.
+   *
+   * @param {number} at
+   * @param {string} text
+   */
+  press(at, text) {
+    this.#keys.push({ at, text });
+  }
+
+  /**
+   * The assistant begins to be heard.
+   *
+   * @param {number} at
+   */
+  sound(at) {
+    this.#sounds.push(at);
+  }
+
+  /**
+   * Shows it, with all that was pressed and began.
+   *
    * @param {CallReport} report
    * @param {number} began
    */
@@ -133,6 +160,8 @@ export class Timeline {
         assistant: (bar) => loudest(this.#assistant, bar, this.#moments),
         turns: this.#report.turns.map((turn) => ({ ...turn, endedAt: turn.endedAt - this.#began })),
         bargeIns: this.#report.bargeIns.map((cut) => ({ ...cut, at: cut.at - this.#began })),
+        sounds: this.#sounds.map((at) => at - this.#began),
+        keys: this.#keys.map((key) => ({ ...key, at: key.at - this.#began })),
       });
     });
   }
