@@ -15,6 +15,8 @@ export interface Look {
   height: number;
   scheme: 'light' | 'dark';
   scale?: number;
+  /** Whether the system says which colours there are, as Windows does at high contrast. */
+  isForced?: boolean;
 }
 
 /** One page of a browser: what a visitor does and sees, and what the browser has against it. */
@@ -47,10 +49,13 @@ export class Page {
     });
   }
 
-  async look({ width, height, scheme, scale = 1 }: Look): Promise<void> {
+  async look({ width, height, scheme, scale = 1, isForced = false }: Look): Promise<void> {
     const metrics = { width, height, deviceScaleFactor: scale, mobile: false };
     await this.#send('Emulation.setDeviceMetricsOverride', metrics);
-    const features = [{ name: 'prefers-color-scheme', value: scheme }];
+    const features = [
+      { name: 'prefers-color-scheme', value: scheme },
+      { name: 'forced-colors', value: isForced ? 'active' : 'none' },
+    ];
     await this.#send('Emulation.setEmulatedMedia', { features });
   }
 

@@ -27,6 +27,7 @@ const LOOKS: Record<string, Look> = {
   light: LIGHT,
   dark: { ...LIGHT, scheme: 'dark' },
   narrow: { width: 360, height: 740, scheme: 'light', scale: 2 },
+  forced: { ...LIGHT, isForced: true },
   'narrow-dark': { width: 360, height: 740, scheme: 'dark', scale: 2 },
 };
 /** A picture on a README is no larger. */

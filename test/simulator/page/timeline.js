@@ -47,7 +47,9 @@ export class Timeline {
       this.#isFollowing = scroller.scrollLeft + scroller.clientWidth >= scroller.scrollWidth - NEAR_PX;
       this.#draw();
     });
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#draw());
+    for (const query of ['(prefers-color-scheme: dark)', '(forced-colors: active)']) {
+      matchMedia(query).addEventListener('change', () => this.#draw());
+    }
   }
 
   get ms() {
