@@ -58,7 +58,7 @@ async function showLine() {
 async function call() {
   clearCall();
   showCalling('Calling…', true);
-  tell('Calling');
+  tell('Calling.');
   attempts += 1;
   const attempt = attempts;
   try {
@@ -91,7 +91,8 @@ function onMessage(message) {
   if (kind === 'first-sound') timeline.sound(at);
   addLine(who, at, line);
   show(report);
-  if (kind === 'stream-started' || kind === 'cleared') tell(`The caller ${line}.`);
+  if (kind === 'stream-started') tell('Connected.');
+  if (kind === 'cleared') tell('You cut in: the assistant stopped.');
   // Not every browser has a voice; the words are in the log, too.
   if (say !== undefined && 'speechSynthesis' in window) {
     speechSynthesis.speak(new SpeechSynthesisUtterance(say));
@@ -126,7 +127,7 @@ function endCall(trouble, wav) {
   assistantMeter.rest();
   timeline.finish();
   if (wav !== undefined) showRecording(wav);
-  tell(state.textContent ?? '');
+  tell(`${state.textContent}.`);
 }
 
 function clearCall() {
@@ -150,9 +151,20 @@ function showCalling(text, isOn, isConnected = false) {
   state.textContent = text;
   document.body.dataset.state = isConnected ? 'connected' : isOn ? 'calling' : 'idle';
   callButton.textContent = isOn ? 'Hang up' : 'Call';
+  const wasFocused = document.activeElement === muteButton || keypad.contains(document.activeElement);
   muteButton.disabled = !isConnected;
   raw.disabled = isOn;
   keypad.disabled = !isConnected;
+  showMuted(false);
+  // What is disabled loses the focus, and with it whoever uses a keyboard their place.
+  if (wasFocused && !isConnected) callButton.focus();
+}
+
+/** @param {boolean} isMuted */
+function showMuted(isMuted) {
+  muteButton.setAttribute('aria-pressed', String(isMuted));
+  muteButton.textContent = isMuted ? 'Muted' : 'Mute';
+  element('caller-label').textContent = isMuted ? 'You, muted' : 'You';
 }
 
 /** @param {CallReport} report */
