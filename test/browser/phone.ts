@@ -171,6 +171,8 @@ async function failInTurn(page: Page, { server, events, folder }: Bench): Promis
   await page.click('#mute');
   await pause(QUESTION_AT_MS + 500);
   check(heard() === 0, 'is not heard');
+  const shown = `${await page.text('mute')}; ${await page.text('caller-label')}`;
+  check(shown === 'Muted; You, muted', `and sees it: ${shown}`);
   await page.click('#mute');
   await page.until(`document.getElementById('log').innerText.includes('hears speech')`);
   check(heard() === 1, 'and in the midst of the same words is, when no longer muted');
@@ -184,6 +186,8 @@ async function failInTurn(page: Page, { server, events, folder }: Bench): Promis
     page,
     'The server ended the call (1011), and said: “I am sorry, something has gone wrong.”',
   );
+  const focused = await page.evaluate('document.activeElement.id');
+  check(focused === 'call', `the focus goes from the mute button to: ${focused}`);
   const spoken = await page.evaluate('window.spoken');
   check(String(spoken) === 'I am sorry, something has gone wrong.', `a voice says: ${spoken}`);
 

@@ -42,7 +42,7 @@ callButton.addEventListener('click', () => {
 muteButton.addEventListener('click', () => {
   if (telephone === undefined) return;
   telephone.isMuted = !telephone.isMuted;
-  muteButton.setAttribute('aria-pressed', String(telephone.isMuted));
+  showMuted(telephone.isMuted);
 });
 document.addEventListener('keydown', ({ key, repeat, ctrlKey, metaKey, altKey }) => {
   if (KEYS.includes(key) && !repeat && !ctrlKey && !metaKey && !altKey) press(key);
@@ -137,7 +137,6 @@ function clearCall() {
   element('trouble').hidden = true;
   hideRecording();
   element('clock').textContent = clock(0);
-  muteButton.setAttribute('aria-pressed', 'false');
   show({ turns: [], bargeIns: [] });
 }
 
