@@ -11,6 +11,14 @@ import { Timeline } from './timeline.js';
 /** @type {Record<string, string>} */
 const LETTERS = { 2: 'abc', 3: 'def', 4: 'ghi', 5: 'jkl', 6: 'mno', 7: 'pqrs', 8: 'tuv', 9: 'wxyz' };
 const KEYS = [...'123456789*0#'];
+/**
+ * How far an arrow goes on the keypad, which has three keys in a row.
+ *
+ * @type {Record<string, number>}
+ */
+const STEPS = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -3, ArrowDown: 3 };
+/** How long a key that is typed lights up. */
+const LIT_MS = 200;
 const NO_LINE = `The telephone has no line: npm run phone isn't running any more. Start it again.`;
 
 const state = element('state');
@@ -18,6 +26,7 @@ const callButton = element('call');
 const muteButton = /** @type {HTMLButtonElement} */ (element('mute'));
 const raw = /** @type {HTMLInputElement} */ (element('raw'));
 const keypad = /** @type {HTMLFieldSetElement} */ (element('keypad'));
+const keys = KEYS.map(keyButton);
 const lanes = /** @type {HTMLCanvasElement} */ (element('lanes'));
 const timeline = new Timeline(element('scroller'), element('length'), lanes);
 const callerMeter = new Meter(/** @type {HTMLMeterElement} */ (element('caller-level')));
@@ -31,7 +40,8 @@ let attempts = 0;
 let began = 0;
 
 showLine();
-keypad.append(...KEYS.map(keyButton));
+element('keys').append(...keys);
+stopAt(keys[0]);
 showCalling('Ready', false);
 
 callButton.addEventListener('click', () => {
@@ -45,7 +55,7 @@ muteButton.addEventListener('click', () => {
   showMuted(telephone.isMuted);
 });
 document.addEventListener('keydown', ({ key, repeat, ctrlKey, metaKey, altKey }) => {
-  if (KEYS.includes(key) && !repeat && !ctrlKey && !metaKey && !altKey) press(key);
+  if (KEYS.includes(key) && !repeat && !ctrlKey && !metaKey && !altKey) type(key);
 });
 
 async function showLine() {
@@ -179,9 +189,26 @@ function tell(text) {
   element('news').textContent = text;
 }
 
-/** @param {string} key */
-function press(key) {
+/**
+ * Presses a key that was typed, and lights it up.
+ *
+ * @param {string} key
+ */
+function type(key) {
+  if (keypad.disabled) return;
   telephone?.press(key);
+  const button = keys[KEYS.indexOf(key)];
+  button?.classList.add('lit');
+  setTimeout(() => button?.classList.remove('lit'), LIT_MS);
+}
+
+/**
+ * Makes a key the one of the keypad that the tab key stops at.
+ *
+ * @param {HTMLButtonElement | undefined} button
+ */
+function stopAt(button) {
+  for (const key of keys) key.tabIndex = key === button ? 0 : -1;
 }
 
 /** @param {string} key */
@@ -193,6 +220,13 @@ function keyButton(key) {
   letters.textContent = LETTERS[key] ?? '';
   letters.setAttribute('aria-hidden', 'true');
   button.append(letters);
-  button.addEventListener('click', () => press(key));
+  button.addEventListener('click', () => telephone?.press(key));
+  button.addEventListener('focus', () => stopAt(button));
+  button.addEventListener('keydown', (event) => {
+    const next = keys[keys.indexOf(button) + (STEPS[event.key] ?? Number.NaN)];
+    if (next === undefined) return;
+    event.preventDefault();
+    next.focus();
+  });
   return button;
 }
