@@ -35,15 +35,16 @@ describe('an OpenAI that is hostile or broken', () => {
     expect(await server.log.find('call failed')).toMatchObject({ reason: 'openai error' });
   });
 
-  it('An OpenAI that talks but reads nothing is taken for silent', async () => {
+  it('An OpenAI that talks for a minute but reads nothing is taken for silent', async () => {
     const { twilio, session } = await readyCall(openai, server.origin);
     session.socket.pause();
-    for (let passed = 0; passed < 8; passed += 4) {
+    for (let passed = 0; passed < 54; passed += 3) {
       session.socket.ping('its own');
       session.socket.pong('unasked');
       session.say(20, `r${passed}`);
       await twilio.next('mark');
-      vi.advanceTimersByTime(4_000);
+      twilio.media(passed * 1_000);
+      vi.advanceTimersByTime(3_000);
     }
     const taken = 'another session takes over from one that failed';
     expect(await server.log.find(taken)).toMatchObject({ reason: 'openai silent' });

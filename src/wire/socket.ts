@@ -14,43 +14,48 @@ export const socketOptions = { perMessageDeflate: false, closeTimeout: 800 };
 export const TEXT = { binary: false };
 
 /**
- * By the proof of life: how often it is looked for, how often a peer is pinged, and how long without it makes a peer dead, in
- * ms. A peer that answers pings is missed 12 s after the last at most, before its caller has given up waiting; the other one
- * within a minute.
+ * By the proof of life: how often it is looked for, and how long without a byte, or without it, makes a peer dead, in ms. One
+ * that answers pings is missed 12 s after its last byte, before its caller has given up waiting; the other within a minute.
  */
 const LIMITS = {
-  pong: { checkMs: 4_000, pingMs: 4_000, deadMs: 8_000 },
-  bytes: { checkMs: 5_000, pingMs: 20_000, deadMs: 55_000 },
+  pong: { checkMs: 3_000, quietMs: 9_000, deadMs: 54_000 },
+  bytes: { checkMs: 5_000, quietMs: 55_000, deadMs: 55_000 },
 };
+/** How often a peer is pinged that sends something, in ms at least. */
+const PING_MS = 20_000;
 const STALLED_BYTES = 1_048_576;
 const FLOOD_MS = 5_000;
 const FLOOD_BYTES = 1_048_576;
 
 /**
- * Pings an open WebSocket until it closes, and calls `onDead` once there was no proof of life for too long.
+ * Pings an open WebSocket until it closes, and calls `onDead` once there was nothing from it, or no proof of life, for too long.
  *
- * A `pong` proves that the peer reads what it is sent. From a peer that may not answer pings, `bytes` must do: any that
- * come over `tcp`, the connection below the socket; counting them costs a frame nothing.
+ * A `pong` proves that the peer reads what it is sent; it is asked for whenever nothing has come. From a peer that may not
+ * answer pings, `bytes` must do: any that come over `tcp`, the connection below the socket; counting them costs a frame nothing.
  */
 export function watch(socket: WebSocket, tcp: Socket, proof: 'pong' | 'bytes', onDead: () => void): void {
-  const { checkMs, pingMs, deadMs } = LIMITS[proof];
+  const limits = LIMITS[proof];
   let bytes = tcp.bytesRead;
   let ping = '';
   let isAnswered = false;
+  let quietMs = 0;
   let silentMs = 0;
-  let elapsedMs = 0;
+  let unpingedMs = 0;
   const timer = setInterval(() => {
-    elapsedMs += checkMs;
-    const isAlive = proof === 'pong' ? isAnswered : tcp.bytesRead !== bytes;
-    silentMs = isAlive ? 0 : silentMs + checkMs;
+    const isQuiet = tcp.bytesRead === bytes;
+    const isAlive = proof === 'pong' ? isAnswered : !isQuiet;
+    quietMs = isQuiet ? quietMs + limits.checkMs : 0;
+    silentMs = isAlive ? 0 : silentMs + limits.checkMs;
+    unpingedMs += limits.checkMs;
     bytes = tcp.bytesRead;
     isAnswered = false;
-    if (silentMs >= deadMs) onDead();
-    else if (elapsedMs % pingMs === 0 && socket.readyState === WebSocket.OPEN) {
-      ping = randomUUID();
-      socket.ping(ping);
-    }
-  }, checkMs);
+    if (quietMs >= limits.quietMs || silentMs >= limits.deadMs) return onDead();
+    const isDue = unpingedMs >= PING_MS || (proof === 'pong' && isQuiet);
+    if (!isDue || socket.readyState !== WebSocket.OPEN) return;
+    unpingedMs = 0;
+    ping = randomUUID();
+    socket.ping(ping);
+  }, limits.checkMs);
   socket.on('pong', (data) => {
     isAnswered ||= data.toString() === ping;
   });
