@@ -1,15 +1,22 @@
 import { connect, createServer, type Socket } from 'node:net';
 import { portOf } from './port.ts';
 
-/** How long to wait before all servers are tried once more, in ms. */
+/** How long to wait before all servers are tried once more, and how often is looked which are up, in ms. */
 const RETRY_MS = 20;
+const CHECK_MS = 300;
 
 /**
  * Listens in front of servers at these ports, and takes them in turn, one connection after another. Like any balancer, it
- * tries the next where one doesn't answer at all: it refuses, or hangs up without a byte.
+ * leaves out those that have said of themselves that they aren't well, and tries the next where one doesn't answer at all: it
+ * refuses, or hangs up without a byte.
  */
 export async function startBalancer(ports: readonly number[]) {
   let turn = 0;
+  let up = ports;
+  const checking = setInterval(async () => {
+    const all = await Promise.all(ports.map(async (port) => ({ port, isUp: await isUp(port) })));
+    up = all.filter(({ isUp }) => isUp).map(({ port }) => port);
+  }, CHECK_MS);
   const sockets = new Set<Socket>();
   const server = createServer((client) => {
     const asked: Buffer[] = [];
@@ -21,7 +28,7 @@ export async function startBalancer(ports: readonly number[]) {
 
     function tryNext(): void {
       turn += 1;
-      const port = ports[turn % ports.length] ?? 0;
+      const port = up[turn % up.length] ?? 0;
       const upstream = connect(port, '127.0.0.1');
       let isAnswered = false;
       for (const chunk of asked) upstream.write(chunk);
@@ -47,8 +54,16 @@ export async function startBalancer(ports: readonly number[]) {
   return {
     origin: `http://127.0.0.1:${portOf(server)}`,
     close() {
+      clearInterval(checking);
       for (const socket of sockets) socket.destroy();
       server.close();
     },
   };
+}
+
+function isUp(port: number): Promise<boolean> {
+  return fetch(`http://127.0.0.1:${port}`).then(
+    ({ ok }) => ok,
+    () => false,
+  );
 }

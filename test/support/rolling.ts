@@ -34,8 +34,7 @@ export async function rollingRestarts(
   const env = {
     OPENAI_REALTIME_URL: parrot.url,
     TWILIO_AUTH_TOKEN: AUTH_TOKEN,
-    // Longer than a call that another server took over unseen is kept for, so that no server stops before its time.
-    SHUTDOWN_GRACE_SECONDS: '17',
+    SHUTDOWN_GRACE_SECONDS: '6',
     ...changes,
   };
   const log: Record<string, unknown>[] = [];
