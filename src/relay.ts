@@ -49,6 +49,8 @@ export function relay(
   let call: LiveCall | undefined;
   /** What comes while it is asked who answers. */
   let waiting: TwilioMessage[] = [];
+  /** The call that it has proved to be of. */
+  let admitted: string | undefined;
   let isOver = false;
   let ignored = 0;
 
@@ -110,6 +112,7 @@ export function relay(
       const format = loggable(JSON.stringify(mediaFormat));
       log.warn({ format }, 'the stream is not in mu-law at 8000 Hz, mono');
     }
+    if (refused === undefined || refused === 'busy') admitted = callSid;
     if (refused !== undefined) return end(refused);
     streamSid = message.streamSid;
     if (authToken !== undefined) used.token(callSid, customParameters.token ?? '', isPrepared);
@@ -149,6 +152,8 @@ export function relay(
     isOver = true;
     clearTimeout(startTimer);
     if (call !== undefined) return call.end(reason);
+    const isFailed = ENDINGS[reason].outcome === 'failed';
+    if (isFailed && admitted && !calls.isLive(admitted)) calls.end(admitted, { say: assistant.apology });
     twilio.close(ENDINGS[reason].code);
     void closed.then((twilio) => {
       refusals.warn(() => ({ ...ids, reason, twilio }), 'stream ended before its call began');

@@ -28,9 +28,12 @@ export async function shutDown(
 
   async function endCalls(): Promise<void> {
     while (calls.live + streams.waiting > 0 && performance.now() < deadline) await pause(POLL_MS);
-    // Otherwise those that are open are only waited for, to be logged.
-    if (performance.now() >= deadline) streams.shutDown(graceMs === undefined ? 'at once' : 'with a word');
-    while (streams.open > 0) await pause(POLL_MS);
+    // Until then, those that are open are to be logged, or have only just come.
+    while (streams.open > 0) {
+      const isLate = performance.now() >= deadline && !streams.isShut;
+      if (isLate) streams.shutDown(graceMs === undefined ? 'at once' : 'with a word');
+      await pause(POLL_MS);
+    }
     await calls.untilFinished(FINISH_MS);
     while (calls.isAwaitingTwilio) await pause(POLL_MS);
   }

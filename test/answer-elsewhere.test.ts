@@ -39,6 +39,8 @@ describe('a stream that comes to another process than its webhook', () => {
     twilio.start();
     expect((await twilio.closed).code).toBe(1013);
     expect(openai.handshakes).toBe(0);
+    // It has been answered already: whoever called hears a voice.
+    expect(await server.lastWords(CALL)).toContain('<Say>I am sorry');
   });
 
   it('What the caller says while it is asked is not lost', async () => {

@@ -89,6 +89,20 @@ describe('a server that is told to stop', () => {
     await vi.waitFor(() => expect(progress.isOver).toBe(true));
   });
 
+  it('A stream that comes while the last one is logged has what is left of the grace, and no more', async () => {
+    const streams = new Streams();
+    const [last, late] = [stream(true), stream(true)];
+    streams.add(last);
+    await stopping(30_000, new Calls(2), streams);
+    await vi.advanceTimersByTimeAsync(2_000);
+    streams.add(late);
+    streams.remove(last);
+    await vi.advanceTimersByTimeAsync(27_000);
+    expect(late.ends).toEqual([]);
+    await vi.advanceTimersByTimeAsync(1_100);
+    expect(late.ends).toEqual(['conclude shutdown']);
+  });
+
   it('Without a grace, calls end at once', async () => {
     const calls = new Calls(2);
     const streams = new Streams();

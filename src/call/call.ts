@@ -122,6 +122,7 @@ export class Call {
     switch (event.type) {
       case 'response.created':
         this.#replies.created(event.response.id);
+        this.#tools.responseCreated();
         return [];
       case 'response.output_audio.delta':
         return this.#play(streamSid, event.response_id, event.item_id, event.delta, now);
@@ -129,7 +130,7 @@ export class Call {
         return this.#tell(this.#tools.called(event.response_id, event.item, now), event.response_id, now);
       case 'response.done':
         if (!this.#replies.isInterrupted(event.response.id)) this.#farewell.responseDone(event.response.id);
-        if (event.response.status === 'completed') this.#tools.spoken(event.response.id);
+        if (this.#replies.isSaid(event.response)) this.#tools.responseSaid();
         return [...this.#replies.done(event.response, now), ...this.#owed(now), ...this.#goodbye(now)];
       case 'conversation.item.added':
         this.#replies.itemAdded(event.item);
@@ -165,14 +166,13 @@ export class Call {
   tick(now: number): Effect[] {
     if (this.#streamSid === undefined) return [];
     const timedOut = this.#tools.overdue(now).flatMap((callId) => this.toolDone(callId, TIMED_OUT, now));
-    const keys = this.#keys(now);
     const silence = this.#caller.tick(now);
     if (silence.length > 0) this.#replies.muted(now);
     if (this.#replies.isOverdue(this.#areToolsAwaited, now)) {
       // Whoever waits in vain for a goodbye isn't told that something has gone wrong.
       return [this.ending ?? { end: 'no reply' }];
     }
-    return [...timedOut, ...keys, ...silence, ...this.#owed(now), ...this.#goodbye(now)];
+    return [...timedOut, ...this.#keys(now), ...silence, ...this.#owed(now), ...this.#goodbye(now)];
   }
 
   /** What is known of the call when it is over, as it goes into the log; `redials` are the sessions' own retries. */

@@ -138,6 +138,11 @@ export class Replies {
     return this.#spoken === responseId;
   }
 
+  /** Whether a response that is over had something to say, and came to the end of it. */
+  isSaid({ id, status }: ResponseDone): boolean {
+    return this.hasSpoken(id) && (status === 'completed' || status === 'incomplete');
+  }
+
   /** Notes audio that is passed on; returns how long the caller waited for it, in ms, if it begins a reply. */
   heard(responseId: string, now: number): number | undefined {
     const waited = this.#waiting?.what === 'reply' ? now - this.#waiting.since : undefined;

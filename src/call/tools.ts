@@ -49,7 +49,7 @@ export class Tools {
   readonly #running = new Map<string, RunningTool>();
   readonly #kept = new Map<string, ToolResult>();
   /** What the model was told last, by `call_id`, and may not have passed on to the caller yet. */
-  readonly #unspoken = new Map<string, { tool: RunningTool; told: Told }>();
+  readonly #unspoken = new Map<string, { tool: RunningTool; told: Told; isSeen: boolean }>();
 
   constructor(tools: readonly ToolInfo[]) {
     this.#tools = tools;
@@ -91,17 +91,20 @@ export class Tools {
       return undefined;
     }
     this.#running.delete(callId);
-    if ('output' in result) this.#unspoken.set(callId, { tool: running, told: result });
+    if ('output' in result) this.#unspoken.set(callId, { tool: running, told: result, isSeen: false });
     const [oldest] = this.#unspoken.keys();
     if (oldest !== undefined && this.#unspoken.size > MAX_RUNNING) this.#unspoken.delete(oldest);
     return running;
   }
 
-  /** A response was completed: what came before it of the tools of others was passed on. */
-  spoken(responseId: string): void {
-    for (const [callId, { tool }] of this.#unspoken) {
-      if (tool.responseId !== responseId) this.#unspoken.delete(callId);
-    }
+  /** A response begins, which sees what the model was told before. */
+  responseCreated(): void {
+    for (const unspoken of this.#unspoken.values()) unspoken.isSeen = true;
+  }
+
+  /** A response was said to its end: what was told before it began was passed on. */
+  responseSaid(): void {
+    for (const [callId, { isSeen }] of this.#unspoken) if (isSeen) this.#unspoken.delete(callId);
   }
 
   /** What has come of tools while no session was ready, by `call_id`; each is given once. */

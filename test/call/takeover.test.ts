@@ -214,8 +214,20 @@ describe('a session that is lost while a tool runs', () => {
       itemAdded('i1', { role: 'system', text: 'said so far' }),
       itemAdded('i2', { role: 'system', text: '' }),
     );
-    take(2_200, created('r2'), done('r2'));
+    take(2_200, created('r2'), delta('r2', 'a2', 400), done('r2'));
     expect(takeOver(3_000).told).not.toContain('Still running');
+  });
+
+  it('What a tool returned is told again where only another tool was called since, or a response ended that began before', () => {
+    call.toolDone('c1', { output: '"noon"' }, 500);
+    take(600, created('r2'), functionCall('r2', 'c2', 'time'), done('r2'));
+    expect(JSON.stringify(takeOver(1_000))).toContain('noon');
+    take(2_000, created('r3'), delta('r3', 'a3', 400));
+    call.toolDone('c2', { output: '"one o clock"' }, 2_100);
+    take(2_200, done('r3'));
+    const { rest } = takeOver(3_000);
+    expect(JSON.stringify(rest)).toContain('one o clock');
+    expect(JSON.stringify(rest)).not.toContain('noon');
   });
 
   it('A tool that takes too long is told to have, once there is a session', () => {

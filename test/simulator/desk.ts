@@ -87,6 +87,7 @@ export async function startDesk({ port, isParrot, server, narrate }: DeskOptions
       return;
     }
     sockets.handleUpgrade(request, socket, head, (page) => {
+      page.on('error', () => {});
       if (handset !== undefined) {
         page.send(JSON.stringify({ type: 'over', trouble: 'The telephone is in use in another window.' }));
         page.close(1000);
