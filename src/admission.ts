@@ -1,4 +1,5 @@
 import type { Calls } from './calls.ts';
+import { dropOldest } from './drop-oldest.ts';
 import type { Reason } from './failure.ts';
 import { isTokenGood } from './wire/auth.ts';
 import { isPhoneAudio, type Start } from './wire/twilio.ts';
@@ -55,8 +56,7 @@ export class Used {
   #set(callSid: string, used: CallUsage): void {
     this.#byCall.delete(callSid);
     this.#byCall.set(callSid, used);
-    const [oldest] = this.#byCall.keys();
-    if (oldest !== undefined && this.#byCall.size > MAX_CALLS) this.#byCall.delete(oldest);
+    dropOldest(this.#byCall, MAX_CALLS);
   }
 }
 

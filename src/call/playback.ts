@@ -1,3 +1,4 @@
+import { dropOldest } from '../drop-oldest.ts';
 import { lost, lostKeys } from './lost.ts';
 
 /** A delta that was sent to Twilio and whose mark hasn't come back. */
@@ -141,8 +142,7 @@ export class Playback {
   #item(id: string): { ms: number; isCut: boolean } {
     const item = this.#items.get(id) ?? { ms: 0, isCut: false };
     this.#items.set(id, item);
-    const [oldest] = this.#items.keys();
-    if (oldest !== undefined && this.#items.size > MAX_ITEMS) this.#items.delete(oldest);
+    dropOldest(this.#items, MAX_ITEMS);
     return item;
   }
 

@@ -1,3 +1,4 @@
+import { dropOldest } from '../drop-oldest.ts';
 import { type Failure, retryAfterMs, verdict } from '../failure.ts';
 import type { AddedItem, OpenAIError, ResponseDone } from '../wire/openai.ts';
 import { type Effect, toOpenAI } from './effect.ts';
@@ -168,8 +169,7 @@ export class Replies {
     this.#waiting = undefined;
     if (this.#latest === undefined) return;
     this.#interrupted.add(this.#latest);
-    const [oldest] = this.#interrupted;
-    if (oldest !== undefined && this.#interrupted.size > MAX_INTERRUPTED) this.#interrupted.delete(oldest);
+    dropOldest(this.#interrupted, MAX_INTERRUPTED);
   }
 
   /** Interrupts whatever is being said, and has OpenAI, which doesn't know why, stop generating it. */

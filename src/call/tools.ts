@@ -1,3 +1,4 @@
+import { dropOldest } from '../drop-oldest.ts';
 import { parseObject } from '../wire/json.ts';
 import type { FunctionCall } from '../wire/openai.ts';
 import { type Effect, newItem, textMessage } from './effect.ts';
@@ -70,8 +71,7 @@ export class Tools {
     const { call_id: callId, name } = call;
     if (this.#calls.has(callId)) return [];
     this.#calls.add(callId);
-    const [oldest] = this.#calls;
-    if (oldest !== undefined && this.#calls.size > MAX_REMEMBERED) this.#calls.delete(oldest);
+    dropOldest(this.#calls, MAX_REMEMBERED);
     const tool = this.#tools.find((each) => each.name === name);
     const refuse = (why: string) => [{ failedTool: name, why }, functionOutput(callId, why)];
     if (tool === undefined) return refuse(OUTPUTS.unknown);
@@ -92,8 +92,7 @@ export class Tools {
     }
     this.#running.delete(callId);
     if ('output' in result) this.#unspoken.set(callId, { tool: running, told: result, isSeen: false });
-    const [oldest] = this.#unspoken.keys();
-    if (oldest !== undefined && this.#unspoken.size > MAX_RUNNING) this.#unspoken.delete(oldest);
+    dropOldest(this.#unspoken, MAX_RUNNING);
     return running;
   }
 

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
 import { WebSocketServer } from 'ws';
+import { dropOldest } from '../../src/drop-oldest.ts';
 import { portOf } from '../support/port.ts';
 import { Handset, type HandsetOptions } from './handset.ts';
 import type { ParrotEvent } from './parrot.ts';
@@ -54,8 +55,7 @@ export async function startDesk({ port, isParrot, server, narrate }: DeskOptions
   function keep(callSid: string, wav: Buffer): string {
     const path = `/calls/${callSid}.wav`;
     recordings.set(path, wav);
-    const [oldest] = recordings.keys();
-    if (recordings.size > MOST_RECORDINGS && oldest !== undefined) recordings.delete(oldest);
+    dropOldest(recordings, MOST_RECORDINGS);
     return path;
   }
 
