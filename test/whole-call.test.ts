@@ -1,11 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { type PhoneCall, placeCall } from './simulator/caller.ts';
 import { type Parrot, type ParrotEvent, startParrot } from './simulator/parrot.ts';
-import { readWav } from './simulator/wav.ts';
+import { recording } from './simulator/recording.ts';
 import { TestServer } from './support/server.ts';
 
-const words = readWav(await readFile(new URL('fixtures/interruption.wav', import.meta.url)));
+const words = recording('interruption');
 const greeting = words.subarray(0, 8 * 400);
 
 let parrot: Parrot;

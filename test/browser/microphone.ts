@@ -1,5 +1,5 @@
 import { BYTES_PER_MS, SILENCE } from '../../src/wire/audio.ts';
-import { recording } from '../simulator/parrot-server.ts';
+import { recording } from '../simulator/recording.ts';
 import { writeWav } from '../simulator/wav.ts';
 
 /** What the browser's microphone picks up in place of a visitor, and when, in ms after it was switched on. */
@@ -22,9 +22,9 @@ const PAUSE_MS = 2_300;
 const REST_MS = 60_000;
 
 /** A question, then an interruption of the answer, then silence. */
-export async function script(): Promise<Script> {
-  const question = await recording('question');
-  const interruption = await recording('interruption');
+export function script(): Script {
+  const question = recording('question');
+  const interruption = recording('interruption');
   const all = [silence(QUESTION_AT_MS), question, silence(PAUSE_MS), interruption, silence(REST_MS)];
   return {
     // Chromium takes 16-bit PCM: a file in mu-law is heard as silence.

@@ -7,7 +7,8 @@ import { parseArgs } from 'node:util';
 import { type Desk, startDesk } from '../simulator/desk.ts';
 import { only } from '../simulator/narrator.ts';
 import { type ParrotEvent, startParrot } from '../simulator/parrot.ts';
-import { type ParrotServer, recording, startParrotServer } from '../simulator/parrot-server.ts';
+import { type ParrotServer, startParrotServer } from '../simulator/parrot-server.ts';
+import { recording } from '../simulator/recording.ts';
 import { findChromium, HOW_TO_INSTALL, withChromium } from './chromium.ts';
 import { findingsOfCall } from './conversation.ts';
 import type { DevTools } from './devtools.ts';
@@ -79,7 +80,7 @@ const server = await startParrotServer((event) => {
 const desk = await startDesk({ port: 0, isParrot: true, server, narrate: () => {} });
 onParrot = desk.onParrot;
 const folder = await mkdtemp(join(tmpdir(), 'voice-relay-browser-'));
-const microphone = await script();
+const microphone = script();
 const bench: Bench = { folder, microphone, server, desk, events, picture };
 
 await withChromium(
@@ -191,7 +192,7 @@ async function failInTurn(page: Page, { server, events, folder }: Bench): Promis
   const spoken = await page.evaluate('window.spoken');
   check(String(spoken) === 'I am sorry, something has gone wrong.', `a voice says: ${spoken}`);
 
-  const parrot = await startParrot({ greeting: await recording('greeting'), port: Number(port) });
+  const parrot = await startParrot({ greeting: recording('greeting'), port: Number(port) });
   await page.click('#call');
   await page.until(`document.getElementById('first-word').innerText !== '–'`);
   await server.close();

@@ -8,8 +8,9 @@ import { type CallerEvent, type PhoneCall, placeCall } from './caller.ts';
 import { converseByKeys, faultsByKeys } from './demo-keys.ts';
 import { callerLine, Narrator, only, parrotLine, seconds, table, timeToFirstSound } from './narrator.ts';
 import type { ParrotEvent } from './parrot.ts';
-import { recording, startParrotServer } from './parrot-server.ts';
+import { startParrotServer } from './parrot-server.ts';
 import type { ParrotSession } from './parrot-session.ts';
+import { recording } from './recording.ts';
 import { writeWav } from './wav.ts';
 
 /** How far a reported cut may be off what was heard: the simulators keep time by timers. */
@@ -21,10 +22,10 @@ const LONGEST_MS = 30_000;
 async function converse(phone: PhoneCall, narrator: Narrator): Promise<void> {
   await phone.untilPlaying();
   await phone.untilSilentFor(300);
-  await phone.say(await recording('question'));
+  await phone.say(recording('question'));
   await phone.untilPlaying();
   await pause(1_200);
-  await phone.say(await recording('interruption'));
+  await phone.say(recording('interruption'));
   await phone.untilPlaying();
   await phone.untilSilentFor(400);
   await converseByKeys(phone, narrator);

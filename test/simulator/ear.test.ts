@@ -1,9 +1,8 @@
-import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { SILENCE } from '../../src/wire/audio.ts';
 import { Ear, type Heard } from './ear.ts';
 import { encodeMulaw } from './mulaw.ts';
-import { readWav } from './wav.ts';
+import { recording } from './recording.ts';
 
 const pause = (ms: number) => new Uint8Array(ms * 8).fill(SILENCE);
 const noise = (ms: number, amplitude: number) =>
@@ -20,18 +19,21 @@ function hearAll(audio: Uint8Array, vad = {}, chunkBytes = 77): Heard[] {
 }
 
 describe('an ear', () => {
-  it.each(['question', 'interruption'])('The ear hears the %s as one turn, however it is cut up', (name) => {
-    const said = readWav(readFileSync(new URL(`../fixtures/${name}.wav`, import.meta.url)));
-    const audio = Buffer.concat([pause(1000), said, pause(1000)]);
-    const [started, stopped, ...more] = hearAll(audio);
-    if (started?.type !== 'started' || stopped?.type !== 'stopped') throw new Error('no turn');
-    expect(more).toEqual([]);
-    expect(Math.abs(started.audioStartMs - (1000 - 300))).toBeLessThanOrEqual(40);
-    expect(Math.abs(stopped.audioEndMs - (1000 + said.length / 8 + 500))).toBeLessThanOrEqual(60);
-    expect(Math.abs(stopped.words.length - said.length) / 8).toBeLessThanOrEqual(60);
-    expect(Buffer.from(said).includes(Buffer.from(stopped.words.subarray(160, -160)))).toBe(true);
-    expect(hearAll(audio, {}, 5000)).toEqual([started, stopped]);
-  });
+  it.each(['question', 'interruption'] as const)(
+    'The ear hears the %s as one turn, however it is cut up',
+    (name) => {
+      const said = recording(name);
+      const audio = Buffer.concat([pause(1000), said, pause(1000)]);
+      const [started, stopped, ...more] = hearAll(audio);
+      if (started?.type !== 'started' || stopped?.type !== 'stopped') throw new Error('no turn');
+      expect(more).toEqual([]);
+      expect(Math.abs(started.audioStartMs - (1000 - 300))).toBeLessThanOrEqual(40);
+      expect(Math.abs(stopped.audioEndMs - (1000 + said.length / 8 + 500))).toBeLessThanOrEqual(60);
+      expect(Math.abs(stopped.words.length - said.length) / 8).toBeLessThanOrEqual(60);
+      expect(Buffer.from(said).includes(Buffer.from(stopped.words.subarray(160, -160)))).toBe(true);
+      expect(hearAll(audio, {}, 5000)).toEqual([started, stopped]);
+    },
+  );
 
   it('The ear hears no turn in a little noise or in a click', () => {
     expect(hearAll(noise(5000, 300))).toEqual([]);

@@ -1,12 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
-import { readFile } from 'node:fs/promises';
 import { buildApp } from '../../src/app.ts';
 import { readConfig } from '../../src/config.ts';
 import { assistant } from './assistant.ts';
 import { DEMO_TOOLS, demoKeys } from './demo-keys.ts';
 import { type Parrot, type ParrotOptions, startParrot } from './parrot.ts';
-import { readWav } from './wav.ts';
+import { recording } from './recording.ts';
 
 /** The real server, with a parrot in OpenAI's place; it takes calls that are signed with `authToken`. */
 export interface ParrotServer {
@@ -18,11 +17,6 @@ export interface ParrotServer {
   close(): Promise<void>;
 }
 
-/** One of the recordings in test/fixtures, in mu-law. */
-export function recording(name: 'greeting' | 'question' | 'interruption'): Promise<Uint8Array> {
-  return readFile(new URL(`../fixtures/${name}.wav`, import.meta.url)).then(readWav);
-}
-
 /** Starts both on free ports, with the demo's tools and keys; resolves when the session for the first call is ready. */
 export async function startParrotServer(
   onEvent: ParrotOptions['onEvent'],
@@ -30,7 +24,7 @@ export async function startParrotServer(
 ): Promise<ParrotServer> {
   const news = new EventEmitter();
   const ready = once(news, 'session-ready');
-  const greeting = await recording('greeting');
+  const greeting = recording('greeting');
   const parrot = await startParrot({
     greeting,
     onKeys: demoKeys(greeting),

@@ -1,12 +1,11 @@
-import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { SILENCE } from '../../src/wire/audio.ts';
 import { Peer } from '../support/peers.ts';
 import { type Parrot, type ParrotEvent, startParrot } from './parrot.ts';
-import { readWav } from './wav.ts';
+import { recording } from './recording.ts';
 
-const question = readWav(readFileSync(new URL('../fixtures/question.wav', import.meta.url)));
+const question = recording('question');
 const audio = (ms: number, byte: number) => new Uint8Array(8 * ms).fill(byte);
 const [greeting, goodbye, answer] = [audio(300, 1), audio(800, 2), audio(200, 3)];
 const onKeys = {

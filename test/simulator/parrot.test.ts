@@ -1,15 +1,13 @@
-import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { SILENCE } from '../../src/wire/audio.ts';
 import { Peer } from '../support/peers.ts';
 import { type Parrot, type ParrotOptions, startParrot } from './parrot.ts';
-import { readWav } from './wav.ts';
+import { recording } from './recording.ts';
 
-const speech = (name: string) => readWav(readFileSync(new URL(`../fixtures/${name}.wav`, import.meta.url)));
-const question = speech('question');
-const interruption = speech('interruption');
-const greeting = speech('greeting');
+const question = recording('question');
+const interruption = recording('interruption');
+const greeting = recording('greeting');
 const pause = (ms: number) => new Uint8Array(ms * 8).fill(SILENCE);
 const pcmu = { format: { type: 'audio/pcmu' } };
 const update = (audio: object) => ({ type: 'session.update', session: { type: 'realtime', audio } });

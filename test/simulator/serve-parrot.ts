@@ -1,10 +1,9 @@
 // npm run parrot: the stand-in for OpenAI, on a port of its own, for as long as it is left to run.
-import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { fail, readPort, whyNotListening } from './command-line.ts';
 import { Narrator, parrotLine } from './narrator.ts';
 import { startParrot } from './parrot.ts';
-import { readWav } from './wav.ts';
+import { recording } from './recording.ts';
 
 const USAGE = 'Usage: npm run parrot -- [--port 3002]';
 
@@ -22,7 +21,7 @@ const narrator = new Narrator();
 
 const parrot = await startParrot({
   port,
-  greeting: readWav(await readFile(new URL('../fixtures/greeting.wav', import.meta.url))),
+  greeting: recording('greeting'),
   onEvent: (event) => narrator.tell(`parrot  ${parrotLine(event)}`),
 }).catch((error: unknown) => fail(`${whyNotListening(port, error)}\n${USAGE}`));
 console.log(`To have a server talk to the parrot, set in .env, with any OPENAI_API_KEY:
