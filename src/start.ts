@@ -1,12 +1,12 @@
 import { existsSync, readFileSync, unwatchFile, watchFile } from 'node:fs';
 import { parse } from 'dotenv';
-import { buildApp } from './app.ts';
-import { Calls } from './calls.ts';
+import { Calls } from './call/calls.ts';
+import { Streams } from './call/streams.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
 import type { Assistant } from './contract.ts';
+import { buildApp } from './http/app.ts';
+import { shutDown } from './http/shutdown.ts';
 import { LogOutput } from './log.ts';
-import { shutDown } from './shutdown.ts';
-import { Streams } from './streams.ts';
 import { isWellFormed } from './wire/twiml.ts';
 
 const ENV_FILE = '.env';

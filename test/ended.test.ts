@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { Calls } from '../src/calls.ts';
+import { Calls } from '../src/call/calls.ts';
 import type { Report } from '../src/contract.ts';
 import { CALL } from './support/peers.ts';
 import { begin, callTo, FROM, finish, ring, serverOf, TO } from './support/ring.ts';

@@ -1,250 +1,258 @@
-import { audioMs } from '../wire/audio.ts';
-import type { ServerEvent } from '../wire/openai.ts';
-import type { TwilioMessage } from '../wire/twilio.ts';
-import { Briefing, type BriefingOptions } from './briefing.ts';
-import { Caller } from './caller.ts';
-import { addsItem, type Effect, type End, sound, truncate } from './effect.ts';
-import { Farewell } from './farewell.ts';
-import { Held } from './held.ts';
-import { Keypad } from './keypad.ts';
-import { type Cut, Playback } from './playback.ts';
-import { Replies } from './replies.ts';
-import { Tally } from './tally.ts';
-import { outputOf, TIMED_OUT, type ToolInfo, type ToolResult, Tools } from './tools.ts';
-import { Transcript } from './transcript.ts';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { FastifyBaseLogger } from 'fastify';
+import type { Config } from '../config.ts';
+import type { Assistant, CallInfo, Override, Persona } from '../contract.ts';
+import { Conversation } from '../conversation/conversation.ts';
+import type { Effect, End } from '../conversation/effect.ts';
+import { ENDINGS, type Failure, logFailure, type Reason } from '../failure.ts';
+import { CallSessions, type CallSessionsListener } from '../openai/call-sessions.ts';
+import { turnEndMs } from '../openai/session-update.ts';
+import type { Standby } from '../openai/standby.ts';
+import { loggable } from '../wire/loggable.ts';
+import type { Close } from '../wire/socket.ts';
+import type { TwilioCommand, TwilioMessage } from '../wire/twilio.ts';
+import type { Calls, NextStep } from './calls.ts';
+import { runTool } from './run-tool.ts';
 
-export interface CallOptions extends BriefingOptions {
-  /** How much silence ends a turn at the latest, in ms. */
-  turnEndMs: number;
-  tools: readonly ToolInfo[];
+/** What every call shares. */
+export interface Shared {
+  config: Config;
+  assistant: Assistant;
+  calls: Calls;
+  standby: Standby;
 }
 
-/**
- * One conversation: takes messages, and returns what must be done about them, in order. It does no I/O; `now` is the process's
- * monotonic clock in ms. It begins while the phone still rings: what the assistant says before the stream has started waits
- * for it, as what the caller says waits for the session.
- */
+/** A call's stream, once it has started. */
+export interface CallStream {
+  streamSid: string;
+  /** Sends what belongs together in one write. */
+  send(commands: TwilioCommand[]): void;
+  close(code: number): void;
+  /** Resolves when it is closed. */
+  closed: Promise<Close>;
+  /** How many of its messages were ignored. */
+  ignored(): number;
+}
+
+const TOOL_MS = 10_000;
+/** How many tools that fail are logged one by one. */
+const MAX_TOOL_FAILURES = 20;
+/** How long what the caller has just said may take to be written down, and how often that is looked at, in ms. */
+const LATE_TEXT_MS = 2_000;
+const LATE_TEXT_POLL_MS = 50;
+
+/** One call in this process, from its webhook or its stream to its end: a conversation, and the session it is held with. */
 export class Call {
-  readonly #briefing: Briefing;
-  readonly #replies = new Replies();
-  readonly #tools: Tools;
-  readonly #playback = new Playback();
-  readonly #keypad = new Keypad();
-  readonly #farewell = new Farewell();
-  readonly #held = new Held();
-  readonly transcript = new Transcript();
-  readonly #caller: Caller;
-  readonly tally: Tally;
-  #streamSid: string | undefined;
+  readonly info: CallInfo;
+  /** Resolves when it is over, both sides are closed, and the log has it. */
+  readonly finished: Promise<void>;
+  readonly #shared: Shared;
+  readonly #persona: Persona;
+  /** Aborts `info.signal`. */
+  readonly #abort: AbortController;
+  readonly #conversation: Conversation;
+  readonly #sessions: CallSessions;
+  readonly #startedAt = performance.now();
+  #log: FastifyBaseLogger;
+  #limit: NodeJS.Timeout | undefined;
+  #stream: CallStream | undefined;
+  #isOver = false;
+  /** When it has lasted for as long as it may, by `performance.now()`. */
+  #endsAt = Number.POSITIVE_INFINITY;
+  #toolFailures = 0;
+  #resolveFinished: () => void = () => {};
 
-  constructor(options: CallOptions, now: number) {
-    this.#briefing = new Briefing(options);
-    this.#caller = new Caller(options.turnEndMs, now);
-    this.#tools = new Tools(options.tools);
-    this.tally = new Tally(now);
+  /** Takes a place among the calls, and a session; what the assistant says waits for the stream. */
+  constructor(
+    info: CallInfo,
+    abort: AbortController,
+    persona: Persona & Override,
+    shared: Shared,
+    log: FastifyBaseLogger,
+  ) {
+    this.info = info;
+    this.#abort = abort;
+    this.finished = new Promise((resolve) => {
+      this.#resolveFinished = resolve;
+    });
+    this.#shared = shared;
+    this.#persona = persona;
+    this.#log = log.child({ callSid: info.sid });
+    const { greeting, turnDetection, tools = [], about } = persona;
+    this.#conversation = new Conversation(
+      {
+        greets: greeting !== '',
+        turnEndMs: turnEndMs(turnDetection),
+        tools: tools.map(({ name, timeoutMs = TOOL_MS }) => ({ name, timeoutMs })),
+        about,
+      },
+      this.#startedAt,
+    );
+    shared.calls.begin(info.sid);
+    this.#sessions = new CallSessions(shared, persona, this.#log, this.#listener);
+    this.#sessions.begin();
   }
 
-  /**
-   * The session takes audio from now on: greets, or goes on, then passes on what the caller has said meanwhile. In this order
-   * the greeting isn't asked for in the middle of the caller's turn, and is heard sooner.
-   */
-  sessionReady(now: number): Effect[] {
-    this.tally.sessionReady(now);
-    const { items, speaks } = this.#briefing;
-    this.#replies.sessionReady(items.length, speaks, now);
-    const effects = [...items, ...this.#owed(now), ...this.#caller.sessionReady()];
-    return [...effects, ...this.#tools.kept().flatMap(([id, result]) => this.toolDone(id, result, now))];
+  /** What comes before its stream. */
+  get twiml(): string | undefined {
+    return this.#persona.twiml;
   }
 
-  /** The session is gone, or is left as it is about to expire, and another will be ready. What was sent is still heard. */
-  sessionLost(isExpiring: boolean, now: number): void {
-    if (!this.#caller.isSessionReady) return;
-    const isSilent = isExpiring && this.isPause(now);
-    this.transcript.sessionLost((itemId) => this.#playback.lengthOf(itemId));
-    this.#held.take();
-    this.#tools.sessionLost();
-    this.#playback.sessionLost();
-    this.#caller.sessionLost();
-    const unsaid = this.#farewell.sessionLost();
-    const speaks = !isSilent && (unsaid !== undefined || !this.#farewell.isPending);
-    this.#replies.sessionLost(this.#briefing.isUnderWay && speaks, now);
-    this.#briefing.sessionLost(this.transcript.newest(), this.#tools.running, speaks, unsaid);
+  get isOver(): boolean {
+    return this.#isOver;
   }
 
-  /** Whether nobody would notice if another session took over. */
-  isPause(now: number): boolean {
-    const isBusy = this.#tools.running.length > 0 || this.#keypad.isCollecting || this.#farewell.isPending;
-    return !isBusy && this.#replies.isPause && this.#playback.lateMs(this.#caller.clock(now)) >= 0;
+  /** The stream of the call has started. */
+  attach(stream: CallStream, log: FastifyBaseLogger): void {
+    this.#stream = stream;
+    this.#log = log;
+    const maxMs = this.#shared.config.maxCallSeconds * 1_000;
+    this.#endsAt = performance.now() + maxMs;
+    this.#limit = setTimeout(() => this.conclude('time limit'), maxMs);
+    log.info('call started');
+    this.#perform((now) => this.#conversation.streamStarted(stream.streamSid, now));
   }
 
-  /** How the call is to end, if it is, and nothing more is waited for. */
-  get ending(): End | undefined {
-    return this.#farewell.now;
-  }
-
-  /** Has the assistant say a sentence in its own voice, for the reason for which the call has to end, which it then does. */
-  conclude(reason: End['end'], sentence: string, now: number): Effect[] {
-    if (this.#streamSid === undefined || !this.#caller.isSessionReady) return [{ end: reason }];
-    const task = this.#farewell.conclude(reason, sentence, this.#replies.latest, now);
-    if (task === undefined) return [];
-    return [
-      ...this.#cut(this.#streamSid, now),
-      ...this.#tell([...this.#replies.cancel(), task], undefined, now),
-    ];
-  }
-
-  /** The stream has started: what the assistant has said meanwhile is handed over as if it had just come. */
-  streamStarted(streamSid: string, now: number): Effect[] {
-    this.#streamSid = streamSid;
-    this.#caller.streamStarted(now);
-    this.tally.streamStarted(now);
-    this.#replies.streamStarted(now);
-    return this.#held.take().flatMap((event) => this.#receive(streamSid, event, now));
-  }
-
-  fromTwilio(message: TwilioMessage, now: number): Effect[] {
-    if (message.event === 'media') return this.#caller.frame(message.media, now);
-    if (message.event === 'dtmf') return this.#pressed(message.streamSid, message.dtmf.digit, now);
-    if (message.event !== 'mark') return [];
-    this.#playback.echoed(message.mark.name, this.#caller.clock(now));
-    return this.#goodbye(now);
-  }
-
-  fromOpenAI(event: ServerEvent, now: number): Effect[] {
-    this.tally.listen(event);
-    if (this.#streamSid !== undefined) return this.#receive(this.#streamSid, event, now);
-    this.#held.add(event);
-    return [];
-  }
-
-  #receive(streamSid: string, event: ServerEvent, now: number): Effect[] {
-    this.transcript.listen(event);
-    switch (event.type) {
-      case 'response.created':
-        this.#replies.created(event.response.id);
-        this.#tools.responseCreated();
-        return [];
-      case 'response.output_audio.delta':
-        return this.#play(streamSid, event.response_id, event.item_id, event.delta, now);
-      case 'response.output_item.done':
-        return this.#tell(this.#tools.called(event.response_id, event.item, now), event.response_id, now);
-      case 'response.done':
-        if (!this.#replies.isInterrupted(event.response.id)) this.#farewell.responseDone(event.response.id);
-        if (this.#replies.isSaid(event.response)) this.#tools.responseSaid();
-        return [...this.#replies.done(event.response, now), ...this.#owed(now), ...this.#goodbye(now)];
-      case 'conversation.item.added':
-        this.#replies.itemAdded(event.item);
-        return [];
-      case 'input_audio_buffer.speech_started':
-        this.#briefing.isUnderWay = true;
-        this.#caller.speechStarted();
-        this.#replies.speechStarted(now);
-        return this.#bargeIn(streamSid, now);
-      case 'input_audio_buffer.speech_stopped':
-        this.#caller.speechStopped();
-        this.#replies.speechStopped(now);
-        return [];
-      case 'error':
-        return this.#replies.error(event.error);
-      default:
-        return [];
-    }
-  }
-
-  /** A tool that was run has come to something. */
-  toolDone(callId: string, result: ToolResult, now: number): Effect[] {
-    const tool = this.#tools.finished(callId, result, this.#caller.isSessionReady);
-    if (tool === undefined) return [];
-    const { responseId } = tool;
-    const isLeft = this.#replies.isInterrupted(responseId);
-    const isSaid = 'ends' in result && this.#replies.hasSpoken(responseId);
-    const told = 'output' in result ? result : this.#farewell.begin(result.ends, responseId, isSaid, isLeft);
-    return this.#tell(outputOf(callId, tool, told), responseId, now, isSaid);
+  fromTwilio(message: TwilioMessage): void {
+    this.#perform((now) => this.#conversation.fromTwilio(message, now));
   }
 
   /** To be called a few times a second. */
-  tick(now: number): Effect[] {
-    if (this.#streamSid === undefined) return [];
-    const timedOut = this.#tools.overdue(now).flatMap((callId) => this.toolDone(callId, TIMED_OUT, now));
-    const silence = this.#caller.tick(now);
-    if (silence.length > 0) this.#replies.muted(now);
-    if (this.#replies.isOverdue(this.#areToolsAwaited, now)) {
-      // Whoever waits in vain for a goodbye isn't told that something has gone wrong.
-      return [this.ending ?? { end: 'no reply' }];
+  tick(now: number): void {
+    this.#perform(() => this.#conversation.tick(now));
+    if (!this.#isOver) this.#sessions.tick(() => this.#conversation.isPause(now), this.#endsAt - now);
+  }
+
+  /** Has the assistant itself say why the call has to end, where it can; the call is over once that was heard, or in 10 s. */
+  conclude(reason: Reason): void {
+    this.#sessions.keep();
+    this.#perform((now) => this.#conversation.conclude(reason, this.#sentence(reason) ?? '', now));
+  }
+
+  /** The only way out, for whatever reason, and only once. */
+  end(reason: Reason, failure: Failure = { reason }, how: Omit<End, 'end'> = {}): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    clearTimeout(this.#limit);
+    this.#sessions.keep();
+    const { outcome, code } = ENDINGS[reason];
+    this.#stream?.close(code);
+    this.#shared.calls.end(this.info.sid, this.#next(reason, how));
+    this.#abort.abort();
+    if (outcome === 'failed')
+      logFailure(this.#log.child({ sessionId: this.#sessions.id }), failure, 'call failed');
+    const finished = this.#finish(reason, performance.now());
+    void finished.then(() => this.#resolveFinished());
+    this.#shared.calls.finish(finished.then((durationMs) => this.#report(reason, durationMs)));
+  }
+
+  /** What is said to a caller whose call ends for that reason, if anything. */
+  #sentence(reason: Reason): string | undefined {
+    const { outcome } = ENDINGS[reason];
+    if (outcome === 'failed') return this.#persona.apology;
+    return outcome === 'time limit' ? this.#persona.timeIsUp : undefined;
+  }
+
+  #next(reason: Reason, { putThrough, isTold }: Omit<End, 'end'>): NextStep {
+    // Who is dialled sees the caller's number, where there is one.
+    const callerId = this.info.from ?? this.info.to;
+    if (putThrough !== undefined) return { dial: putThrough, callerId };
+    if (ENDINGS[reason].outcome === 'completed') return undefined;
+    return { say: isTold ? undefined : this.#sentence(reason) };
+  }
+
+  readonly #listener: CallSessionsListener = {
+    ready: () => {
+      this.#log.info({ sessionId: this.#sessions.id }, 'session ready');
+      this.#perform((now) => this.#conversation.sessionReady(now));
+    },
+    // What was said at the end may be written down only when all is over.
+    event: (event) => this.#perform((now) => this.#conversation.fromOpenAI(event, now)),
+    lost: (isExpiring) => this.#conversation.sessionLost(isExpiring, performance.now()),
+    failed: (failure) => this.#ended({ end: failure.reason }, failure),
+  };
+
+  /** A call that was to end anyway ends as it was to, whatever fails. */
+  #ended(end: End, failure: Failure): void {
+    const how = end.isTold === undefined ? (this.#conversation.ending ?? end) : end;
+    this.end(how.end, failure, how);
+  }
+
+  #perform(act: (now: number) => Effect[]): void {
+    this.#sessions.check();
+    const commands: TwilioCommand[] = [];
+    const { takeovers } = this.#sessions;
+    for (const effect of act(performance.now())) {
+      if (this.#isOver) return;
+      if ('end' in effect) this.#ended(effect, { reason: effect.end, error: effect.error });
+      else if ('failedTool' in effect) this.#toolFailed(effect.failedTool, { why: effect.why });
+      else if ('run' in effect) void this.#run(effect.run, effect.callId, effect.args);
+      else if (effect.to === 'twilio') commands.push(effect.message);
+      // One that took over in the midst of this knows nothing of it.
+      else if (takeovers === this.#sessions.takeovers) this.#sessions.send(effect.message);
     }
-    return [...timedOut, ...this.#keys(now), ...silence, ...this.#owed(now), ...this.#goodbye(now)];
+    if (commands.length > 0 && !this.#isOver) this.#stream?.send(commands);
   }
 
-  /** What is known of the call when it is over, as it goes into the log; `redials` are the sessions' own retries. */
-  summary(redials: number): object {
-    const keysPressed = this.#keypad.pressed;
-    return { ...this.#caller.counts, keysPressed, ...this.tally.summary(this.#replies.retries + redials) };
+  async #run(name: string, callId: string, args: Record<string, unknown>): Promise<void> {
+    const tool = this.#persona.tools?.find((each) => each.name === name);
+    if (tool === undefined) return;
+    const result = await runTool(tool, args, this.info, (err) => this.#toolFailed(name, { err }));
+    if (!this.#isOver) this.#perform((now) => this.#conversation.toolDone(callId, result, now));
   }
 
-  get #areToolsAwaited(): boolean {
-    return this.#tools.areAwaited((responseId) => this.#replies.isInterrupted(responseId));
+  #toolFailed(name: string, cause: { err: unknown } | { why: string }): void {
+    this.#toolFailures += 1;
+    if (this.#toolFailures > MAX_TOOL_FAILURES) return;
+    this.#log.error({ tool: loggable(name), ...cause }, 'tool failed');
   }
 
-  #owed(now: number): Effect[] {
-    return this.#replies.due(this.#areToolsAwaited, now);
-  }
-
-  #play(streamSid: string, responseId: string, itemId: string, delta: string, now: number): Effect[] {
-    const ms = audioMs(delta);
-    if (ms === 0) return [];
-    // OpenAI would believe that it was heard.
-    const clock = this.#caller.clock(now);
-    if (this.#replies.isInterrupted(responseId) || this.#playback.isFull(clock)) {
-      return this.#truncate(this.#playback.dropped(itemId));
+  /** Waits for what the caller has just said to be written down, for 2 s at most. */
+  async #lateTexts(): Promise<void> {
+    const deadline = performance.now() + LATE_TEXT_MS;
+    if (!this.#persona.transcription) return;
+    const isLate = () => !this.#conversation.transcript.isWritten && performance.now() < deadline;
+    while (this.#sessions.isReady && isLate()) {
+      await pause(LATE_TEXT_POLL_MS);
     }
-    this.tally.sound(this.#replies.heard(responseId, now), now);
-    this.#briefing.isUnderWay = true;
-    return sound(streamSid, delta, this.#playback.sent(itemId, ms, clock));
   }
 
-  #bargeIn(streamSid: string, now: number): Effect[] {
-    this.#farewell.interrupted();
-    const effects = this.#cut(streamSid, now);
-    if (effects.length > 0) this.tally.bargeIns += 1;
-    return effects;
+  /** Waits for both sides to close, since only then is it known how they did; logs that, and returns how long it took. */
+  async #finish(reason: Reason, endedAt: number): Promise<number> {
+    await this.#lateTexts();
+    this.#sessions.close();
+    const [twilio, openai] = await Promise.all([this.#stream?.closed, this.#sessions.closed]);
+    const durationMs = Math.round(endedAt - this.#startedAt);
+    const ignored = { twilio: this.#stream?.ignored() ?? 0, openai: this.#sessions.ignored };
+    const { id: sessionId, takeovers, redials } = this.#sessions;
+    this.#log.info(
+      {
+        sessionId,
+        reason,
+        durationMs,
+        twilio,
+        openai,
+        ignored,
+        takeovers,
+        ...this.#conversation.summary(redials),
+      },
+      'call ended',
+    );
+    return durationMs;
   }
 
-  /** Silences what the caller hasn't heard yet. */
-  #cut(streamSid: string, now: number): Effect[] {
-    const cuts = this.#playback.interrupt(this.#caller.clock(now));
-    if (cuts.length === 0) return [];
-    return [{ to: 'twilio', message: { event: 'clear', streamSid } }, ...this.#truncate(cuts)];
-  }
-
-  #truncate(cuts: Cut[]): Effect[] {
-    for (const cut of cuts) this.transcript.cut(cut, this.#playback.lengthOf(cut.item_id));
-    return cuts.flatMap(truncate);
-  }
-
-  /** Sends up what owes a response, unless it `isEnough`, or the caller has moved on from the one that it came of. */
-  #tell(effects: Effect[], responseId: string | undefined, now: number, isEnough = false): Effect[] {
-    const isLeft = responseId !== undefined && this.#replies.isInterrupted(responseId);
-    this.#replies.sent(effects.filter(addsItem).length, !isLeft && !isEnough, now);
-    return [...effects, ...this.#owed(now), ...(isEnough ? this.#goodbye(now) : [])];
-  }
-
-  #pressed(streamSid: string, digit: string, now: number): Effect[] {
-    const cut = this.#keypad.begins(digit) ? this.#bargeIn(streamSid, now) : [];
-    // OpenAI doesn't hear a key, and goes on with what it is saying unless told to stop.
-    const cancelled = cut.length > 0 ? this.#replies.cancel() : [];
-    this.#keypad.press(digit, now);
-    return [...cut, ...cancelled, ...this.#keys(now)];
-  }
-
-  #keys(now: number): Effect[] {
-    return this.#tell(this.#keypad.take(this.#caller.isSessionReady, now), undefined, now);
-  }
-
-  /** Ends the call once the goodbye was heard. */
-  #goodbye(now: number): Effect[] {
-    if (!this.#farewell.isPending) return [];
-    const isIdle = this.#replies.isIdle && !this.#areToolsAwaited && !this.#keypad.isCollecting;
-    const lateMs = this.#playback.lateMs(this.#caller.clock(now));
-    return this.#farewell.due(isIdle, this.#playback.isHeard, lateMs, now);
+  /** Tells `ended`, which may take its time. */
+  async #report(reason: Reason, durationMs: number): Promise<void> {
+    try {
+      await this.#shared.assistant.ended?.({
+        ...this.info,
+        reason,
+        seconds: durationMs / 1_000,
+        usage: this.#conversation.tally.usage,
+        transcript: this.#conversation.transcript.entries(),
+      });
+    } catch (err) {
+      this.#log.error({ err }, 'ended() failed');
+    }
   }
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
-import { buildApp } from '../../src/app.ts';
 import { readConfig } from '../../src/config.ts';
+import { buildApp } from '../../src/http/app.ts';
 import { assistant } from './assistant.ts';
 import { DEMO_TOOLS, demoKeys } from './demo-keys.ts';
 import { type Parrot, type ParrotOptions, startParrot } from './parrot.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { sessionUpdate } from '../../src/session-update.ts';
+import { sessionUpdate } from '../../src/openai/session-update.ts';
 import { assistant } from './assistant.ts';
 import { defaultSession, updateSession } from './session-config.ts';
 

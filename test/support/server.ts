@@ -1,9 +1,9 @@
 import { Writable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
-import { buildApp } from '../../src/app.ts';
-import { Calls } from '../../src/calls.ts';
+import { Calls } from '../../src/call/calls.ts';
+import { Streams } from '../../src/call/streams.ts';
 import type { Assistant } from '../../src/contract.ts';
-import { Streams } from '../../src/streams.ts';
+import { buildApp } from '../../src/http/app.ts';
 import { assistant as testAssistant } from '../simulator/assistant.ts';
 import { testConfig } from './config.ts';
 import { found } from './found.ts';

@@ -1,0 +1,123 @@
+import type { FastifyBaseLogger } from 'fastify';
+import type { Config } from '../config.ts';
+import type { Assistant } from '../contract.ts';
+import { type Failure, logFailure, verdict } from '../failure.ts';
+import { LEAVE_MS } from './call-sessions.ts';
+import { MAX_SESSION_MS, Session } from './session.ts';
+
+/** How long to wait after a failure, in ms: doubled with each in a row, up to the maximum. */
+const BACKOFF_MS = 1_000;
+const MAX_BACKOFF_MS = 60_000;
+/** A session that was ready for this long, in ms, is no failure when it ends; none is replaced earlier for its age. */
+const SETTLED_MS = 60_000;
+/** How much of a session a call needs at most, in ms: a longer one goes on with another. */
+const MAX_NEEDED_MS = MAX_SESSION_MS - LEAVE_MS;
+/** How much more of it than its call may take, in ms: a minute, for it to ring and to be left in time. */
+const SPARE_MS = 60_000;
+
+/** Keeps sessions dialled and configured ahead of the next calls, so that those begin with a sound. */
+export class Standby {
+  readonly #config: Config;
+  readonly #assistant: Assistant;
+  readonly #log: FastifyBaseLogger;
+  /** Those that are ready have a timer, by which they are replaced; those that are being dialled don't. */
+  readonly #sessions = new Map<Session, NodeJS.Timeout | undefined>();
+  #isOpen = false;
+  /** How many failures in a row there were, and the wait after the last. */
+  #failures = 0;
+  #backoff: NodeJS.Timeout | undefined;
+
+  constructor(config: Config, assistant: Assistant, log: FastifyBaseLogger) {
+    this.#config = config;
+    this.#assistant = assistant;
+    this.#log = log;
+  }
+
+  open(): void {
+    this.#isOpen = true;
+    this.#fill();
+  }
+
+  /** Closes them all, and dials no more. */
+  close(): void {
+    this.#isOpen = false;
+    clearTimeout(this.#backoff);
+    for (const session of this.#sessions.keys()) this.#drop(session);
+  }
+
+  /** A session that is ready and now the caller's, who must call `handOver` at once; undefined if there is none. */
+  take(): Session | undefined {
+    const ready = [...this.#sessions.keys()].find((session) => session.isReady);
+    if (ready === undefined) return undefined;
+    clearTimeout(this.#sessions.get(ready));
+    this.#sessions.delete(ready);
+    this.#fillAtOnce();
+    return ready;
+  }
+
+  /** Dials what is missing, whatever failed before. */
+  #fillAtOnce(): void {
+    this.#failures = 0;
+    clearTimeout(this.#backoff);
+    this.#backoff = undefined;
+    this.#fill();
+  }
+
+  #fill(): void {
+    while (this.#isOpen && this.#sessions.size < this.#config.standbySessions) this.#dial();
+  }
+
+  #dial(): void {
+    let readyAt = Infinity;
+    const session = new Session(this.#config, this.#assistant, this.#log, {
+      ready: () => {
+        readyAt = performance.now();
+        this.#log.info({ sessionId: session.id, model: this.#config.model }, 'standby session ready');
+        this.#sessions.set(
+          session,
+          setTimeout(() => this.#replace(session), this.#keepFor(session)),
+        );
+      },
+      event: (event) => {
+        if (event.type === 'error') fail({ reason: 'openai error', error: event.error });
+      },
+      redialling: () => {},
+      failed: (failure) => fail(failure),
+    });
+    const fail = (failure: Failure) => this.#fail(session, performance.now() - readyAt, failure);
+    this.#sessions.set(session, undefined);
+  }
+
+  /** Until what is left of it is no longer enough for a whole call, or for as much of a long one as a session takes. */
+  #keepFor({ expiresAt }: Session): number {
+    const neededMs = Math.min(this.#config.maxCallSeconds * 1_000 + SPARE_MS, MAX_NEEDED_MS);
+    return Math.max(expiresAt - Date.now() - neededMs, SETTLED_MS);
+  }
+
+  #replace(session: Session): void {
+    this.#drop(session);
+    this.#fillAtOnce();
+  }
+
+  #fail(session: Session, readyMs: number, failure: Failure): void {
+    logFailure(this.#log, failure, 'standby session failed');
+    this.#drop(session);
+    if (readyMs >= SETTLED_MS) return this.#fillAtOnce();
+    if (this.#backoff !== undefined) return;
+    const delay = Math.min(BACKOFF_MS * 2 ** this.#failures, MAX_BACKOFF_MS);
+    this.#failures += 1;
+    this.#backoff = setTimeout(
+      () => {
+        this.#backoff = undefined;
+        this.#fill();
+      },
+      verdict(failure) === 'give up' ? MAX_BACKOFF_MS : delay,
+    );
+  }
+
+  #drop(session: Session): void {
+    clearTimeout(this.#sessions.get(session));
+    this.#sessions.delete(session);
+    session.close();
+  }
+}

@@ -1,0 +1,87 @@
+import { describe, expect, it } from 'vitest';
+import { issueToken } from '../../src/wire/auth.ts';
+import { encodeDetails } from '../../src/wire/webhook.ts';
+import { readConnect } from '../simulator/webhook.ts';
+import { AUTH_TOKEN, GUARDED, SIGNATURE } from '../support/config.ts';
+import { CALL, dialStream } from '../support/peers.ts';
+import { answering, configuration, FROM, ring, TO } from '../support/ring.ts';
+
+describe('a stream that comes to another process than its webhook', () => {
+  const details = { direction: 'outbound', from: FROM, to: TO, query: { shop: '7' } } as const;
+
+  it('It is asked there who answers, with what the stream brings along', async () => {
+    const { twiml } = await answering(() => undefined, GUARDED).then(async ({ server }) => ({
+      twiml: await ring(server, { Direction: 'outbound-api' }, '/incoming-call?shop=7'),
+    }));
+    const { token, call } = readConnect(twiml)?.parameters ?? {};
+    const { server, openai, asked } = await answering(() => ({ voice: 'ash' }), GUARDED);
+    const twilio = await dialStream(server.origin, SIGNATURE);
+    twilio.start(CALL, token, call);
+    expect(configuration(await (await openai.dialled()).begin())).toMatchObject({ voice: 'ash' });
+    expect(asked).toEqual([{ sid: CALL, ...details, signal: expect.any(AbortSignal) }]);
+  });
+
+  it('A stream that brings something else than was vouched for is refused, and nobody is asked', async () => {
+    const { server, asked } = await answering(() => undefined, GUARDED);
+    const token = issueToken(AUTH_TOKEN, CALL, Date.now(), encodeDetails(details));
+    const twilio = await dialStream(server.origin, SIGNATURE);
+    twilio.start(CALL, token, encodeDetails({ ...details, query: { shop: '8' } }));
+    expect((await twilio.closed).code).toBe(1008);
+    expect(await server.log.find('stream ended before its call began')).toMatchObject({
+      reason: 'bad token',
+    });
+    expect(asked).toEqual([]);
+  });
+
+  it('A stream is closed when it is turned away, and nothing is dialled', async () => {
+    const { server, openai } = await answering(() => 'busy');
+    const twilio = await dialStream(server.origin);
+    twilio.start();
+    expect((await twilio.closed).code).toBe(1013);
+    expect(openai.handshakes).toBe(0);
+    // It has been answered already: whoever called hears a voice.
+    expect(await server.lastWords(CALL)).toContain('<Say>I am sorry');
+  });
+
+  it('What the caller says while it is asked is not lost', async () => {
+    let say: (value: undefined) => void = () => {};
+    const { server, openai, asked } = await answering(
+      () =>
+        new Promise((resolve) => {
+          say = resolve;
+        }),
+    );
+    const twilio = await dialStream(server.origin);
+    twilio.start();
+    twilio.media(0, 'AAEC');
+    await twilio.settle();
+    expect(asked).toHaveLength(1);
+    // A server that stops waits for it.
+    expect(server.streams.waiting).toBe(1);
+    say(undefined);
+    const session = await openai.dialled();
+    await session.configure();
+    expect(await session.next('input_audio_buffer.append')).toMatchObject({ audio: 'AAEC' });
+  });
+
+  it('Of two streams of a call that come while it is asked, one begins the call', async () => {
+    const answers: ((value: undefined) => void)[] = [];
+    const { server, openai } = await answering(
+      () =>
+        new Promise((resolve) => {
+          answers.push(resolve);
+        }),
+    );
+    const streams = [await dialStream(server.origin), await dialStream(server.origin)];
+    for (const twilio of streams) {
+      twilio.start();
+      await twilio.settle();
+    }
+    for (const answer of answers) answer(undefined);
+    expect(await server.log.find('stream ended before its call began')).toMatchObject({
+      reason: 'call already live',
+    });
+    await openai.dialled();
+    expect(openai.handshakes).toBe(1);
+  });
+});

@@ -1,0 +1,209 @@
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import type { Assistant } from '../../src/contract.ts';
+import { CALL, dialStream, type OpenAIPeer } from '../support/peers.ts';
+import { answering, configuration, FROM, ring, serverOf, TO } from '../support/ring.ts';
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const BUSY = '<Response><Reject reason="busy"/></Response>';
+
+/** What the session was sent before the greeting, after it was configured. */
+async function toldBeforeGreeting(session: OpenAIPeer) {
+  await session.next('response.create');
+  return session.received.slice(1, -1);
+}
+
+describe('what is known of a call when it is asked who answers', () => {
+  it('It is asked once, at the webhook, with what Twilio says and the query of its address', async () => {
+    const { server, openai, asked } = await answering(() => undefined);
+    await ring(server, {}, '/incoming-call?shop=7');
+    expect(asked).toEqual([
+      {
+        ...{ sid: CALL, direction: 'inbound', from: FROM, to: TO, query: { shop: '7' } },
+        signal: expect.any(AbortSignal),
+      },
+    ]);
+    await (await openai.dialled()).configure();
+    const twilio = await dialStream(server.origin);
+    twilio.start();
+    await server.log.find('call started');
+    expect(asked).toHaveLength(1);
+  });
+
+  it.each(['+266696687', 'anonymous', 'client:alice', ''])('The caller has no number as %j', async (From) => {
+    const { server, asked } = await answering(() => undefined);
+    await ring(server, { From });
+    expect(asked[0]).not.toHaveProperty('from');
+    expect(asked[0]).toMatchObject({ to: TO });
+  });
+});
+
+describe('what differs for a call', () => {
+  it('The session has the words, the voice and the tools of this call, and the next one has not', async () => {
+    const { server, openai } = await answering(({ to }) =>
+      to === TO
+        ? {
+            ...{ instructions: 'Be a shop.', greeting: 'Say shop.', voice: 'ash' },
+            tools: [{ name: 'look', description: 'Looks.', run: () => 1 }],
+          }
+        : undefined,
+    );
+    await ring(server);
+    expect(configuration(await (await openai.dialled()).begin())).toMatchObject({
+      instructions: 'Be a shop.\n\nHow you open the call: Say shop.',
+      voice: 'ash',
+      tools: [{ name: 'look' }],
+    });
+    await ring(server, { CallSid: 'CA2', To: '+14155550000' });
+    expect(configuration(await (await openai.dialled()).begin())).toEqual({
+      instructions: 'You are a test on the telephone.\n\nHow you open the call: Say hello.',
+      voice: 'cedar',
+      tools: [],
+    });
+  });
+
+  it('What is known of the caller is one item before the greeting: quoted, clean and short', async () => {
+    const about = `She said: "ignore\n\r\u0000\u009b all"${'x'.repeat(3_000)}`;
+    const { server, openai } = await answering(async () => ({ about }));
+    await ring(server);
+    const session = await openai.dialled();
+    await session.configure();
+    const items = await toldBeforeGreeting(session);
+    const text = /^What is known of this caller, as data: (?<quoted>".*")$/;
+    expect(items).toEqual([
+      {
+        type: 'conversation.item.create',
+        item: {
+          ...{ type: 'message', role: 'system' },
+          content: [{ type: 'input_text', text: expect.stringMatching(text) }],
+        },
+      },
+    ]);
+    const { quoted = '' } =
+      text.exec(JSON.parse(JSON.stringify(items[0])).item.content[0].text)?.groups ?? {};
+    expect(JSON.parse(quoted)).toBe(about.replaceAll(/\p{Cc}/gu, ' ').slice(0, 2_000));
+  });
+
+  it('Without anything to tell, there is no item', async () => {
+    const { server, openai } = await answering(() => ({ about: '' }));
+    await ring(server);
+    const session = await openai.dialled();
+    await session.configure();
+    expect(await toldBeforeGreeting(session)).toEqual([]);
+  });
+
+  it('A caller who is turned away hears that the line is busy, and nothing is dialled', async () => {
+    const { server, openai } = await answering(() => 'busy');
+    expect(await ring(server)).toContain(BUSY);
+    expect(server.calls.live).toBe(0);
+    expect(openai.handshakes).toBe(0);
+    expect(await server.log.find('call rejected')).toMatchObject({ reason: "answer() said 'busy'" });
+  });
+
+  it('The verbs before the stream are those of the call', async () => {
+    const { server } = await answering(({ sid }) => (sid === CALL ? { twiml: '<Say>Hi</Say>' } : {}));
+    for (let n = 0; n < 2; n++) expect(await ring(server)).toContain('<Response><Say>Hi</Say><Connect ');
+    expect(await ring(server, { CallSid: 'CA2' })).toContain('<Response><Connect ');
+  });
+
+  it('The verbs before the stream are those of the assistant where nothing differs', async () => {
+    const { server } = await serverOf({ twiml: '<Start><Recording/></Start>' });
+    expect(await ring(server)).toContain('<Response><Start><Recording/></Start><Connect ');
+  });
+});
+
+describe('an answer that is of no use', () => {
+  it('What is undefined or null leaves the assistant as it stands', async () => {
+    const nothing = JSON.parse('{"instructions":null,"tools":null}');
+    const { server, openai } = await answering(() => ({
+      ...nothing,
+      voice: undefined,
+      turnDetection: undefined,
+    }));
+    expect(await ring(server)).toContain('<Connect ');
+    expect(configuration(await (await openai.dialled()).begin())).toMatchObject({
+      instructions: 'You are a test on the telephone.\n\nHow you open the call: Say hello.',
+      voice: 'cedar',
+    });
+    expect(server.log.messages(({ level }) => level === 50)).toEqual([]);
+  });
+
+  const cycle: Record<string, unknown> = {};
+  cycle.self = cycle;
+  it.each<[string, object]>([
+    ['tools that are no list', { tools: 7 }],
+    ['tools of which one is nothing', { tools: [null] }],
+    [
+      'parameters that are no JSON',
+      { tools: [{ name: 'a', description: 'b', parameters: cycle, run() {} }] },
+    ],
+    ['an apology that is no text', { apology: {} }],
+    ['a turn detection that is none', { turnDetection: { type: 'server_vad' } }],
+  ])('The call goes on with the assistant as it stands where it has %s', async (_, useless) => {
+    const { server, openai } = await answering(() => useless);
+    expect(await ring(server)).toContain('<Connect ');
+    expect(configuration(await (await openai.dialled()).begin())).toMatchObject({ voice: 'cedar' });
+    await server.log.find('answer() failed');
+  });
+});
+
+describe('an answer that does not come', () => {
+  it.each<[string, NonNullable<Assistant['answer']>]>([
+    [
+      'throws',
+      () => {
+        throw new Error('no database');
+      },
+    ],
+    ['rejects', () => Promise.reject(new Error('no database'))],
+  ])(
+    'The call goes on with the assistant as it stands when it %s, and the log says why',
+    async (_, answer) => {
+      const { server, openai } = await answering(answer);
+      expect(await ring(server)).toContain('<Connect ');
+      expect(configuration(await (await openai.dialled()).begin())).toMatchObject({ voice: 'cedar' });
+      expect(await server.log.find('answer() failed')).toMatchObject({
+        level: 50,
+        callSid: CALL,
+        err: { message: 'no database' },
+      });
+    },
+  );
+
+  it('The call goes on with the assistant as it stands after a second, and what comes late is dropped', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    let late: (value: 'busy') => void = () => {};
+    const { server, openai, asked } = await answering(
+      () =>
+        new Promise((resolve) => {
+          late = resolve;
+        }),
+    );
+    const twiml = ring(server);
+    await vi.waitFor(() => expect(asked).toHaveLength(1));
+    vi.advanceTimersByTime(999);
+    expect(openai.handshakes).toBe(0);
+    vi.advanceTimersByTime(1);
+    expect(await twiml).toContain('<Connect ');
+    late('busy');
+    expect(configuration(await (await openai.dialled()).begin())).toMatchObject({ voice: 'cedar' });
+    expect(server.log.messages(({ level }) => level === 50)).toEqual(['answer() took more than a second']);
+  });
+});
+
+describe('an assistant that is changed while the server runs', () => {
+  it('A standby session that has the old words is given the new ones when it is taken', async () => {
+    const { server, openai, assistant } = await serverOf({}, { STANDBY_SESSIONS: '1' });
+    const standby = await openai.dialled();
+    await standby.configure();
+    await server.log.find('standby session ready');
+    assistant.instructions = 'Be new.';
+    await ring(server);
+    expect(configuration(await standby.next('session.update'))).toMatchObject({
+      instructions: 'Be new.\n\nHow you open the call: Say hello.',
+    });
+    await standby.next('response.create');
+  });
+});

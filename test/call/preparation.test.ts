@@ -1,0 +1,245 @@
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { readConnect } from '../simulator/webhook.ts';
+import { GUARDED, SIGNATURE } from '../support/config.ts';
+import { CALL, dialStream, type FakeOpenAI } from '../support/peers.ts';
+import { FROM, ring, serverOf } from '../support/ring.ts';
+import type { TestServer } from '../support/server.ts';
+import { audio } from '../support/wire.ts';
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** A server with a standby session that is ready. */
+async function withStandby() {
+  const servers = await serverOf({}, { STANDBY_SESSIONS: '1' });
+  const standby = await servers.openai.dialled();
+  await standby.configure();
+  await servers.server.log.find('standby session ready');
+  return { ...servers, standby };
+}
+
+/** A call that was prepared, and whose session has been asked for the greeting. */
+async function prepared(openai: FakeOpenAI, server: TestServer) {
+  await ring(server);
+  const session = await openai.dialled();
+  await session.configure();
+  await session.next('response.create');
+  return session;
+}
+
+/** A server whose one preparation has not been claimed in time. */
+async function abandoned(env: Record<string, string> = {}) {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  const servers = await serverOf({}, env);
+  const session = await prepared(servers.openai, servers.server);
+  vi.advanceTimersByTime(14_999);
+  expect(servers.server.calls.live).toBe(1);
+  vi.advanceTimersByTime(1);
+  expect(servers.server.calls.live).toBe(0);
+  expect((await session.closed).code).toBe(1000);
+  await servers.server.log.find('call ended');
+  vi.useRealTimers();
+  return servers;
+}
+
+describe('a call that is prepared at its webhook', () => {
+  it('The standby session is asked for the greeting before the stream comes, and hands over all that it said', async () => {
+    const { openai, server, standby } = await withStandby();
+    await ring(server);
+    await standby.next('response.create');
+    standby.send({ type: 'response.created', response: { id: 'r' } });
+    for (const ms of [100, 40, 60]) standby.say(ms);
+    await standby.settle();
+    const twilio = await dialStream(server.origin);
+    twilio.start();
+    const sounds = [];
+    for (const n of [1, 2, 3]) {
+      sounds.push(await twilio.next());
+      expect(await twilio.next()).toMatchObject({ event: 'mark', mark: { name: `audio-${n}` } });
+    }
+    expect(sounds).toMatchObject(
+      [100, 40, 60].map((ms) => ({ event: 'media', media: { payload: audio(ms) } })),
+    );
+    standby.say(20);
+    expect(await twilio.next()).toMatchObject({ event: 'media', media: { payload: audio(20) } });
+    await openai.dialled();
+    expect(openai.handshakes).toBe(2);
+    expect(standby.received.map(({ type }) => type)).toEqual(['session.update', 'response.create']);
+  });
+
+  it('A caller cuts in on what came before the stream, as on any audio', async () => {
+    const { server, standby } = await withStandby();
+    await ring(server);
+    await standby.next('response.create');
+    standby.send({ type: 'response.created', response: { id: 'r' } });
+    standby.say(4_000);
+    await standby.settle();
+    const twilio = await dialStream(server.origin);
+    twilio.start();
+    await twilio.next('mark');
+    standby.send({ type: 'input_audio_buffer.speech_started' });
+    await twilio.next('clear');
+    const cut = await standby.next('conversation.item.truncate');
+    expect(cut).toMatchObject({ item_id: 'a' });
+    expect(cut.audio_end_ms).toBeLessThan(2_000);
+  });
+
+  it('Without a standby session it is dialled at the webhook, and only once', async () => {
+    const { openai, server } = await serverOf({});
+    await ring(server);
+    const session = await openai.dialled();
+    expect(server.calls.live).toBe(1);
+    const twilio = await dialStream(server.origin);
+    twilio.start();
+    twilio.media(0, 'AAEC');
+    await twilio.settle();
+    await session.configure();
+    await session.next('response.create');
+    expect(await session.next()).toEqual({ type: 'input_audio_buffer.append', audio: 'AAEC' });
+    expect(openai.handshakes).toBe(1);
+  });
+
+  it('What was said before the stream does not wait in the way of its end: the caller may hang up at once', async () => {
+    const { openai, server } = await serverOf({});
+    const session = await prepared(openai, server);
+    session.say(100);
+    await session.settle();
+    const twilio = await dialStream(server.origin);
+    twilio.start();
+    twilio.stop();
+    expect((await twilio.closed).code).toBe(1000);
+    expect(await server.log.find('call ended')).toMatchObject({ reason: 'twilio stopped', framesDown: 1 });
+  });
+
+  it('The log has nothing of the caller but four digits', async () => {
+    const { openai, server } = await serverOf({});
+    await prepared(openai, server);
+    expect(await server.log.find('call answered')).toMatchObject({ callSid: CALL, from: '…0123' });
+    expect(server.log.text).not.toContain(FROM.slice(0, -4));
+  });
+});
+
+describe('a webhook that is repeated', () => {
+  it('A call is prepared once, and each answer has a token of its own', async () => {
+    const { openai, server } = await serverOf({}, GUARDED);
+    const answers = [await ring(server), await ring(server), await ring(server)];
+    await openai.dialled();
+    expect(openai.handshakes).toBe(1);
+    expect(server.calls.live).toBe(1);
+    const { token, call } = readConnect(answers[2] ?? '')?.parameters ?? {};
+    const twilio = await dialStream(server.origin, SIGNATURE);
+    twilio.start(CALL, token, call);
+    await server.log.find('call started');
+    expect(openai.handshakes).toBe(1);
+  });
+
+  it('A call is prepared once, and asked for once, though the webhook comes again while it is asked who answers', async () => {
+    const answers: ((value: undefined) => void)[] = [];
+    const answer = () => new Promise<undefined>((resolve) => void answers.push(resolve));
+    const { openai, server } = await serverOf({ answer });
+    const twiml = [ring(server), ring(server)];
+    await vi.waitFor(() => expect(answers).toHaveLength(1));
+    await (await fetch(server.origin)).text();
+    for (const each of answers) each(undefined);
+    for (const each of twiml) expect(await each).toContain('<Connect ');
+    await openai.dialled();
+    expect(answers).toHaveLength(1);
+    expect(openai.handshakes).toBe(1);
+  });
+
+  it('A webhook that comes again while its stream is live is asked for once more', async () => {
+    const { openai, server } = await serverOf({}, GUARDED);
+    const { token, call } = readConnect(await ring(server))?.parameters ?? {};
+    const twilio = await dialStream(server.origin, SIGNATURE);
+    twilio.start(CALL, token, call);
+    await server.log.find('call started');
+    expect(await ring(server)).toContain('<Response><Pause length="1"/><Redirect>/incoming-call</Redirect>');
+    expect(openai.handshakes).toBe(1);
+  });
+});
+
+describe('a call whose stream does not come', () => {
+  it('The session is closed and the place free after 15 s, with a line in the log', async () => {
+    const { server } = await abandoned();
+    const lines = server.log.lines.filter(({ callSid }) => callSid === CALL);
+    expect(lines.map(({ msg }) => msg)).toEqual(['call answered', 'session ready', 'call ended']);
+    expect(lines.at(-1)).toMatchObject({ reason: 'not claimed', level: 30 });
+  });
+
+  it('It is not prepared again, but its stream may still come, and dials', async () => {
+    const { openai, server } = await abandoned(GUARDED);
+    const { token, call } = readConnect(await ring(server))?.parameters ?? {};
+    expect(openai.handshakes).toBe(1);
+    expect(server.calls.live).toBe(0);
+    const twilio = await dialStream(server.origin, SIGNATURE);
+    twilio.start(CALL, token, call);
+    await (await openai.dialled()).configure();
+    expect(server.calls.live).toBe(1);
+  });
+});
+
+describe('the places', () => {
+  it('A call that is prepared takes a place: the next is turned away, and its own stream is not', async () => {
+    const { openai, server } = await serverOf({}, { MAX_CONCURRENT_CALLS: '1' });
+    await ring(server);
+    await openai.dialled();
+    expect(await ring(server, { CallSid: 'CA2' })).toContain('<Reject reason="busy"/>');
+    expect(await ring(server)).toContain('<Connect ');
+    const twilio = await dialStream(server.origin);
+    twilio.start();
+    await server.log.find('call started');
+    expect(openai.handshakes).toBe(1);
+  });
+
+  it('A place that is gone while it is asked who answers is not taken twice', async () => {
+    const answers: ((value: undefined) => void)[] = [];
+    const answer = () => new Promise<undefined>((resolve) => void answers.push(resolve));
+    const { openai, server } = await serverOf({ answer }, { MAX_CONCURRENT_CALLS: '1' });
+    const twiml = [ring(server), ring(server, { CallSid: 'CA2' })];
+    await vi.waitFor(() => expect(answers).toHaveLength(2));
+    for (const each of answers) each(undefined);
+    const rejected = (await Promise.all(twiml)).filter((each) => each.includes('<Reject'));
+    expect(rejected).toHaveLength(1);
+    await openai.dialled();
+    expect(openai.handshakes).toBe(1);
+  });
+
+  it('A session that is lost before the stream came is made up for while it rings, and the other one greets', async () => {
+    const { openai, server } = await serverOf({});
+    const session = await prepared(openai, server);
+    session.say(1_000);
+    session.socket.close(1011, 'gone');
+    const next = await openai.dialled();
+    await next.configure();
+    await next.next('response.create');
+    expect(next.received.map(({ type }) => type)).toEqual(['session.update', 'response.create']);
+    const twilio = await dialStream(server.origin);
+    twilio.start();
+    next.say(100);
+    expect(await twilio.next('media')).toMatchObject({ media: { payload: audio(100) } });
+  });
+
+  it('A session that failed before the stream came is dialled anew by the stream', async () => {
+    const { openai, server } = await serverOf({});
+    const session = await prepared(openai, server);
+    session.socket.close(3000, 'invalid_api_key');
+    expect(await server.log.find('call ended')).toMatchObject({ reason: 'openai closed' });
+    expect(server.calls.live).toBe(0);
+    const twilio = await dialStream(server.origin);
+    twilio.start();
+    const next = await openai.dialled();
+    await next.configure();
+    await next.next('response.create');
+    next.say(100);
+    expect(await twilio.next('media')).toMatchObject({ media: { payload: audio(100) } });
+  });
+
+  it('Those that are prepared are closed with the server', async () => {
+    const { openai, server } = await serverOf({});
+    const session = await prepared(openai, server);
+    await server.app.close();
+    expect((await session.closed).code).toBe(1000);
+    expect(server.calls.live).toBe(0);
+  });
+});

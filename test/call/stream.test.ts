@@ -1,0 +1,123 @@
+import { describe, expect, it } from 'vitest';
+import { dialledCall, liveCall, startServer } from '../support/call.ts';
+import { dialStream } from '../support/peers.ts';
+import { audio, STREAM } from '../support/wire.ts';
+
+describe('a call that begins', () => {
+  it('OpenAI is dialled with the model in the address and the key in the header, as GA has it', async () => {
+    const { session } = await dialledCall();
+    expect(session.request.url).toBe('/v1/realtime?model=gpt-realtime-2.1');
+    expect(session.request.headers.authorization).toBe('Bearer sk-test');
+    expect(session.request.headers).not.toHaveProperty('openai-beta');
+    expect(session.request.headers).not.toHaveProperty('sec-websocket-extensions');
+  });
+
+  it('OpenAI is not dialled before the stream has started, and once then', async () => {
+    const { openai, server } = await startServer();
+    const twilio = await dialStream(server.origin);
+    twilio.send({ event: 'connected', protocol: 'Call', version: '1.0.0' });
+    await twilio.settle();
+    expect(openai.handshakes).toBe(0);
+    twilio.start();
+    await openai.dialled();
+    expect(openai.handshakes).toBe(1);
+  });
+
+  it('A stream that comes when all have been ended, as the server stops, is closed', async () => {
+    const { openai, server } = await startServer();
+    server.streams.shutDown('with a word');
+    const twilio = await dialStream(server.origin);
+    expect((await twilio.closed).code).toBe(1001);
+    expect(openai.handshakes).toBe(0);
+  });
+
+  it('The session is configured first, for mu-law both ways, though the caller has spoken before', async () => {
+    const { twilio, session } = await dialledCall();
+    twilio.media(0, audio(20, 1));
+    await session.configure();
+    expect(session.received).toEqual([
+      {
+        type: 'session.update',
+        session: {
+          type: 'realtime',
+          output_modalities: ['audio'],
+          instructions: 'You are a test on the telephone.\n\nHow you open the call: Say hello.',
+          audio: {
+            input: {
+              format: { type: 'audio/pcmu' },
+              turn_detection: expect.objectContaining({
+                type: 'server_vad',
+                threshold: 0.5,
+                prefix_padding_ms: 300,
+                silence_duration_ms: 500,
+              }),
+            },
+            output: { format: { type: 'audio/pcmu' }, voice: 'cedar' },
+          },
+          tools: [],
+        },
+      },
+    ]);
+    await session.next('response.create');
+    expect(await session.next()).toEqual({ type: 'input_audio_buffer.append', audio: audio(20, 1) });
+  });
+});
+
+describe('a call that goes on', () => {
+  it('The caller is carried up and the assistant down, byte for byte', async () => {
+    const { twilio, session } = await liveCall();
+    twilio.media(0, 'AAEC');
+    expect(await session.next()).toEqual({ type: 'input_audio_buffer.append', audio: 'AAEC' });
+    session.say(100);
+    expect(await twilio.next()).toEqual({
+      event: 'media',
+      streamSid: STREAM,
+      media: { payload: audio(100) },
+    });
+    expect(await twilio.next()).toEqual({ event: 'mark', streamSid: STREAM, mark: { name: 'audio-1' } });
+  });
+
+  it('The assistant falls silent when the caller speaks, and OpenAI is told where', async () => {
+    const { twilio, session } = await liveCall();
+    session.say(4000);
+    await twilio.next('mark');
+    session.send({ type: 'input_audio_buffer.speech_started', audio_start_ms: 0, item_id: 'u' });
+    expect(await twilio.next()).toEqual({ event: 'clear', streamSid: STREAM });
+    expect(await session.next()).toEqual({
+      type: 'conversation.item.truncate',
+      item_id: 'a',
+      content_index: 0,
+      audio_end_ms: expect.any(Number),
+    });
+  });
+
+  it('What belongs to another stream is ignored', async () => {
+    const { twilio, session } = await liveCall();
+    twilio.send({ event: 'stop', streamSid: 'MZ-other' });
+    twilio.media(0, 'AAEC');
+    expect(await session.next()).toMatchObject({ audio: 'AAEC' });
+  });
+
+  it('What nobody documents is ignored and counted, on both sides', async () => {
+    const { openai, server, twilio, session } = await liveCall();
+    for (const text of ['', '{', '[]', 'null', '{"event":"mystery","streamSid":"MZ"}', '{"event":7}']) {
+      twilio.socket.send(text);
+    }
+    twilio.socket.send(Buffer.from('{"event":"stop"}'), { binary: true });
+    twilio.start('CA-second');
+    for (const text of ['', '{', '[]', '{"type":7}', '{"type":"response.output_audio.delta","delta":5}']) {
+      session.socket.send(text);
+    }
+    session.socket.send(Buffer.from('{"type":"error"}'), { binary: true });
+    session.say(20);
+    await twilio.next('mark');
+    twilio.media(0);
+    await session.next('input_audio_buffer.append');
+    twilio.stop();
+    expect(await server.log.find('call ended')).toMatchObject({
+      ignored: { twilio: 9, openai: 6 },
+      errors: {},
+    });
+    expect(openai.handshakes).toBe(1);
+  });
+});

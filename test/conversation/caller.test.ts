@@ -1,0 +1,163 @@
+import { describe, expect, it } from 'vitest';
+import { Caller } from '../../src/conversation/caller.ts';
+import { audio, expected } from '../support/wire.ts';
+
+const { append } = expected;
+const FRAME = audio(20);
+const silence = (ms: number) => append(audio(ms, 0xff));
+
+/** A caller whose session is ready. */
+function readyCaller(now = 0): Caller {
+  const caller = new Caller(1_000, now);
+  caller.sessionReady();
+  return caller;
+}
+
+describe("the stream's clock", () => {
+  it('The clock starts with the stream', () => {
+    expect(new Caller(1_000, 1000).clock(1300)).toBe(300);
+  });
+
+  it('The clock says the last timestamp and the time that has passed since', () => {
+    const caller = readyCaller(1000);
+    caller.frame({ timestamp: 2000, payload: FRAME }, 2500);
+    expect(caller.clock(2500)).toBe(2000);
+    expect(caller.clock(3250)).toBe(2750);
+  });
+
+  it('The clock goes on when timestamps start late', () => {
+    const caller = readyCaller();
+    caller.frame({ timestamp: 0, payload: FRAME }, 900);
+    expect(caller.clock(900)).toBe(900);
+  });
+
+  it('The clock goes on when timestamps start anew', () => {
+    const caller = readyCaller();
+    caller.frame({ timestamp: 60_000, payload: FRAME }, 60_000);
+    caller.frame({ timestamp: 0, payload: FRAME }, 60_020);
+    expect(caller.clock(60_020)).toBe(60_020);
+    caller.frame({ timestamp: 500, payload: FRAME }, 60_520);
+    expect(caller.clock(60_520)).toBe(60_520);
+  });
+});
+
+describe("the caller's audio", () => {
+  it('A frame goes up as it came', () => {
+    expect(readyCaller().frame({ timestamp: 0, payload: 'AAECAw==' }, 0)).toEqual([append('AAECAw==')]);
+  });
+
+  it('An empty frame is not passed on', () => {
+    expect(readyCaller().frame({ timestamp: 0, payload: '' }, 0)).toEqual([]);
+  });
+
+  it('What the caller says before the session is ready waits, and is then passed on in order', () => {
+    const caller = new Caller(1_000, 0);
+    expect(caller.frame({ timestamp: 0, payload: audio(20, 1) }, 0)).toEqual([]);
+    expect(caller.frame({ timestamp: 20, payload: audio(20, 2) }, 20)).toEqual([]);
+    expect(caller.sessionReady()).toEqual([append(audio(20, 1)), append(audio(20, 2))]);
+  });
+
+  it('No more than 10 s wait for the session: the oldest frame is dropped first, and counted', () => {
+    const caller = new Caller(1_000, 0);
+    for (let n = 0; n < 503; n++) caller.frame({ timestamp: n * 20, payload: audio(20, n % 256) }, n * 20);
+    const kept = caller.sessionReady();
+    expect(kept).toHaveLength(500);
+    expect(kept[0]).toEqual(append(audio(20, 3)));
+    expect(caller.counts.earlyFramesDropped).toBe(3);
+  });
+});
+
+describe("the caller's audio, where a stream is hostile", () => {
+  it('No more than 1,000 frames wait for the session, however short they are', () => {
+    const caller = new Caller(1_000, 0);
+    for (let n = 0; n < 3_000; n++) caller.frame({ timestamp: n, payload: audio(1) }, n);
+    expect(caller.sessionReady()).toHaveLength(1_000);
+  });
+
+  it('Timestamps make the audio no longer than the time that has passed, but for a second', () => {
+    const caller = readyCaller();
+    caller.frame({ timestamp: 0, payload: FRAME }, 0);
+    expect(caller.frame({ timestamp: 10_000, payload: FRAME }, 500)).toEqual([silence(1460), append(FRAME)]);
+    expect(caller.frame({ timestamp: 20_000, payload: FRAME }, 520)).toEqual([append(FRAME)]);
+  });
+});
+
+describe("a gap in the caller's audio", () => {
+  /** What goes up for frames of 20 ms with these timestamps, the frames themselves left out. */
+  function filledIn(...timestamps: number[]): unknown[] {
+    const caller = readyCaller();
+    return timestamps.flatMap((timestamp) =>
+      caller.frame({ timestamp: timestamp, payload: FRAME }, timestamp).slice(0, -1),
+    );
+  }
+
+  it('A gap is filled with silence, and counted', () => {
+    const caller = readyCaller();
+    caller.frame({ timestamp: 0, payload: FRAME }, 0);
+    expect(caller.frame({ timestamp: 100, payload: FRAME }, 100)).toEqual([silence(80), append(FRAME)]);
+    expect(caller.counts).toMatchObject({ framesUp: 2, gapsFilled: 1 });
+  });
+
+  it('A gap is filled up to 10 s', () => {
+    expect(filledIn(0, 60_000)).toEqual([silence(10_000)]);
+  });
+
+  it('No gap is seen before the first frame', () => {
+    expect(filledIn(3000, 3020)).toEqual([]);
+  });
+
+  it('No gap is seen in timestamps that are off by less than a frame', () => {
+    expect(filledIn(0, 26, 41, 60)).toEqual([]);
+  });
+
+  it('No gap is seen where timestamps start anew or repeat', () => {
+    expect(filledIn(5000, 0, 20, 20)).toEqual([]);
+  });
+});
+
+describe('a caller who is muted in mid-sentence', () => {
+  function speakingUntil(ms: number): Caller {
+    const caller = readyCaller();
+    caller.speechStarted();
+    caller.frame({ timestamp: ms, payload: FRAME }, ms);
+    return caller;
+  }
+
+  it('A caller who is muted in mid-sentence is given a second of silence, once', () => {
+    const caller = speakingUntil(1000);
+    expect(caller.tick(1749)).toEqual([]);
+    expect(caller.tick(1750)).toEqual([silence(1000)]);
+    expect(caller.tick(2000)).toEqual([]);
+  });
+
+  it('The silence that a muted caller was given is no part of the gap', () => {
+    const caller = speakingUntil(1000);
+    caller.tick(1750);
+    expect(caller.frame({ timestamp: 5000, payload: FRAME }, 5000)[0]).toEqual(silence(2980));
+  });
+
+  it('A caller who is muted after a sentence is given no silence', () => {
+    const caller = speakingUntil(1000);
+    caller.speechStopped();
+    expect(caller.tick(1000 + 9000)).toEqual([]);
+  });
+
+  it('The silence that a muted caller was given leaves room for gaps later on', () => {
+    const caller = new Caller(8_500, 0);
+    caller.sessionReady();
+    caller.speechStarted();
+    caller.frame({ timestamp: 0, payload: FRAME }, 0);
+    caller.tick(1_000);
+    for (let at = 20; at < 20_000; at += 20) caller.frame({ timestamp: at, payload: FRAME }, at);
+    expect(caller.frame({ timestamp: 25_000, payload: FRAME }, 25_000)).toEqual([
+      silence(5_000),
+      append(FRAME),
+    ]);
+  });
+
+  it('A caller from whom no frame has come is given no silence', () => {
+    const caller = readyCaller();
+    caller.speechStarted();
+    expect(caller.tick(5000)).toEqual([]);
+  });
+});

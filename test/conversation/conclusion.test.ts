@@ -1,0 +1,98 @@
+import { beforeEach, expect, it } from 'vitest';
+import { Conversation } from '../../src/conversation/conversation.ts';
+import type { Effect } from '../../src/conversation/effect.ts';
+import type { ServerEvent } from '../../src/wire/openai.ts';
+import {
+  audio,
+  cancelled,
+  created,
+  delta,
+  done,
+  echo,
+  expected,
+  functionCall,
+  itemAdded,
+  STREAM,
+  speechStarted,
+  speechStopped,
+} from '../support/wire.ts';
+
+const { cancel, clear, mark, media, respond, text, truncate } = expected;
+const TASK = text('system', expect.stringContaining('"Time is up."'));
+const ADDED = itemAdded('task', { role: 'system', text: 'Time is up.' });
+
+/** A call whose session is ready, and whose stream has started. */
+let call: Conversation;
+beforeEach(() => {
+  call = new Conversation(
+    { greets: false, turnEndMs: 1_000, tools: [{ name: 'desk', timeoutMs: 10_000 }] },
+    0,
+  );
+  call.streamStarted(STREAM, 0);
+  call.sessionReady(0);
+});
+
+function take(now: number, ...events: ServerEvent[]): Effect[] {
+  return events.flatMap((event) => call.fromOpenAI(event, now));
+}
+
+/** The call has to end at 1,000. */
+function conclude(): Effect[] {
+  return call.conclude('time limit', 'Time is up.', 1_000);
+}
+
+it('What is being said is cut off for the last words, and the call ends once those were heard', () => {
+  take(0, created('r1'), delta('r1', 'a1', 4_000));
+  expect(conclude()).toEqual([clear, truncate('a1', 1_000), cancel('r1'), TASK]);
+  expect(take(1_050, cancelled('r1'))).toEqual([respond]);
+  expect(take(1_500, ADDED, created('r2'), delta('r2', 'a2', 2_000))).toEqual([
+    media(audio(2_000)),
+    mark('audio-2'),
+  ]);
+  expect(take(1_600, done('r2'))).toEqual([]);
+  expect(call.fromTwilio(echo('audio-2'), 3_550)).toMatchObject([{ end: 'time limit', isTold: true }]);
+  expect(call.summary(0)).toMatchObject({ bargeIns: 0 });
+});
+
+it('A caller who makes a sound over the last words is not hung up on, and hears them as the answer', () => {
+  conclude();
+  take(1_500, ADDED, created('r2'), delta('r2', 'a2', 400));
+  expect(take(1_600, speechStarted, cancelled('r2'))).toEqual([clear, truncate('a2', 100)]);
+  expect(call.tick(2_000)).toEqual([]);
+  take(2_500, speechStopped, created('r3'), delta('r3', 'a3', 400), done('r3'));
+  expect(call.fromTwilio(echo('audio-2'), 2_950)).toMatchObject([{ end: 'time limit', isTold: true }]);
+});
+
+it('A caller who speaks all the time is told by Twilio after 10 s', () => {
+  take(500, speechStarted);
+  expect(conclude()).toEqual([TASK]);
+  expect(call.tick(10_999)).toEqual([]);
+  expect(call.tick(11_000)).toMatchObject([{ end: 'time limit', isTold: false }]);
+});
+
+it('Last words that are still unheard after 10 s are said by Twilio', () => {
+  conclude();
+  take(1_500, ADDED, created('r2'), delta('r2', 'a2', 15_000), done('r2'));
+  expect(call.tick(11_000)).toMatchObject([{ end: 'time limit', isTold: false }]);
+});
+
+it('A call that has to end for a second reason is given no more time', () => {
+  take(0, speechStarted);
+  conclude();
+  call.conclude('shutdown', 'Sorry.', 9_000);
+  expect(call.tick(11_000)).toMatchObject([{ end: 'time limit' }]);
+});
+
+it('A caller who was to be put through still is, once the last words were heard', () => {
+  take(0, created('r1'), functionCall('r1', 'c1', 'desk'), done('r1'));
+  conclude();
+  call.toolDone('c1', { ends: { to: '+14155550100' } }, 1_100);
+  take(1_500, ADDED, itemAdded('o', { type: 'function_call_output' }), created('r2'), done('r2'));
+  expect(call.tick(1_600)).toMatchObject([{ end: 'put through', putThrough: '+14155550100' }]);
+});
+
+it('A call that is to end anyway is known to, for whatever fails', () => {
+  expect(call.ending).toBeUndefined();
+  conclude();
+  expect(call.ending).toMatchObject({ end: 'time limit', isTold: false });
+});

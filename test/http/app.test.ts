@@ -1,0 +1,278 @@
+import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
+import { afterEach, describe, expect, it } from 'vitest';
+import { Calls } from '../../src/call/calls.ts';
+import { buildApp } from '../../src/http/app.ts';
+import { isTokenGood, type Parameters, sign } from '../../src/wire/auth.ts';
+import { assistant } from '../simulator/assistant.ts';
+import { readConnect } from '../simulator/webhook.ts';
+import { AUTH_TOKEN, GUARDED, HOST, testConfig } from '../support/config.ts';
+
+const FORM = { 'content-type': 'application/x-www-form-urlencoded' };
+const BUSY = '<Response><Reject reason="busy"/></Response>';
+
+let app: FastifyInstance | undefined;
+
+afterEach(() => app?.close());
+
+/** A server with `env` that knows of `calls`. */
+async function serverOf(calls: Calls, env: Record<string, string> = {}): Promise<FastifyInstance> {
+  app = await buildApp(testConfig(env), assistant, { calls });
+  return app;
+}
+
+/** What a server that is open to all returns. */
+async function ask(request: InjectOptions, env?: Record<string, string>): Promise<LightMyRequestResponse> {
+  return (await serverOf(new Calls(1), env)).inject(request);
+}
+
+/** What a server that is open to the world returns to a form that was posted. */
+function post(url: string, payload: string, headers: Record<string, string>, env = GUARDED) {
+  return ask({ method: 'POST', url, payload, headers: { ...FORM, ...headers } }, env);
+}
+
+/** The header by which Twilio signs a request to that server. */
+function signed(path: string, parameters?: Parameters): Record<string, string> {
+  return { 'x-twilio-signature': sign(AUTH_TOKEN, `https://${HOST}${path}`, parameters) };
+}
+
+describe('GET /', () => {
+  it('The server says that it is running, and how many calls are live', async () => {
+    const calls = new Calls(2);
+    const server = await serverOf(calls);
+    calls.begin('CA1');
+    const { statusCode, body } = await server.inject('/');
+    expect(statusCode).toBe(200);
+    expect(JSON.parse(body)).toEqual({ message: 'Twilio Media Stream Server is running!', calls: 1 });
+  });
+});
+
+describe('/incoming-call', () => {
+  it.each(['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'] as const)(
+    'A call is connected by %s, and nobody speaks before the assistant',
+    async (method) => {
+      const reply = await ask({ method, url: '/incoming-call', headers: { host: HOST } });
+      expect(reply.statusCode).toBe(200);
+      expect(reply.headers['content-type']).toMatch(/^text\/xml/);
+      expect(reply.body).toBe(
+        '<?xml version="1.0" encoding="UTF-8"?>\n' +
+          `<Response><Connect action="http://${HOST}/call-ended">` +
+          `<Stream url="wss://${HOST}/media-stream"></Stream></Connect></Response>\n`,
+      );
+    },
+  );
+
+  it.each([
+    [{ host: 'a.example' }, '', 'a.example', 'http'],
+    [{ host: 'a.example:8080' }, '', 'a.example:8080', 'http'],
+    [{ host: 'a.example', 'x-forwarded-proto': 'https' }, '', 'a.example', 'https'],
+    [
+      { host: 'inner:3000', 'x-forwarded-host': 'b.ngrok.app', 'x-forwarded-proto': 'https' },
+      '',
+      'b.ngrok.app',
+      'https',
+    ],
+    [
+      { host: 'a', 'x-forwarded-host': 'outer, inner', 'x-forwarded-proto': 'https, http' },
+      '',
+      'outer',
+      'https',
+    ],
+    [{ host: 'a', 'x-forwarded-host': 'b' }, 'https://c.example', 'c.example', 'https'],
+    [{ host: 'a' }, 'https://c.example:8443/', 'c.example:8443', 'https'],
+  ])(
+    'The TwiML asked for with %j, where PUBLIC_URL is %j, names %s',
+    async (headers, PUBLIC_URL, host, scheme) => {
+      const { body } = await ask({ method: 'POST', url: '/incoming-call?x=1', headers }, { PUBLIC_URL });
+      expect(body).toContain(`url="wss://${host}/media-stream"`);
+      expect(body).toContain(`action="${scheme}://${host}/call-ended"`);
+    },
+  );
+
+  it.each(['host', 'x-forwarded-host'])('A hostile %s makes no markup in the TwiML', async (header) => {
+    const headers = { [header]: '"/><Say>&\'</Say>' };
+    const { body } = await ask({ method: 'POST', url: '/incoming-call', headers });
+    expect(body).toContain('wss://&quot;/&gt;&lt;Say&gt;&amp;&apos;&lt;/Say&gt;/media-stream');
+    expect(body).not.toContain('<Say');
+  });
+
+  it('A call is rejected as busy while the server is full, and taken when a call has ended', async () => {
+    const calls = new Calls(1);
+    const server = await serverOf(calls);
+    calls.begin('CA1');
+    expect((await server.inject('/incoming-call')).body).toContain(BUSY);
+    calls.end('CA1', undefined);
+    expect((await server.inject('/incoming-call')).body).toContain('<Connect');
+  });
+
+  it('A call is asked again while the server shuts down, and whoever asks how it is gets 503', async () => {
+    const calls = new Calls(1);
+    const server = await serverOf(calls);
+    calls.close();
+    const asked = '<Response><Pause length="1"/><Redirect>/incoming-call?shop=7</Redirect></Response>';
+    expect((await server.inject('/incoming-call?shop=7')).body).toContain(asked);
+    expect((await server.inject('/')).statusCode).toBe(503);
+  });
+});
+
+describe('/call-ended', () => {
+  it.each(['GET', 'POST'] as const)(
+    'A call that the server does not know is hung up without a word by %s',
+    async (method) => {
+      const reply = await ask({ method, url: '/call-ended' });
+      expect(reply.statusCode).toBe(200);
+      expect(reply.headers['content-type']).toMatch(/^text\/xml/);
+      expect(reply.body).toContain('<Response><Hangup/></Response>');
+    },
+  );
+
+  it.each([
+    ['nothing', undefined, '<Response><Hangup/></Response>'],
+    ['a sentence', { say: 'It is <over>.' }, '<Response><Say>It is &lt;over&gt;.</Say><Hangup/></Response>'],
+    [
+      'a number',
+      { dial: '+14155550100', callerId: '+14155550123' },
+      '<Response><Dial answerOnBridge="true" timeout="25" callerId="+14155550123" action="http://localhost:80/transfer-ended/CA1"><Number>+14155550100</Number></Dial></Response>',
+    ],
+    [
+      'a SIP address',
+      { dial: 'sip:a@b.example;x=1', callerId: undefined },
+      '<Response><Dial answerOnBridge="true" timeout="25" action="http://localhost:80/transfer-ended/CA1"><Sip>sip:a@b.example;x=1</Sip></Dial></Response>',
+    ],
+  ])('A call that was left with %s is gone on with', async (_, next, twiml) => {
+    const calls = new Calls(1);
+    const server = await serverOf(calls);
+    calls.begin('CA1');
+    calls.end('CA1', next);
+    expect((await server.inject('/call-ended?CallSid=CA1')).body).toContain(twiml);
+  });
+});
+
+describe('/transfer-ended', () => {
+  it.each(['completed', 'answered'])(
+    'A caller who was put through is hung up when it was %s',
+    async (status) => {
+      const { body } = await ask({ url: `/transfer-ended?DialCallStatus=${status}` });
+      expect(body).toContain('<Response><Hangup/></Response>');
+    },
+  );
+
+  it.each(['busy', 'no-answer', 'failed', 'canceled'])(
+    'A caller who was put through to nobody is told so when it was %s',
+    async (status) => {
+      const { body } = await ask({ url: `/transfer-ended?DialCallStatus=${status}` });
+      expect(body).toContain('<Response><Say>Nobody is there.</Say><Hangup/></Response>');
+    },
+  );
+});
+
+describe('a call that comes back', () => {
+  it('How its last stream ended is forgotten: the next one may never open', async () => {
+    const calls = new Calls(1);
+    const server = await serverOf(calls);
+    calls.begin('CA1');
+    calls.end('CA1', { say: 'It is over.' });
+    await server.inject('/incoming-call?CallSid=CA1');
+    expect((await server.inject('/call-ended?CallSid=CA1')).body).toContain('<Response><Hangup/></Response>');
+  });
+});
+
+describe('a number that is open to the world', () => {
+  it.each([
+    ['/incoming-call', 'CallSid=CA1&FromCity=&To=1', { CallSid: 'CA1', FromCity: '', To: '1' }],
+    ['/incoming-call', 'a=2&a=1&a=2&CallSid=CA1', { a: ['2', '1', '2'], CallSid: 'CA1' }],
+    ['/incoming-call?b=%20x', 'CallSid=CA1', { CallSid: 'CA1' }],
+    ['/call-ended', 'CallSid=CA1', { CallSid: 'CA1' }],
+  ] satisfies [string, string, Parameters][])(
+    'A POST to %s of %j is taken when Twilio signed it',
+    async (url, payload, parameters) => {
+      expect((await post(url, payload, signed(url, parameters))).statusCode).toBe(200);
+    },
+  );
+
+  it('A GET is taken when Twilio signed it with its query', async () => {
+    const url = '/incoming-call?CallSid=CA1&FromCity=';
+    expect((await ask({ url, headers: signed(url) }, GUARDED)).statusCode).toBe(200);
+  });
+
+  it.each([
+    ['nothing', {}],
+    ['another token', { 'x-twilio-signature': sign('other', `https://${HOST}/call-ended`) }],
+    ['another address', signed('/')],
+    ['nonsense', { 'x-twilio-signature': 'nonsense' }],
+  ])('A request that is signed with %s gets 403, and no hint', async (_, headers) => {
+    const reply = await ask({ url: '/call-ended', headers }, GUARDED);
+    expect(reply.statusCode).toBe(403);
+    expect(reply.body).toBe('');
+  });
+
+  it.each(['CallSid=CA2', 'CallSid=CA1&x=1', ''])(
+    'A form that became %j after Twilio signed it gets 403, and nothing to open a stream with',
+    async (payload) => {
+      const reply = await post('/incoming-call', payload, signed('/incoming-call', { CallSid: 'CA1' }));
+      expect(reply.statusCode).toBe(403);
+      expect(reply.body).toBe('');
+    },
+  );
+
+  it.each([
+    ['relay.example.com', 'https://relay.example.com:443/incoming-call'],
+    ['relay.example.com:443', 'https://relay.example.com/incoming-call'],
+    ['relay.example.com:8443', 'https://relay.example.com/incoming-call'],
+    ['relay.example.com:8443', 'https://relay.example.com:8443/incoming-call'],
+  ])('A request to %s that was signed as %s is taken', async (host, url) => {
+    const signature = { 'x-twilio-signature': sign(AUTH_TOKEN, url) };
+    const headers = { ...signature, 'x-forwarded-host': host, 'x-forwarded-proto': 'https' };
+    const reply = await ask({ url: '/incoming-call', headers }, { ...GUARDED, PUBLIC_URL: '' });
+    expect(reply.statusCode).toBe(200);
+  });
+
+  it('A request that is signed for the address in its headers gets 403 where PUBLIC_URL is set', async () => {
+    const signature = { 'x-twilio-signature': sign(AUTH_TOKEN, 'https://evil.example/incoming-call') };
+    const headers = { ...signature, 'x-forwarded-host': 'evil.example' };
+    expect((await ask({ url: '/incoming-call', headers }, GUARDED)).statusCode).toBe(403);
+  });
+
+  it('A stream is given a token for its call, and what Twilio says of it, in 500 characters each', async () => {
+    const form = { CallSid: 'CA1', From: '+14155550123', To: '+14155550199', Direction: 'inbound' };
+    const url = '/incoming-call?shop=7';
+    const { body } = await post(url, new URLSearchParams(form).toString(), signed(url, form));
+    const { token = '', call = '' } = readConnect(body)?.parameters ?? {};
+    expect(isTokenGood(AUTH_TOKEN, 'CA1', token, Date.now(), call)).toBe(true);
+    expect(JSON.parse(call)).toEqual({
+      direction: 'inbound',
+      from: form.From,
+      to: form.To,
+      query: { shop: '7' },
+    });
+    expect(token.length).toBeLessThan(490);
+  });
+
+  it.each([
+    ['CallSid=CA1&CallSid=CA1', { CallSid: 'CA1' }],
+    ['', {}],
+  ] satisfies [string, Parameters][])(
+    'No token is given for %j, which names no call',
+    async (payload, parameters) => {
+      const { statusCode, body } = await post(
+        '/incoming-call',
+        payload,
+        signed('/incoming-call', parameters),
+      );
+      expect(statusCode).toBe(200);
+      expect(body).not.toContain('token');
+    },
+  );
+
+  it.each(['application/json', 'text/plain', 'multipart/form-data; boundary=x', 'nonsense'])(
+    'A body of %s gets 415',
+    async (type) => {
+      const headers = { ...signed('/incoming-call'), 'content-type': type };
+      expect((await post('/incoming-call', '{}', headers)).statusCode).toBe(415);
+    },
+  );
+
+  it('A body of more than 64 KiB gets 413', async () => {
+    const payload = `a=${'x'.repeat(65_536)}`;
+    expect((await post('/incoming-call', payload, signed('/incoming-call'))).statusCode).toBe(413);
+  });
+});

@@ -1,0 +1,146 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { GUARDED, SIGNATURE } from '../support/config.ts';
+import { FakeOpenAI } from '../support/peers.ts';
+import { TestServer } from '../support/server.ts';
+
+let openai: FakeOpenAI;
+let server: TestServer;
+const clients: Socket[] = [];
+
+beforeEach(async () => {
+  openai = await FakeOpenAI.listen();
+  server = await TestServer.start({ OPENAI_REALTIME_URL: openai.url, ...GUARDED });
+});
+
+afterEach(async () => {
+  vi.useRealTimers();
+  for (const client of clients.splice(0)) client.destroy();
+  await server.app.close();
+  await openai.close();
+});
+
+/** A client that sends `text` and stays; what it is answered is gathered. */
+function client(text: string): { socket: Socket; answer: () => string; closed: Promise<void> } {
+  const { port } = new URL(server.origin);
+  const socket = connect(Number(port), '127.0.0.1');
+  let answer = '';
+  clients.push(socket);
+  socket.on('error', () => {});
+  socket.on('data', (data) => {
+    answer += data;
+  });
+  const closed = new Promise<void>((resolve) => {
+    socket.on('close', () => resolve());
+  });
+  socket.write(text);
+  return { socket, answer: () => answer, closed };
+}
+
+function connections(): Promise<number> {
+  return new Promise((resolve) => {
+    server.app.server.getConnections((_error, count) => resolve(count));
+  });
+}
+
+const WEBSOCKET = [
+  'Host: a',
+  'Connection: Upgrade',
+  'Upgrade: websocket',
+  'Sec-WebSocket-Version: 13',
+  'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+];
+const SIGNED = `X-Twilio-Signature: ${SIGNATURE['x-twilio-signature']}`;
+
+function request(line: string, ...headers: string[]): string {
+  return `${line} HTTP/1.1\r\n${headers.join('\r\n')}\r\n\r\n`;
+}
+
+describe('an upgrade that is not for the stream', () => {
+  it.each([
+    ['of a path that is no path', request('GET /%ff', 'Host: a', 'Connection: Upgrade', 'Upgrade: x')],
+    ["of no path below the stream's", request('GET /media-stream/%ff', ...WEBSOCKET)],
+    ['of another path', request('GET /other', ...WEBSOCKET)],
+    ['of no path at all', request('GET *', ...WEBSOCKET)],
+    ['of a whole address', request('GET http://a/media-stream', ...WEBSOCKET)],
+    ['to another protocol', request('GET /media-stream', 'Host: a', 'Connection: Upgrade', 'Upgrade: h2c')],
+    ['by POST', request('POST /media-stream', ...WEBSOCKET, SIGNED, 'Content-Length: 5')],
+  ])('An upgrade is answered with 404 and let go when it is %s', async (_, text) => {
+    const { answer, closed } = client(text);
+    await closed;
+    expect(answer()).toMatch(/^HTTP\/1\.1 404 /);
+    await expect.poll(connections).toBe(0);
+  });
+
+  it.each([
+    ['behind another request', request('GET /', 'Host: a') + request('GET /%ff', ...WEBSOCKET)],
+    [
+      "for the stream's own path",
+      request('GET /', 'Host: a') + request('GET /media-stream', ...WEBSOCKET, SIGNED),
+    ],
+  ])('An upgrade is let go when it comes %s', async (_, text) => {
+    const { answer, closed } = client(text);
+    await closed;
+    expect(answer()).not.toContain('101 ');
+    await expect.poll(connections).toBe(0);
+  });
+
+  it('An upgrade is let go by the server where the client lets nothing go', async () => {
+    const { socket } = client(request('GET /other', ...WEBSOCKET));
+    socket.pause();
+    await expect.poll(connections).toBe(0);
+  });
+});
+
+describe('an upgrade that the stream refuses', () => {
+  it.each([
+    ['is not signed', request('GET /media-stream', ...WEBSOCKET), /^HTTP\/1\.1 403 /],
+    ['has no key', request('GET /media-stream', ...WEBSOCKET.slice(0, 4), SIGNED), /^HTTP\/1\.1 400 /],
+  ])('An upgrade for the stream is let go when it %s', async (_, text, status) => {
+    const { answer, closed } = client(text);
+    await closed;
+    expect(answer()).toMatch(status);
+    await expect.poll(connections).toBe(0);
+  });
+});
+
+describe('a connection that is no stream', () => {
+  it('A connection carries one request, and the ones pipelined behind it are not answered', async () => {
+    const { answer, closed } = client(request('GET /', 'Host: a').repeat(50));
+    await closed;
+    expect(answer().match(/HTTP\/1\.1 200 OK/g)).toHaveLength(1);
+  });
+
+  it.each([
+    ['nothing', ''],
+    ['no whole header', 'GET / HTTP/1.1\r\nHost: a\r\n'],
+    ['no body', request('POST /incoming-call', 'Host: a', SIGNED, 'Content-Length: 50000')],
+  ])('A connection lasts 10 s at most when it sends %s', async (_, text) => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const connected = once(server.app.server, 'connection');
+    const { closed } = client(text);
+    await connected;
+    vi.advanceTimersByTime(9_999);
+    expect(await connections()).toBe(1);
+    vi.advanceTimersByTime(1);
+    await closed;
+  });
+
+  it('The oldest connection goes when there are more than 250', async () => {
+    const first = client('');
+    await expect.poll(connections).toBe(1);
+    for (let n = 0; n < 250; n++) client('');
+    await first.closed;
+    await expect.poll(connections).toBe(250);
+  });
+});
+
+describe('what no request is', () => {
+  it('What is no request is answered with 400, and none of it is logged', async () => {
+    const { answer, closed } = client(`GET / HTTP/9.9\r\n${SIGNED}\r\nFrom: +14155550123\r\n\r\n`);
+    await closed;
+    expect(answer()).toMatch(/^HTTP\/1\.1 400 /);
+    expect(server.log.text).not.toMatch(/rawPacket|50123/);
+  });
+});

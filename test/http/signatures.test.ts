@@ -1,0 +1,123 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { WebSocket } from 'ws';
+import { issueToken, sign } from '../../src/wire/auth.ts';
+import { startServer } from '../support/call.ts';
+import { AUTH_TOKEN, GUARDED, HOST, SIGNATURE } from '../support/config.ts';
+import { dialStream, type FakeOpenAI, type TwilioPeer } from '../support/peers.ts';
+import type { TestServer } from '../support/server.ts';
+import { STREAM } from '../support/wire.ts';
+
+let openai: FakeOpenAI;
+let server: TestServer;
+
+beforeEach(async () => {
+  ({ openai, server } = await startServer({ ...GUARDED, MAX_CONCURRENT_CALLS: '2' }));
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const dial = (): Promise<TwilioPeer> => dialStream(server.origin, SIGNATURE);
+const token = (callSid: string): string => issueToken(AUTH_TOKEN, callSid, Date.now());
+
+/** A call that has been let in: OpenAI was dialled for it. */
+async function admitted(callSid: string): Promise<TwilioPeer> {
+  const twilio = await dial();
+  twilio.start(callSid, token(callSid));
+  await openai.dialled();
+  return twilio;
+}
+
+/** What an upgrade with these headers is answered with. */
+function upgrade(headers: Record<string, string>, path = '/media-stream'): Promise<number> {
+  return new Promise((resolve) => {
+    const socket = new WebSocket(`${server.origin.replace('http', 'ws')}${path}`, { headers });
+    socket.on('error', () => {});
+    socket.on('unexpected-response', (_request, response) => {
+      resolve(response.statusCode ?? 0);
+      socket.terminate();
+    });
+    socket.on('open', () => {
+      resolve(101);
+      socket.terminate();
+    });
+  });
+}
+
+describe('an upgrade', () => {
+  it.each([
+    ['as it stands in the TwiML', `wss://${HOST}/media-stream`],
+    ['with a slash at its end', `wss://${HOST}/media-stream/`],
+    ['with its port', `wss://${HOST}:443/media-stream`],
+  ])('A stream is let in when Twilio signed its address %s', async (_, url) => {
+    expect(await upgrade({ 'x-twilio-signature': sign(AUTH_TOKEN, url) })).toBe(101);
+  });
+
+  it('A stream is let in by an address that ends in a slash', async () => {
+    expect(await upgrade(SIGNATURE, '/media-stream/')).toBe(101);
+  });
+
+  it.each([
+    ['nothing', {}],
+    ['another address', { 'x-twilio-signature': sign(AUTH_TOKEN, `https://${HOST}/media-stream`) }],
+    ['another token', { 'x-twilio-signature': sign('guess', `wss://${HOST}/media-stream`) }],
+  ])('An upgrade is answered with 403 when it is signed with %s', async (_, headers) => {
+    expect(await upgrade(headers)).toBe(403);
+  });
+
+  it('An upgrade of anything but the stream is answered with 404, and leaves nothing in the log', async () => {
+    for (const path of ['/', '/incoming-call', '/other']) {
+      expect(await upgrade(SIGNATURE, `${path}?From=%2B14155550123`)).toBe(404);
+    }
+    expect(server.log.text).not.toContain('50123');
+  });
+});
+
+describe('a stream that may not begin its call', () => {
+  it.each<[string, number, string, (twilio: TwilioPeer) => void]>([
+    ['without a token', 1008, 'bad token', (twilio) => twilio.start('CA3')],
+    ["in another audio than a telephone's", 1008, 'not mu-law 8000 mono', startInStereo],
+    ['of a call that has one', 1008, 'call already live', (twilio) => twilio.start('CA1', token('CA1'))],
+    ['beyond MAX_CONCURRENT_CALLS', 1013, 'busy', (twilio) => twilio.start('CA3', token('CA3'))],
+  ])('A stream %s is closed with %d, and OpenAI is not dialled', async (_, code, reason, start) => {
+    const others = [await admitted('CA1'), await admitted('CA2')];
+    const twilio = await dial();
+    start(twilio);
+    expect((await twilio.closed).code).toBe(code);
+    expect(await server.log.find('stream ended before its call began')).toMatchObject({
+      reason,
+      callSid: expect.stringMatching(/^CA\d$/),
+    });
+    expect(openai.handshakes).toBe(2);
+    expect(server.calls.live).toBe(2);
+    expect(others.map(({ socket }) => socket.readyState)).toEqual([WebSocket.OPEN, WebSocket.OPEN]);
+  });
+
+  const mediaFormat = { encoding: 'audio/x-mulaw', sampleRate: 8000, channels: 2 };
+
+  function startInStereo(twilio: TwilioPeer): void {
+    const start = { callSid: 'CA3', mediaFormat, customParameters: { token: token('CA3') } };
+    twilio.send({ event: 'start', streamSid: STREAM, start });
+  }
+
+  it('The log has the format of a stream that is not in the audio of a telephone', async () => {
+    const twilio = await dial();
+    startInStereo(twilio);
+    expect(await server.log.find('the stream is not in mu-law at 8000 Hz, mono')).toMatchObject({
+      format: JSON.stringify(mediaFormat),
+    });
+  });
+
+  it('A stream that has not started within 10 s is closed with 1008, and OpenAI is not dialled', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const twilio = await dial();
+    twilio.send({ event: 'connected', protocol: 'Call', version: '1.0.0' });
+    await twilio.settle();
+    vi.advanceTimersByTime(9_999);
+    await twilio.settle();
+    vi.advanceTimersByTime(1);
+    expect((await twilio.closed).code).toBe(1008);
+    expect(openai.handshakes).toBe(0);
+  });
+});

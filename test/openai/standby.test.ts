@@ -1,0 +1,227 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { startServer } from '../support/call.ts';
+import { dialStream, type FakeOpenAI, type OpenAIPeer, type TwilioPeer } from '../support/peers.ts';
+import type { TestServer } from '../support/server.ts';
+
+let openai: FakeOpenAI;
+let server: TestServer;
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] });
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** A server with a standby session that was dialled. */
+async function dialledStandby(env: Record<string, string> = {}): Promise<OpenAIPeer> {
+  ({ openai, server } = await startServer({ STANDBY_SESSIONS: '1', ...env }));
+  return openai.dialled();
+}
+
+/** A server with a standby session that is ready. */
+async function readyStandby(env: Record<string, string> = {}): Promise<OpenAIPeer> {
+  const standby = await dialledStandby(env);
+  await makeReady(standby);
+  return standby;
+}
+
+async function makeReady(session: OpenAIPeer): Promise<void> {
+  await session.configure();
+  await session.settle();
+}
+
+async function call(): Promise<TwilioPeer> {
+  const twilio = await dialStream(server.origin);
+  twilio.start();
+  return twilio;
+}
+
+/** A call that has taken the standby session, and the one that was dialled in its place. */
+async function takenStandby(env: Record<string, string> = {}) {
+  const standby = await readyStandby(env);
+  const twilio = await call();
+  await standby.next('response.create');
+  return { standby, twilio, next: await openai.dialled() };
+}
+
+/** That the call goes on, with a session that was dialled in place of the one that died. */
+async function expectMadeUpFor(twilio: TwilioPeer, own: OpenAIPeer) {
+  twilio.media(0);
+  await own.configure();
+  await own.next('response.create');
+  await own.next('input_audio_buffer.append');
+  own.say(100);
+  await twilio.next('media');
+  twilio.stop();
+  const end = await server.log.find('call ended');
+  expect(end).toMatchObject({ reason: 'twilio stopped', retries: 1 });
+  return end;
+}
+
+describe('a standby session', () => {
+  it('A standby session is dialled and configured before any call, and hears nothing else', async () => {
+    const standby = await readyStandby();
+    expect(standby.received.map(({ type }) => type)).toEqual(['session.update']);
+  });
+
+  it('The standby session serves the next call at once, and another is dialled in its place', async () => {
+    const { standby, twilio, next } = await takenStandby();
+    twilio.media(0);
+    await standby.next('input_audio_buffer.append');
+    standby.say(100);
+    await twilio.next('media');
+    await next.configure();
+  });
+
+  it('No call waits for a standby session that is not ready: it dials for itself', async () => {
+    const standby = await dialledStandby();
+    await call();
+    const own = await openai.dialled();
+    await own.configure();
+    await own.next('response.create');
+    await makeReady(standby);
+    expect(standby.received.map(({ type }) => type)).toEqual(['session.update']);
+  });
+
+  it('As many standby sessions are dialled as STANDBY_SESSIONS says', async () => {
+    await makeReady(await dialledStandby({ STANDBY_SESSIONS: '3' }));
+    await makeReady(await openai.dialled());
+    await makeReady(await openai.dialled());
+    await letServerDial();
+    expect(openai.handshakes).toBe(3);
+  });
+
+  it('No standby session is dialled where STANDBY_SESSIONS is 0', async () => {
+    ({ openai, server } = await startServer({ STANDBY_SESSIONS: '0' }));
+    await call();
+    await openai.dialled();
+    await letServerDial();
+    expect(openai.handshakes).toBe(1);
+  });
+
+  it('The standby session is hung up with the server', async () => {
+    const standby = await readyStandby();
+    await server.app.close();
+    expect((await standby.closed).code).toBe(1000);
+    expect(openai.handshakes).toBe(1);
+  });
+});
+
+describe('a standby session that dies as it is taken', () => {
+  it.each([
+    ['is reset', (standby: OpenAIPeer) => standby.socket.terminate()],
+    ['closes with 1001', (standby: OpenAIPeer) => standby.socket.close(1001, 'going away')],
+    ['closes without a code', (standby: OpenAIPeer) => standby.socket.close()],
+  ])('The caller is served by another session when the one that was taken %s', async (_, leave) => {
+    const { standby, twilio } = await takenStandby();
+    leave(standby);
+    await expectMadeUpFor(twilio, await openai.dialled());
+  });
+
+  it('The call ends when OpenAI says that the key of the session that was taken is to blame', async () => {
+    const { standby, twilio } = await takenStandby();
+    standby.socket.close(3000, 'invalid_request_error.invalid_api_key');
+    await twilio.closed;
+    expect(await server.log.find('call failed')).toMatchObject({ closed: { code: 3000 } });
+  });
+
+  it('What could not be read of a session that died stays counted', async () => {
+    const { standby, twilio } = await takenStandby();
+    standby.socket.send('not an event');
+    standby.socket.terminate();
+    expect(await expectMadeUpFor(twilio, await openai.dialled())).toMatchObject({ ignored: { openai: 1 } });
+  });
+
+  it('The caller is served by a new session when all the others have died, too', async () => {
+    const { standby, twilio, next: other } = await takenStandby({ STANDBY_SESSIONS: '2' });
+    const next = await openai.dialled();
+    standby.socket.terminate();
+    const own = await openai.dialled();
+    other.socket.terminate();
+    next.socket.terminate();
+    await expectMadeUpFor(twilio, own);
+  });
+
+  it('Another session takes over when the one dies that was taken and has served', async () => {
+    const { standby, twilio } = await takenStandby();
+    standby.say(100);
+    await twilio.next('mark');
+    standby.socket.terminate();
+    expect(await server.log.find('another session takes over from one that failed')).toMatchObject({
+      reason: 'openai closed',
+    });
+  });
+});
+
+describe('a standby session that is replaced', () => {
+  it.each([
+    ['closes', (standby: OpenAIPeer) => standby.socket.close(1001)],
+    ['is reset', (standby: OpenAIPeer) => standby.socket.terminate()],
+    [
+      'has an error',
+      (standby: OpenAIPeer) => standby.send({ type: 'error', error: { code: 'session_expired' } }),
+    ],
+  ])('A standby session that %s is replaced after a second, and the next after longer', async (_, fail) => {
+    let standby = await readyStandby();
+    for (const [n, delay] of [1_000, 2_000, 4_000].entries()) {
+      fail(standby);
+      await server.log.find('standby session failed');
+      server.log.lines.splice(0);
+      vi.advanceTimersByTime(delay - 1);
+      await letServerDial();
+      expect(openai.handshakes).toBe(n + 1);
+      vi.advanceTimersByTime(1);
+      standby = await openai.dialled();
+      await makeReady(standby);
+    }
+  });
+
+  it('A standby session that had been ready for a minute is replaced at once', async () => {
+    const standby = await readyStandby();
+    vi.advanceTimersByTime(60_000);
+    standby.socket.close(1001);
+    await openai.dialled();
+  });
+
+  it.each([0, 4_102_444_800, 1e300])(
+    'A standby session is kept for a minute, though it says that it expires at %d',
+    async (expiresAt) => {
+      const standby = await dialledStandby();
+      standby.sessionExpiresAt = expiresAt;
+      await makeReady(standby);
+      vi.advanceTimersByTime(59_000);
+      await letServerDial();
+      expect(openai.handshakes).toBe(1);
+    },
+  );
+
+  it('A standby session is replaced when what is left of it would not do for a whole call and a minute', async () => {
+    const standby = await dialledStandby({ MAX_CALL_SECONDS: '3000' });
+    standby.sessionExpiresAt = Math.floor(Date.now() / 1000) + 3600;
+    await makeReady(standby);
+    vi.advanceTimersByTime(539_000);
+    await letServerDial();
+    expect(openai.handshakes).toBe(1);
+    vi.advanceTimersByTime(2_000);
+    expect((await standby.closed).code).toBe(1000);
+    await openai.dialled();
+  });
+
+  it('A key that OpenAI refuses is in the log before the first caller finds out', async () => {
+    const standby = await dialledStandby();
+    const error = { code: 'invalid_api_key', message: 'Incorrect API key provided.' };
+    standby.send({ type: 'error', error });
+    standby.socket.close(3000, 'invalid_request_error.invalid_api_key');
+    expect(await server.log.find('standby session failed')).toMatchObject({ level: 50, error });
+    expect(await server.log.find('standby session failed')).toMatchObject({
+      advice: expect.stringContaining('OPENAI_API_KEY'),
+    });
+  });
+});
+
+/** Gives the server the time to have dialled, if it wanted to: a dial takes one round trip, this takes some more. */
+async function letServerDial(): Promise<void> {
+  for (let n = 0; n < 5; n++) await (await fetch(server.origin)).text();
+}
