@@ -1,182 +1,215 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync, openSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { describe, expect, it, onTestFinished } from 'vitest';
-import { CALL, FakeOpenAI, readyCall } from './support/peers.ts';
+import { afterAll, describe, expect, it, vi } from 'vitest';
+import { CALL, dialStream, FakeOpenAI, readyCall } from './support/peers.ts';
+import { portOf } from './support/port.ts';
 import { runServer } from './support/process.ts';
-import { audio, STREAM } from './support/wire.ts';
+import { rollingRestarts } from './support/rolling.ts';
+import { rounds } from './support/rounds.ts';
+import { STREAM } from './support/wire.ts';
 
-describe('the process', { timeout: 20_000 }, () => {
-  /** The server in a process of its own, which is gone after the test. */
-  function run(...args: Parameters<typeof runServer>) {
-    const server = runServer(...args);
-    onTestFinished(() => void server.child.kill('SIGKILL'));
-    return server;
-  }
+const cleanups: (() => unknown)[] = [];
+afterAll(async () => {
+  for (const cleanup of cleanups.reverse()) await cleanup();
+});
 
-  /** The same with a live call, whose OpenAI is the test. */
-  async function runWithCall(env: Record<string, string> = {}) {
-    const openai = await FakeOpenAI.listen();
-    onTestFinished(() => openai.close());
-    const server = run({ ALLOW_UNSIGNED_REQUESTS: 'true', OPENAI_REALTIME_URL: openai.url, ...env });
-    const origin = await server.listening;
-    return { ...server, origin, ...(await readyCall(openai, origin)) };
-  }
+/** The server in a process of its own, which is gone after the tests. */
+function run(...args: Parameters<typeof runServer>) {
+  const server = runServer(...args);
+  cleanups.push(() => server.child.kill('SIGKILL'));
+  return server;
+}
 
-  async function stderr(child: ChildProcess): Promise<string> {
-    let text = '';
-    child.stderr?.on('data', (chunk) => {
-      text += chunk;
-    });
-    await once(child, 'close');
-    return text;
-  }
+/** A server that anyone may call, and the OpenAI of the test. */
+async function runOpen(env: Record<string, string> = {}, launch: Parameters<typeof runServer>[1] = {}) {
+  const openai = await FakeOpenAI.listen();
+  cleanups.push(() => openai.close());
+  const server = run({ ALLOW_UNSIGNED_REQUESTS: 'true', OPENAI_REALTIME_URL: openai.url, ...env }, launch);
+  return { ...server, openai };
+}
 
-  it('The process does not start without what it needs, and says in a line each what that is', async () => {
-    const { child, exited } = run({ OPENAI_API_KEY: '', PORT: 'x' });
-    const lines = (await stderr(child)).trim().split('\n');
-    expect(lines.map((line) => line.split(' ')[0])).toEqual(['OPENAI_API_KEY', 'TWILIO_AUTH_TOKEN', 'PORT']);
-    expect(await exited).toBe(1);
+/** The same with a live call. */
+async function runWithCall(...args: Parameters<typeof runOpen>) {
+  const server = await runOpen(...args);
+  const origin = await server.listening;
+  return { ...server, origin, ...(await readyCall(server.openai, origin)) };
+}
+
+function untilStopping(origin: string): Promise<void> {
+  return vi.waitFor(async () => expect((await fetch(origin)).status).toBe(503), { timeout: 5_000 });
+}
+
+async function lastWords(origin: string): Promise<string> {
+  return (await fetch(`${origin}/call-ended?CallSid=${CALL}`)).text();
+}
+
+async function freePort(): Promise<string> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const port = portOf(server);
+  server.close();
+  await once(server, 'close');
+  return String(port);
+}
+
+describe.concurrent('The process', { timeout: 60_000 }, () => {
+  it('loses no call while each of three servers behind a balancer restarts', async () => {
+    const leastCalls = rounds(50);
+    const { calls, lost, exitCodes } = await rollingRestarts(leastCalls > 5 ? 6 : 3, leastCalls);
+    expect(lost).toEqual([]);
+    expect(calls).toBeGreaterThanOrEqual(leastCalls);
+    expect(exitCodes).toEqual([0, 0, 0]);
   });
 
-  it('The process warns at its start that it lets anyone in', async () => {
-    const { listening, lines } = run({ ALLOW_UNSIGNED_REQUESTS: 'true' });
-    await listening;
-    expect(lines).toContainEqual(
-      expect.objectContaining({ level: 40, msg: expect.stringContaining('ALLOW_UNSIGNED') }),
-    );
-  });
-
-  it.each(['SIGTERM', 'SIGINT'] as const)(
-    'The process exits with 0 at once on %s when there is no call',
-    async (signal) => {
-      const { child, listening, exited } = run({ TWILIO_AUTH_TOKEN: 'token' });
-      const origin = await listening;
-      const keptAlive = await fetch(origin);
-      await keptAlive.text();
-      child.kill(signal);
-      expect(await exited).toBe(0);
-    },
-  );
-
-  it.each(['', 'GET / HTTP/1.1\r\nHost: a'])(
-    'The process exits with 0 at once though a client has said no more than %j',
-    async (text) => {
-      const { child, listening, exited } = run({ TWILIO_AUTH_TOKEN: 'token' });
-      const { port } = new URL(await listening);
-      const client = connect(Number(port), '127.0.0.1');
-      client.on('error', () => {});
-      await once(client, 'connect');
-      client.write(text);
-      child.kill('SIGTERM');
-      expect(await exited).toBe(0);
-    },
-  );
-
-  it('The process says in a line that its port is taken', async () => {
-    const { listening } = run({ TWILIO_AUTH_TOKEN: 'token' });
-    const { port } = new URL(await listening);
-    const second = run({ TWILIO_AUTH_TOKEN: 'token', PORT: port });
-    expect(await stderr(second.child)).toMatch(
-      /^The server can't listen on 127.0.0.1:\d+: .*\n.* set PORT to a free one\.\n$/,
-    );
-    expect(await second.exited).toBe(1);
-  });
-
-  it('The caller gets an apology when a call fails in the grace', async () => {
-    const { child, exited, origin, twilio, session } = await runWithCall();
+  it('ends though nobody reads its log, and calls go on until then', async () => {
+    const { child, exited, listening, openai } = await runOpen();
+    const origin = await listening;
+    child.stdout?.pause();
+    // Each is logged, and the pipe and its reader hold 128 KiB at most. All of them prepare the same call.
+    const callSid = 'x'.repeat(200);
+    const ring = () =>
+      fetch(`${origin}/incoming-call?CallSid=${callSid}`).then((response) => response.text());
+    for (let n = 0; n < 10; n++) await Promise.all(Array.from({ length: 50 }, ring));
+    const session = await openai.dialled();
+    await session.configure();
+    const twilio = await dialStream(origin);
+    twilio.start(callSid);
+    session.say(20);
+    await twilio.next('media');
     child.kill('SIGTERM');
-    await expect.poll(async () => (await fetch(origin)).status).toBe(503);
-    session.socket.close(3000, 'invalid_api_key');
-    await twilio.closed;
-    expect(await (await fetch(`${origin}/call-ended?CallSid=${CALL}`)).text()).toContain('<Say>I am sorry');
-    expect(await exited).toBe(0);
-  });
-
-  it('Live calls go on after a signal, and the process exits with 0 when the end of the last is logged', async () => {
-    const { child, exited, lines, origin, twilio, session } = await runWithCall();
-    child.kill('SIGTERM');
-    await expect.poll(async () => (await fetch(origin)).status).toBe(503);
-    twilio.media(0, audio(20));
-    await session.next('input_audio_buffer.append');
     twilio.stop();
     expect(await exited).toBe(0);
-    expect(lines).toContainEqual(expect.objectContaining({ msg: 'call ended', reason: 'twilio stopped' }));
   });
 
-  it('Live calls are closed with 1001 after the grace, and their callers get an apology', async () => {
-    const { child, exited, lines, origin, twilio } = await runWithCall({ SHUTDOWN_GRACE_SECONDS: '1' });
+  it.runIf(existsSync('/dev/full'))('ends though the disk of its log is full', async () => {
+    const port = await freePort();
+    const { child, exited, openai } = await runOpen({ PORT: port }, { stdout: openSync('/dev/full', 'w') });
+    const origin = `http://127.0.0.1:${port}`;
+    await vi.waitFor(() => fetch(origin), { timeout: 10_000 });
+    const { twilio, session } = await readyCall(openai, origin);
+    session.say(20);
+    await twilio.next('media');
+    child.kill('SIGINT');
+    twilio.stop();
+    expect(await exited).toBe(0);
+  });
+
+  it('closes live calls with 1001 after the grace, and apologises', async () => {
+    const { child, exited, lines, origin, twilio, session } = await runWithCall({
+      SHUTDOWN_GRACE_SECONDS: '1',
+    });
     child.kill('SIGTERM');
+    // The goodbye can't be said.
+    await session.next('conversation.item.create');
+    session.socket.terminate();
     expect((await twilio.closed).code).toBe(1001);
-    expect(await (await fetch(`${origin}/call-ended?CallSid=${CALL}`)).text()).toContain('<Say>I am sorry');
+    expect(await lastWords(origin)).toContain('<Say>I am sorry');
     expect(await exited).toBe(0);
     expect(lines).toContainEqual(
       expect.objectContaining({ msg: 'call ended', reason: 'shutdown', streamSid: STREAM }),
     );
   });
 
-  it('The process exits with 1 at once on a second signal that comes a second after the first', async () => {
+  it('exits with 0 on SIGTERM, whatever clients without a call hold open', async () => {
+    const { child, listening, exited } = run({ TWILIO_AUTH_TOKEN: 'token' });
+    const origin = await listening;
+    // A connection that is kept alive, one that says nothing, and half a request.
+    await (await fetch(origin)).text();
+    for (const text of ['', 'GET / HTTP/1.1\r\nHost: a']) {
+      const client = connect(Number(new URL(origin).port), '127.0.0.1');
+      client.on('error', () => {});
+      await once(client, 'connect');
+      client.write(text);
+    }
+    child.kill('SIGTERM');
+    expect(await exited).toBe(0);
+  });
+
+  it('takes two signals at once for one, and exits with 0 after its last call', async () => {
+    const { child, exited, lines, origin, twilio, session } = await runWithCall();
+    child.kill('SIGINT');
+    child.kill('SIGTERM');
+    await untilStopping(origin);
+    twilio.media(0);
+    await session.next('input_audio_buffer.append');
+    twilio.stop();
+    expect(await exited).toBe(0);
+    expect(lines).toContainEqual(expect.objectContaining({ msg: 'call ended', reason: 'twilio stopped' }));
+  });
+
+  it('exits with 1 on a second signal that comes a second after the first', async () => {
     const { child, exited, origin } = await runWithCall();
     child.kill('SIGINT');
-    await expect.poll(async () => (await fetch(origin)).status).toBe(503);
+    await untilStopping(origin);
     // Its clock is not in our hands.
     await pause(1_000);
     child.kill('SIGINT');
     expect(await exited).toBe(1);
   });
 
-  it('A second signal that comes at once is the same one, and lets live calls go on', async () => {
+  it('apologises for a call that fails in the grace', async () => {
     const { child, exited, origin, twilio, session } = await runWithCall();
-    child.kill('SIGINT');
     child.kill('SIGTERM');
-    await expect.poll(async () => (await fetch(origin)).status).toBe(503);
-    twilio.media(0, audio(20));
-    await session.next('input_audio_buffer.append');
-    twilio.stop();
+    await untilStopping(origin);
+    session.socket.close(3000, 'invalid_api_key');
+    await twilio.closed;
+    expect(await lastWords(origin)).toContain('<Say>I am sorry');
     expect(await exited).toBe(0);
   });
 
-  it('A restart in development ends live calls at once, and properly', async () => {
-    const openai = await FakeOpenAI.listen();
-    onTestFinished(() => openai.close());
-    const env = { ALLOW_UNSIGNED_REQUESTS: 'true', OPENAI_REALTIME_URL: openai.url };
-    const { child, exited, lines, listening } = run(env, '--dev');
-    const origin = await listening;
-    const { twilio } = await readyCall(openai, origin);
+  it('ends live calls at once, and properly, when it restarts in development', async () => {
+    const { child, exited, lines, origin, twilio } = await runWithCall({}, { flags: ['--dev'] });
     child.kill('SIGTERM');
     expect((await twilio.closed).code).toBe(1001);
-    expect(await (await fetch(`${origin}/call-ended?CallSid=${CALL}`)).text()).toContain('<Say>I am sorry');
+    expect(await lastWords(origin)).toContain('<Say>I am sorry');
     expect(await exited).toBe(0);
     expect(lines).toContainEqual(expect.objectContaining({ msg: 'call ended', reason: 'shutdown' }));
   });
 
-  it('A mistake in .env can be mended in development, and nothing has to be started again', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'voice-relay-'));
-    onTestFinished(() => rm(folder, { recursive: true }));
-    const main = fileURLToPath(new URL('support/main.ts', import.meta.url));
-    const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), main, '--dev'], {
-      cwd: folder,
-      env: { PATH: process.env.PATH, HOST: '127.0.0.1', PORT: '0', STANDBY_SESSIONS: '0' },
-      stdio: ['ignore', 'pipe', 'pipe'],
+  it('waits in development until a mistake in .env is mended', async () => {
+    const cwd = await mkdtemp(join(tmpdir(), 'voice-relay-'));
+    cleanups.push(() => rm(cwd, { recursive: true }));
+    const { child, listening, stderr } = run({ OPENAI_API_KEY: undefined }, { cwd, flags: ['--dev'] });
+    if (child.stderr === null) throw new Error('stderr is no pipe');
+    for await (const line of createInterface(child.stderr)) if (line.includes('Waiting for .env')) break;
+    await writeFile(join(cwd, '.env'), 'OPENAI_API_KEY=sk-test\nTWILIO_AUTH_TOKEN=token\n');
+    await listening;
+    child.kill('SIGTERM');
+    expect((await stderr).match(/Waiting/g)).toHaveLength(1);
+  });
+
+  it('names each setting that it lacks in a line of its own', async () => {
+    const { stderr, exited } = run({ OPENAI_API_KEY: '', PORT: 'x' });
+    const names = (await stderr)
+      .trim()
+      .split('\n')
+      .map((line) => line.split(' ')[0]);
+    expect(names).toEqual(['OPENAI_API_KEY', 'TWILIO_AUTH_TOKEN', 'PORT']);
+    expect(await exited).toBe(1);
+  });
+
+  describe.concurrent('at its start', () => {
+    const server = run({ ALLOW_UNSIGNED_REQUESTS: 'true' });
+
+    it('warns that it lets anyone in', async () => {
+      await server.listening;
+      const msg = expect.stringContaining('ALLOW_UNSIGNED');
+      expect(server.lines).toContainEqual(expect.objectContaining({ level: 40, msg }));
     });
-    onTestFinished(() => void child.kill('SIGKILL'));
-    const errors = createInterface({ input: child.stderr });
-    const said: string[] = [];
-    const waiting = new Promise<void>((resolve) => {
-      errors.on('line', (line) => {
-        said.push(line);
-        if (line.includes('Waiting for .env')) resolve();
-      });
+
+    it('says that its port is taken, and how to mend that', async () => {
+      const { port } = new URL(await server.listening);
+      const second = run({ TWILIO_AUTH_TOKEN: 'token', PORT: port });
+      expect(await second.stderr).toMatch(
+        /^The server can't listen on 127.0.0.1:\d+: .*\n.* set PORT to a free one\.\n$/,
+      );
+      expect(await second.exited).toBe(1);
     });
-    await waiting;
-    await writeFile(join(folder, '.env'), 'OPENAI_API_KEY=sk-test\nTWILIO_AUTH_TOKEN=token\n');
-    for await (const line of createInterface({ input: child.stdout })) if (line.includes('listening')) break;
-    expect(said.filter((line) => line.includes('Waiting'))).toHaveLength(1);
   });
 });

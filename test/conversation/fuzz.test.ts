@@ -5,6 +5,7 @@ import { BYTES_PER_MS } from '../../src/wire/audio.ts';
 import type { ClientEvent, NewItem, ServerEvent } from '../../src/wire/openai.ts';
 import { Phone } from '../simulator/phone.ts';
 import { seeded } from '../support/random.ts';
+import { rounds } from '../support/rounds.ts';
 import {
   audio,
   cancelled,
@@ -498,14 +499,14 @@ function repeat(times: number, converse: (seed: number) => void): void {
   }
 }
 
-it('10,000 random conversations, whose sessions are lost now and then, keep to the playback rules', {
+it('Random conversations whose sessions are lost keep to the playback rules', {
   timeout: 60_000,
 }, () => {
-  repeat(10_000, conversation);
+  repeat(rounds(10_000), conversation);
 });
 
-it('3,000 random conversations with tools, keys, goodbyes and lost sessions owe nothing in the end', {
+it('Random conversations with tools, keys and goodbyes owe nothing in the end', {
   timeout: 60_000,
 }, () => {
-  repeat(3_000, acting);
+  repeat(rounds(3_000), acting);
 });

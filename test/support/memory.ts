@@ -10,14 +10,15 @@ export function heapMiB(): number {
   return process.memoryUsage().heapUsed / 2 ** 20;
 }
 
-/** The timers and sockets that this process has. */
-function resources(): string[] {
-  return process.getActiveResourcesInfo().filter((kind) => /Timeout|TCPSocket|HTTP/.test(kind));
+/** How many timers and sockets this process has. */
+export function resources(): number {
+  return process.getActiveResourcesInfo().filter((kind) => /Timeout|TCPSocket|HTTP/.test(kind)).length;
 }
 
-/** The timers and sockets that are left after 5 s at most; it waits without a timer of its own. */
-export async function leftResources(): Promise<string[]> {
+/** Resolves when there are no more timers and sockets than `before`, or after 5 s, with how many more there are. */
+export async function leftResources(before: number): Promise<number> {
   const deadline = performance.now() + 5_000;
-  while (resources().length > 0 && performance.now() < deadline) await new Promise(setImmediate);
-  return resources();
+  // A timer of its own would count.
+  while (resources() > before && performance.now() < deadline) await new Promise(setImmediate);
+  return Math.max(0, resources() - before);
 }

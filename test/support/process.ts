@@ -3,6 +3,9 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
+const FOLDER = fileURLToPath(new URL('.', import.meta.url));
+const MAIN = fileURLToPath(new URL('main.ts', import.meta.url));
+
 export interface ServerProcess {
   child: ChildProcess;
   exited: Promise<number | null>;
@@ -10,12 +13,25 @@ export interface ServerProcess {
   lines: Record<string, unknown>[];
   /** Its origin, once it listens. */
   listening: Promise<string>;
+  /** All of its stderr, once it is over. */
+  stderr: Promise<string>;
 }
 
-/** The server in a process of its own, with the tests' own assistant and no `.env`. */
-export function runServer(env: Record<string, string>, ...flags: string[]): ServerProcess {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'main.ts', ...flags], {
-    cwd: fileURLToPath(new URL('.', import.meta.url)),
+interface Launch {
+  flags?: string[];
+  /** The working directory; the default has no `.env`. */
+  cwd?: string;
+  /** A file descriptor for the log, which the test can't read then. */
+  stdout?: number;
+}
+
+/** The server in a process of its own, with the tests' own assistant. */
+export function runServer(
+  env: Record<string, string | undefined>,
+  { flags = [], cwd = FOLDER, stdout }: Launch = {},
+): ServerProcess {
+  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), MAIN, ...flags], {
+    cwd,
     env: {
       PATH: process.env.PATH,
       HOST: '127.0.0.1',
@@ -24,16 +40,22 @@ export function runServer(env: Record<string, string>, ...flags: string[]): Serv
       STANDBY_SESSIONS: '0',
       ...env,
     },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', stdout ?? 'pipe', 'pipe'],
   });
   const exited = once(child, 'exit').then(([code]) => code);
   const lines: Record<string, unknown>[] = [];
   const listening = new Promise<string>((resolve) => {
+    if (child.stdout === null) return;
     createInterface({ input: child.stdout }).on('line', (line) => {
       lines.push(JSON.parse(line));
       const { origin } = /listening at (?<origin>.*)/.exec(String(lines.at(-1)?.msg))?.groups ?? {};
       if (origin !== undefined) resolve(origin);
     });
   });
-  return { child, exited, lines, listening };
+  let errors = '';
+  child.stderr?.on('data', (chunk) => {
+    errors += chunk;
+  });
+  const stderr = once(child, 'close').then(() => errors);
+  return { child, exited, lines, listening, stderr };
 }

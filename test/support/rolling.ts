@@ -6,7 +6,7 @@ import { runServer, type ServerProcess } from './process.ts';
 
 const AUTH_TOKEN = 'a-secret';
 /** For how long callers listen, in ms: most of them shortly, some for longer than a server without calls takes to stop. */
-const LISTENING_MS = [600, 600, 600, 2_500];
+const LISTENING_MS = [400, 400, 400, 1_500];
 
 /** How the calls went that were placed while each of three servers was restarted in turn, and what the servers logged. */
 export interface Rolling {
@@ -34,7 +34,7 @@ export async function rollingRestarts(
   const env = {
     OPENAI_REALTIME_URL: parrot.url,
     TWILIO_AUTH_TOKEN: AUTH_TOKEN,
-    SHUTDOWN_GRACE_SECONDS: '6',
+    SHUTDOWN_GRACE_SECONDS: '4',
     ...changes,
   };
   const log: Record<string, unknown>[] = [];
