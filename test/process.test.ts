@@ -1,18 +1,21 @@
 import { once } from 'node:events';
 import { existsSync, openSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
-import { afterAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { CALL, dialStream, FakeOpenAI, readyCall } from './support/peers.ts';
 import { portOf } from './support/port.ts';
-import { runServer } from './support/process.ts';
+import { runServer, type ServerProcess } from './support/process.ts';
 import { rollingRestarts } from './support/rolling.ts';
 import { rounds } from './support/rounds.ts';
 import { STREAM } from './support/wire.ts';
+
+/** How long a process may take to start, in ms. */
+const START_MS = 30_000;
 
 const cleanups: (() => unknown)[] = [];
 afterAll(async () => {
@@ -116,19 +119,31 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
     );
   });
 
-  it('exits with 0 on SIGTERM, whatever clients without a call hold open', async () => {
-    const { child, listening, exited } = run({ TWILIO_AUTH_TOKEN: 'token' });
-    const origin = await listening;
-    // A connection that is kept alive, one that says nothing, and half a request.
-    await (await fetch(origin)).text();
-    for (const text of ['', 'GET / HTTP/1.1\r\nHost: a']) {
-      const client = connect(Number(new URL(origin).port), '127.0.0.1');
-      client.on('error', () => {});
-      await once(client, 'connect');
-      client.write(text);
-    }
-    child.kill('SIGTERM');
-    expect(await exited).toBe(0);
+  describe.concurrent('without a call', () => {
+    let server: ServerProcess;
+    let origin: string;
+    beforeAll(async () => {
+      server = run({ ALLOW_UNSIGNED_REQUESTS: 'true' });
+      origin = await server.listening;
+    }, START_MS);
+
+    it('warns at its start that it lets anyone in', () => {
+      const msg = expect.stringContaining('ALLOW_UNSIGNED');
+      expect(server.lines).toContainEqual(expect.objectContaining({ level: 40, msg }));
+    });
+
+    it('exits with 0 on SIGTERM, whatever clients hold open', async () => {
+      // A connection that is kept alive, one that says nothing, and half a request.
+      await (await fetch(origin)).text();
+      for (const text of ['', 'GET / HTTP/1.1\r\nHost: a']) {
+        const client = connect(Number(new URL(origin).port), '127.0.0.1');
+        client.on('error', () => {});
+        await once(client, 'connect');
+        client.write(text);
+      }
+      server.child.kill('SIGTERM');
+      expect(await server.exited).toBe(0);
+    });
   });
 
   it('takes two signals at once for one, and exits with 0 after its last call', async () => {
@@ -163,27 +178,6 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
     expect(await exited).toBe(0);
   });
 
-  it('ends live calls at once, and properly, when it restarts in development', async () => {
-    const { child, exited, lines, origin, twilio } = await runWithCall({}, { flags: ['--dev'] });
-    child.kill('SIGTERM');
-    expect((await twilio.closed).code).toBe(1001);
-    expect(await lastWords(origin)).toContain('<Say>I am sorry');
-    expect(await exited).toBe(0);
-    expect(lines).toContainEqual(expect.objectContaining({ msg: 'call ended', reason: 'shutdown' }));
-  });
-
-  it('waits in development until a mistake in .env is mended', async () => {
-    const cwd = await mkdtemp(join(tmpdir(), 'voice-relay-'));
-    cleanups.push(() => rm(cwd, { recursive: true }));
-    const { child, listening, stderr } = run({ OPENAI_API_KEY: undefined }, { cwd, flags: ['--dev'] });
-    if (child.stderr === null) throw new Error('stderr is no pipe');
-    for await (const line of createInterface(child.stderr)) if (line.includes('Waiting for .env')) break;
-    await writeFile(join(cwd, '.env'), 'OPENAI_API_KEY=sk-test\nTWILIO_AUTH_TOKEN=token\n');
-    await listening;
-    child.kill('SIGTERM');
-    expect((await stderr).match(/Waiting/g)).toHaveLength(1);
-  });
-
   it('names each setting that it lacks in a line of its own', async () => {
     const { stderr, exited } = run({ OPENAI_API_KEY: '', PORT: 'x' });
     const names = (await stderr)
@@ -194,22 +188,57 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
     expect(await exited).toBe(1);
   });
 
-  describe.concurrent('at its start', () => {
-    const server = run({ ALLOW_UNSIGNED_REQUESTS: 'true' });
+  it('says that its port is taken, and how to mend that', async () => {
+    const taken = createServer().listen(0, '127.0.0.1');
+    cleanups.push(() => taken.close());
+    await once(taken, 'listening');
+    const { stderr, exited } = run({ TWILIO_AUTH_TOKEN: 'token', PORT: String(portOf(taken)) });
+    expect(await stderr).toMatch(
+      /^The server can't listen on 127.0.0.1:\d+: .*\n.* set PORT to a free one\.\n$/,
+    );
+    expect(await exited).toBe(1);
+  });
 
-    it('warns that it lets anyone in', async () => {
-      await server.listening;
-      const msg = expect.stringContaining('ALLOW_UNSIGNED');
-      expect(server.lines).toContainEqual(expect.objectContaining({ level: 40, msg }));
+  describe.concurrent('in development', () => {
+    let server: ServerProcess;
+    let openai: FakeOpenAI;
+    let origin: string;
+    beforeAll(async () => {
+      const cwd = await mkdtemp(join(tmpdir(), 'voice-relay-'));
+      cleanups.push(() => rm(cwd, { recursive: true }));
+      openai = await FakeOpenAI.listen();
+      cleanups.push(() => openai.close());
+      server = run({ OPENAI_API_KEY: undefined }, { cwd, flags: ['--dev'] });
+      if (server.child.stderr === null) throw new Error('stderr is no pipe');
+      for await (const line of createInterface(server.child.stderr)) if (line.includes('Waiting for')) break;
+      const settings = {
+        OPENAI_API_KEY: 'sk-test',
+        ALLOW_UNSIGNED_REQUESTS: 'true',
+        OPENAI_REALTIME_URL: openai.url,
+      };
+      await writeFile(
+        join(cwd, 'new'),
+        Object.entries(settings)
+          .map(([name, value]) => `${name}=${value}\n`)
+          .join(''),
+      );
+      // In one step: a file that is half written would be a mistake again.
+      await rename(join(cwd, 'new'), join(cwd, '.env'));
+      origin = await server.listening;
+    }, START_MS);
+
+    it('waits until a mistake in .env is mended', async () => {
+      expect((await server.stderr).match(/Waiting for .env/g)).toHaveLength(1);
     });
 
-    it('says that its port is taken, and how to mend that', async () => {
-      const { port } = new URL(await server.listening);
-      const second = run({ TWILIO_AUTH_TOKEN: 'token', PORT: port });
-      expect(await second.stderr).toMatch(
-        /^The server can't listen on 127.0.0.1:\d+: .*\n.* set PORT to a free one\.\n$/,
-      );
-      expect(await second.exited).toBe(1);
+    it('ends live calls at once, and properly, on a restart', async () => {
+      const { child, exited, lines } = server;
+      const { twilio } = await readyCall(openai, origin);
+      child.kill('SIGTERM');
+      expect((await twilio.closed).code).toBe(1001);
+      expect(await lastWords(origin)).toContain('<Say>I am sorry');
+      expect(await exited).toBe(0);
+      expect(lines).toContainEqual(expect.objectContaining({ msg: 'call ended', reason: 'shutdown' }));
     });
   });
 });

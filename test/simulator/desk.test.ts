@@ -1,10 +1,10 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, request } from 'node:http';
 import { dirname } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocket } from 'ws';
 import { isObject, type JsonObject, parseObject } from '../../src/wire/json.ts';
 import { portOf } from '../support/port.ts';
@@ -180,7 +180,12 @@ describe('the handset', () => {
   });
 });
 
-describe('npm run phone', { timeout: 20_000 }, () => {
+describe.concurrent('npm run phone', { timeout: 20_000 }, () => {
+  const children: ChildProcess[] = [];
+  afterAll(() => {
+    for (const child of children) child.kill('SIGKILL');
+  });
+
   function run(...args: string[]) {
     const file = fileURLToPath(new URL('serve-phone.ts', import.meta.url));
     const child = spawn(process.execPath, ['--import', 'tsx', file, ...args], {
@@ -188,7 +193,7 @@ describe('npm run phone', { timeout: 20_000 }, () => {
       cwd: dirname(file),
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    onTestFinished(() => void child.kill('SIGKILL'));
+    children.push(child);
     return { child, exited: once(child, 'exit'), stderr: text(child.stderr) };
   }
 
@@ -213,7 +218,7 @@ describe('npm run phone', { timeout: 20_000 }, () => {
     expect(await exited).toEqual([1, null]);
   });
 
-  it('A port that is taken is told of in words', async () => {
+  it('A port that is taken is told of in words', async ({ onTestFinished }) => {
     const taken = createServer();
     await once(taken.listen(0, '127.0.0.1'), 'listening');
     onTestFinished(() => void taken.close());
