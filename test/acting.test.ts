@@ -88,24 +88,6 @@ describe('a tool that the model calls', () => {
     },
   );
 
-  it.each([
-    ['nothing', '{}', 'There is no such tool.'],
-    ['act', '{"city":', 'The arguments are not a JSON object.'],
-    ['act', '[1]', 'The arguments are not a JSON object.'],
-  ])(
-    'The model is told what is wrong when it calls %s with %j, and nothing runs',
-    async (name, args, text) => {
-      let runs = 0;
-      const { session } = await callWith(() => {
-        runs += 1;
-      });
-      begin(session, 'r1');
-      callTool(session, name, args);
-      expect(await output(session)).toEqual(told(text));
-      expect(runs).toBe(0);
-    },
-  );
-
   it('It hears of the end of the call, and what it returns then is dropped', async () => {
     let call: CallInfo | undefined;
     const { server, twilio, session } = await callWith(async (_args, info) => {
@@ -148,57 +130,11 @@ describe('a call that the assistant ends', () => {
     expect(server.calls.isAwaitingTwilio).toBe(false);
   });
 
-  it('The model is asked for a goodbye that it has not said, which is heard to its end', async () => {
-    const { server, twilio, session } = await callWith(() => hangUp());
-    begin(session, 'r1');
-    callTool(session, 'act');
-    expect(await output(session)).toEqual(told('Say goodbye in one short sentence. The call ends then.'));
-    finish(session, 'r1');
-    await session.next('response.create');
-    const item = { id: 'o', type: 'function_call_output', call_id: 'call_r1' };
-    session.send({ type: 'conversation.item.added', previous_item_id: 'f', item });
-    begin(session, 'r2');
-    session.say(200, 'r2', 'b');
-    finish(session, 'r2');
-    await session.settle();
-    expect(server.calls.live).toBe(1);
-    await hear(twilio);
-    expect((await twilio.closed).code).toBe(1000);
-    expect(await server.lastWords(CALL)).toMatch(HUNG_UP);
-  });
-
-  it('A caller who cuts in on the goodbye keeps the call', async () => {
-    const { server, twilio, session } = await callWith(() => hangUp());
-    begin(session, 'r1');
-    session.say(200, 'r1');
-    callTool(session, 'act');
-    finish(session, 'r1');
-    await output(session);
-    session.send({ type: 'input_audio_buffer.speech_started' });
-    await twilio.next('clear');
-    await session.settle();
-    expect(server.calls.live).toBe(1);
-  });
-
-  it('A caller who is being put through still is where the server stops and the session is lost', async () => {
-    const { server, twilio, session } = await callWith(() => putThrough('+14155550100'));
-    begin(session, 'r1');
-    session.say(4_000, 'r1');
-    callTool(session, 'act');
-    finish(session, 'r1');
-    await output(session);
-    server.streams.shutDown('with a word');
-    session.socket.terminate();
-    expect((await twilio.closed).code).toBe(1000);
-    expect(await server.lastWords(CALL)).toContain('<Number>+14155550100</Number>');
-  });
-
   it.each([
-    ['+14155550100', {}, `callerId="${FROM}"`, '<Number>+14155550100</Number>'],
-    ['sip:desk@pbx.example', {}, `callerId="${FROM}"`, '<Sip>sip:desk@pbx.example</Sip>'],
-    ['+14155550100', { From: 'anonymous' }, `callerId="${TO}"`, '<Number>+14155550100</Number>'],
-  ])('A caller is put through to %s, with %j, once it was said', async (to, form, callerId, noun) => {
-    const { server, twilio, session } = await callWith(() => putThrough(to), form);
+    ['a caller with a number', {}, `callerId="${FROM}"`],
+    ['one without', { From: 'anonymous' }, `callerId="${TO}"`],
+  ])('puts %s through once that was said', async (_, form, callerId) => {
+    const { server, twilio, session } = await callWith(() => putThrough('+14155550100'), form);
     begin(session, 'r1');
     session.say(200, 'r1');
     callTool(session, 'act');
@@ -206,35 +142,15 @@ describe('a call that the assistant ends', () => {
     await hear(twilio);
     expect((await twilio.closed).code).toBe(1000);
     expect(await server.log.find('call ended')).toMatchObject({ reason: 'put through', level: 30 });
-    expect(await server.lastWords(CALL)).toContain(
-      `<Dial answerOnBridge="true" timeout="25" ${callerId} action="http://localhost:80/transfer-ended/${CALL}">${noun}</Dial>`,
-    );
-    const ended = async (status: string) =>
-      (await server.app.inject(`/transfer-ended?CallSid=${CALL}&DialCallStatus=${status}`)).body;
-    expect(await ended('completed')).toMatch(HUNG_UP);
-    expect(await ended('no-answer')).toContain('<Response><Say>Nobody is there.</Say><Hangup/></Response>');
+    const words = await server.lastWords(CALL);
+    expect(words).toContain(`${callerId} action="http://localhost:80/transfer-ended/${CALL}"`);
+    expect(words).toContain('<Number>+14155550100</Number>');
   });
 
   it.each([
-    'nonsense',
-    '',
-    '911',
-    '+1415 555 0100',
-    'sip:',
-    'sip:a b',
-    'tel:+14155550100',
-    'sip:a@b"/><Hangup/>',
-  ])(
-    'A caller is not put through to %j: the model is told that it failed, and the call goes on',
-    async (to) => {
-      const { server, session } = await callWith(() => putThrough(to));
-      begin(session, 'r1');
-      callTool(session, 'act');
-      expect(await output(session)).toEqual(told('The tool failed. Tell the caller that it did not work.'));
-      expect(await server.log.find('tool failed')).toMatchObject({
-        err: { message: expect.stringContaining('putThrough takes a number') },
-      });
-      expect(server.calls.live).toBe(1);
-    },
-  );
+    ...['nonsense', '', '911', '+1415 555 0100', 'sip:', 'sip:a b'],
+    ...['tel:+14155550100', 'sip:a@b"/><Hangup/>'],
+  ])('cannot put a caller through to %j', (to) => {
+    expect(() => putThrough(to)).toThrow('putThrough takes a number');
+  });
 });

@@ -1,8 +1,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { hangUp } from '../src/contract.ts';
 import { liveCall, startCall, startServer } from './support/call.ts';
 import { CALL, type OpenAIPeer, readyCall, type TwilioPeer } from './support/peers.ts';
-import { begin, callTo, callTool, finish } from './support/ring.ts';
+import { begin, finish } from './support/ring.ts';
 import type { TestServer } from './support/server.ts';
 import { audio, STREAM } from './support/wire.ts';
 
@@ -70,139 +69,16 @@ const ways: [string, (session: OpenAIPeer) => void, object][] = [
   ],
 ];
 
-/** A call to an assistant with tools, whose caller has heard the greeting. */
-async function callWithTools() {
-  let finish: (value: string) => void = () => {};
-  const slow = () => new Promise((resolve) => (finish = resolve));
-  const tools = [
-    { name: 'look_up', description: '', run: slow },
-    { name: 'hang_up', description: '', run: hangUp },
-  ];
-  const call = await callTo({ tools });
-  await hearGreeting(call);
-  return { ...call, finish: (value: string) => finish(value) };
-}
-type CallWithTools = Awaited<ReturnType<typeof callWithTools>>;
-
-/** What a call was about, what the next session is told, whether it is asked to speak, and what comes of it. */
-const states: [
-  string,
-  (call: CallWithTools) => Promise<void>,
-  string,
-  boolean,
-  (call: CallWithTools, next: OpenAIPeer) => Promise<void>,
-][] = [
-  [
-    'the greeting has been heard',
-    async () => {},
-    'go on in one short sentence',
-    true,
-    async ({ twilio }, next) => {
-      next.say(200, 'r1', 'a1');
-      expect(await twilio.next('media')).toMatchObject({ media: { payload: audio(200) } });
-    },
-  ],
-  [
-    'the caller speaks',
-    async ({ session }) => {
-      session.send({ type: 'input_audio_buffer.speech_started' });
-      await session.settle();
-    },
-    'go on in one short sentence',
-    false,
-    async (_, next) => {
-      next.send({ type: 'input_audio_buffer.speech_started' });
-      await next.settle();
-    },
-  ],
-  [
-    'a reply is half heard',
-    async ({ twilio, session }) => {
-      begin(session, 'r2');
-      session.say(2_000, 'r2', 'a2');
-      await twilio.next('mark');
-    },
-    'go on in one short sentence',
-    true,
-    async ({ twilio }, next) => {
-      // The rest of it is silenced by a caller who cuts in, and no session is told of a cut.
-      next.send({ type: 'input_audio_buffer.speech_started' });
-      await twilio.next('clear');
-      await next.settle();
-      expect(next.received.map(({ type }) => type)).not.toContain('conversation.item.truncate');
-    },
-  ],
-  [
-    'a tool runs',
-    async ({ session }) => {
-      begin(session, 'r2');
-      callTool(session, 'look_up', '{}', 'r2');
-      finish(session, 'r2');
-      await session.settle();
-    },
-    'Still running: look_up',
-    true,
-    async (call, next) => {
-      call.finish('It is noon.');
-      const { item } = await next.next('conversation.item.create');
-      expect(JSON.stringify(item)).toContain('What came of look_up, as data: ');
-    },
-  ],
-  [
-    'the goodbye is heard',
-    async ({ twilio, session }) => {
-      begin(session, 'r2');
-      session.say(2_000, 'r2', 'a2');
-      callTool(session, 'hang_up', '{}', 'r2');
-      await session.next('conversation.item.create');
-      finish(session, 'r2');
-      await twilio.next('mark');
-    },
-    'wait for the caller to speak',
-    false,
-    async ({ server, twilio }) => {
-      twilio.send({ event: 'mark', streamSid: STREAM, mark: { name: 'audio-2' } });
-      expect((await twilio.closed).code).toBe(1000);
-      expect(await server.lastWords(CALL)).toContain('<Response><Hangup/></Response>');
-    },
-  ],
-];
-
-describe.each(states)('while %s', (_state, prepare, told, isAsked, goOn) => {
-  it.each(ways)('Another session takes over from one that %s', async (_way, leave, closed) => {
-    const call = await callWithTools();
-    const { openai, server, session } = call;
-    await prepare(call);
-    leave(session);
-    const next = await openai.dialled();
-    await next.configure();
-    const { item } = await next.next('conversation.item.create');
-    expect(JSON.stringify(item)).toContain('Hello there!');
-    expect(JSON.stringify(item)).toContain(told);
-    if (isAsked) await next.next('response.create');
-    await goOn(call, next);
-    if (!isAsked) expect(next.received.map(({ type }) => type)).not.toContain('response.create');
-    expect(await server.log.find(FAILED)).toMatchObject({
-      reason: 'openai closed',
-      closed,
-      sessionId: 'sess_1',
-    });
+it.each(ways)('Another session takes over from one that %s', async (_, leave, closed) => {
+  const { openai, server, twilio, session } = await greetedCall();
+  leave(session);
+  await expectGoesOn(await openai.dialled(), twilio);
+  expect(await server.log.find(FAILED)).toMatchObject({
+    ...{ reason: 'openai closed', closed, sessionId: 'sess_1' },
   });
+  twilio.stop();
+  expect(await server.log.find('call ended')).toMatchObject({ takeovers: 1 });
 });
-
-it.each(ways)(
-  'While nothing was heard yet, another session that greets takes over from one that %s',
-  async (_, leave) => {
-    const { openai, server, twilio, session } = await liveCall();
-    leave(session);
-    const next = await openai.dialled();
-    await next.configure();
-    await next.next('response.create');
-    expect(next.received.map(({ type }) => type)).toEqual(['session.update', 'response.create']);
-    twilio.stop();
-    expect(await server.log.find('call ended')).toMatchObject({ takeovers: 1 });
-  },
-);
 
 describe('a session that is lost in mid-call', () => {
   it('A standby session takes over at once', async () => {
@@ -245,25 +121,6 @@ describe('a session that is lost in mid-call', () => {
     const heard: unknown[] = [];
     while (heard.length < 41) heard.push((await next.next('input_audio_buffer.append')).audio);
     expect(heard).toEqual(Array.from({ length: 41 }, (_, n) => audio(20, n)));
-  });
-
-  it('What comes of a tool while OpenAI is closing is told to the next session', async () => {
-    const call = await callWithTools();
-    const { openai, session, twilio } = call;
-    begin(session, 'r2');
-    callTool(session, 'look_up', '{}', 'r2');
-    finish(session, 'r2');
-    await session.settle();
-    // Its close is not answered, so that it takes a while.
-    session.socket.pause();
-    session.socket.close(1001);
-    await twilio.settle();
-    call.finish('It is noon.');
-    const next = await openai.dialled();
-    session.socket.terminate();
-    await next.configure();
-    await next.next('response.create');
-    expect(JSON.stringify(await next.next('conversation.item.create'))).toContain('It is noon.');
   });
 
   it('The call ends with the apology at the third loss within a minute, and goes on at one after that', async () => {
