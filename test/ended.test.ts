@@ -3,7 +3,6 @@ import { Calls } from '../src/call/calls.ts';
 import type { Report } from '../src/contract.ts';
 import { CALL } from './support/peers.ts';
 import { begin, callTo, FROM, finish, ring, serverOf, TO } from './support/ring.ts';
-import { STREAM } from './support/wire.ts';
 
 afterEach(() => {
   vi.useRealTimers();
@@ -67,27 +66,6 @@ describe('the report of a call that is over', () => {
     });
     expect(reports[0]?.signal.aborted).toBe(true);
     expect(server.log.text).not.toMatch(/Hello there|When do you open/);
-  });
-
-  it('An entry that the caller cut in on ends where it was heard, and says so', async () => {
-    const { twilio, session, reports } = await reportedCall();
-    twilio.media(0);
-    await session.next('input_audio_buffer.append');
-    begin(session, 'r1');
-    session.send(added('a', 'assistant', null), spoken('a', 'r1', 'One two three four five six.'));
-    session.say(10_000, 'r1');
-    await twilio.next('mark');
-    // The stream's clock says that half of it was heard.
-    twilio.media(5_000);
-    await session.next('input_audio_buffer.append');
-    session.send({ type: 'input_audio_buffer.speech_started' });
-    await twilio.next('clear');
-    session.send(added('b', 'assistant', 'a'), spoken('b', 'r1', 'Never heard.'));
-    session.say(20, 'r1', 'b');
-    await session.settle();
-    twilio.stop();
-    await vi.waitFor(() => expect(reports).toHaveLength(1));
-    expect(reports[0]?.transcript).toEqual([{ who: 'assistant', text: 'One two three', cut: true }]);
   });
 
   it('What the caller said last is waited for, where it is written down', async () => {
@@ -177,33 +155,5 @@ describe('the end of the process', () => {
     expect(isOver).toBe(false);
     done();
     await over;
-  });
-});
-
-describe('the keys that the caller presses', () => {
-  it('They are one item, and a response; the log has how many they were, and never which', async () => {
-    const { server, twilio, session } = await callTo({});
-    begin(session, 'r1');
-    finish(session, 'r1');
-    await session.settle();
-    for (const digit of '4711081547#') {
-      twilio.send({
-        event: 'dtmf',
-        streamSid: STREAM,
-        sequenceNumber: '5',
-        dtmf: { track: 'inbound_track', digit },
-      });
-    }
-    expect(await session.next()).toEqual({
-      type: 'conversation.item.create',
-      item: {
-        ...{ type: 'message', role: 'user' },
-        content: [{ type: 'input_text', text: '(The caller pressed 4 7 1 1 0 8 1 5 4 7 on the keypad.)' }],
-      },
-    });
-    expect(await session.next()).toEqual({ type: 'response.create' });
-    twilio.stop();
-    expect(await server.log.find('call ended')).toMatchObject({ keysPressed: 11 });
-    expect(server.log.text).not.toMatch(/4711081547|4 7 1 1/);
   });
 });

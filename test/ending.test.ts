@@ -50,24 +50,13 @@ describe("Twilio's ways to end a call", () => {
 });
 
 describe("OpenAI's ways to end a call", () => {
-  it.each([
-    [3000, ''],
-    [3000, 'invalid_request_error.invalid_api_key'],
-    [4004, 'invalid_request_error.model_not_found'],
-    [1008, 'account_deactivated'],
-  ])(
-    'The caller gets an apology when OpenAI closes with %d %s, for which no other session helps',
-    async (...close) => {
-      const { server, twilio, session } = await liveCall();
-      session.socket.close(...close);
-      const [code, reason] = close;
-      expect(await expectFailed(server, twilio, session)).toMatchObject({
-        reason: 'openai closed',
-        closed: { code, reason },
-      });
-      expect((await twilio.closed).code).toBe(1011);
-    },
-  );
+  it('The caller gets an apology when OpenAI closes for a reason that no other session helps', async () => {
+    const { server, twilio, session } = await liveCall();
+    const closed = { code: 4004, reason: 'invalid_request_error.model_not_found' };
+    session.socket.close(closed.code, closed.reason);
+    expect(await expectFailed(server, twilio, session)).toMatchObject({ reason: 'openai closed', closed });
+    expect((await twilio.closed).code).toBe(1011);
+  });
 
   it('The caller gets an apology within a second when OpenAI closes so and leaves the connection open', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
@@ -87,18 +76,6 @@ describe("OpenAI's ways to end a call", () => {
 });
 
 describe('a session that is of no use any more', () => {
-  it('The caller gets an apology when a second response in a row fails, and not before', async () => {
-    const { server, twilio, session } = await liveCall();
-    const error = { code: 'server_error', message: 'no' };
-    const response = { id: 'r', status: 'failed', status_details: { type: 'failed', error } };
-    const fail = () =>
-      session.send({ type: 'response.created', response }, { type: 'response.done', response });
-    fail();
-    expect(await session.next()).toMatchObject({ type: 'response.create' });
-    fail();
-    expect(await expectFailed(server, twilio, session)).toMatchObject({ reason: 'response failed', error });
-  });
-
   it('The caller gets an apology when no reply has come within 15 s', async () => {
     vi.useFakeTimers({
       toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'],
@@ -146,19 +123,6 @@ describe('the time limit', () => {
     await session.closed;
     expect(await server.lastWords(CALL)).toContain('<Response><Hangup/></Response>');
     expect(await server.log.find('call ended')).toMatchObject({ reason: 'time limit' });
-  });
-
-  it.each<[string, (session: OpenAIPeer) => void]>([
-    ['says nothing for 10 s', () => void vi.advanceTimersByTime(10_250)],
-    ['is lost', (session) => session.socket.terminate()],
-  ])('Twilio says that the time is up when the session %s', async (_, fail) => {
-    const { server, twilio, session } = await longCall();
-    await session.next('conversation.item.create');
-    fail(session);
-    expect((await twilio.closed).code).toBe(1000);
-    const words = await server.lastWords(CALL);
-    expect(words).toContain('time limit');
-    expect(words).not.toContain('gone wrong');
   });
 
   it('Twilio says that the time is up when there is no session yet', async () => {

@@ -63,6 +63,22 @@ describe('a peer that is gone without a word', () => {
     session.socket.terminate();
   });
 
+  it('is silent though it talks, when it reads nothing for a minute', async () => {
+    const { server, twilio, session } = await quietCall();
+    session.socket.pause();
+    for (let passed = 0; passed < 54; passed += 3) {
+      session.socket.ping('its own');
+      session.socket.pong('unasked');
+      session.say(20, `r${passed}`);
+      await twilio.next('mark');
+      twilio.media(passed * 1_000);
+      vi.advanceTimersByTime(3_000);
+    }
+    const taken = 'another session takes over from one that failed';
+    expect(await server.log.find(taken)).toMatchObject({ reason: 'openai silent' });
+    session.socket.terminate();
+  });
+
   it('A peer that does not finish its close within 2 s is cut off', async () => {
     const { server, twilio, session } = await quietCall();
     session.socket.pause();

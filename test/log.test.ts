@@ -55,6 +55,7 @@ async function wholeCall(): Promise<Log> {
   );
   await twilio.next('clear');
   await session.next('conversation.item.truncate');
+  for (const digit of '4711#') twilio.send({ event: 'dtmf', streamSid: STREAM, dtmf: { digit } });
   twilio.stop();
   await server.log.find('call ended');
   return server.log;
@@ -89,7 +90,7 @@ describe('the log of a call', () => {
           audioOut: 136,
           transcriptionSeconds: 0,
         },
-        keysPressed: 0,
+        keysPressed: 5,
         latencyMs: { ready: expect.any(Number), firstSound: expect.any(Number), reply: {} },
       }),
     ]);
@@ -115,7 +116,16 @@ describe('the log of a call', () => {
 
   it('The log has no key, token, signature, transcript or audio, at the most talkative level', async () => {
     const { text } = await wholeCall();
-    const secrets = [KEY, AUTH_TOKEN, token, SIGNATURE['x-twilio-signature'], 'owl', audio(20).slice(0, 40)];
+    const secrets = [
+      KEY,
+      AUTH_TOKEN,
+      token,
+      SIGNATURE['x-twilio-signature'],
+      'owl',
+      '4711',
+      '4 7 1 1',
+      audio(20).slice(0, 40),
+    ];
     for (const secret of secrets) expect(text).not.toContain(secret);
   });
 

@@ -59,12 +59,6 @@ describe('a stream that starts', () => {
     expect(refusal(start(issued()), circumstances({ used }))).toBe('token already used');
     expect(refusal(start(issued('CA1', NOW + 1)), circumstances({ used }))).toBeUndefined();
   });
-
-  it('A stream is refused when its call has had five', () => {
-    const used = new Used();
-    for (let n = 1; n <= 5; n++) used.token('CA1', issued('CA1', NOW + n), false);
-    expect(refusal(start(issued()), circumstances({ used }))).toBe('too many streams');
-  });
 });
 
 describe('a stream whose call was prepared', () => {

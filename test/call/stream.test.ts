@@ -77,20 +77,6 @@ describe('a call that goes on', () => {
     expect(await twilio.next()).toEqual({ event: 'mark', streamSid: STREAM, mark: { name: 'audio-1' } });
   });
 
-  it('The assistant falls silent when the caller speaks, and OpenAI is told where', async () => {
-    const { twilio, session } = await liveCall();
-    session.say(4000);
-    await twilio.next('mark');
-    session.send({ type: 'input_audio_buffer.speech_started', audio_start_ms: 0, item_id: 'u' });
-    expect(await twilio.next()).toEqual({ event: 'clear', streamSid: STREAM });
-    expect(await session.next()).toEqual({
-      type: 'conversation.item.truncate',
-      item_id: 'a',
-      content_index: 0,
-      audio_end_ms: expect.any(Number),
-    });
-  });
-
   it('What belongs to another stream is ignored', async () => {
     const { twilio, session } = await liveCall();
     twilio.send({ event: 'stop', streamSid: 'MZ-other' });

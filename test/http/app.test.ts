@@ -133,11 +133,6 @@ describe('/call-ended', () => {
       { dial: '+14155550100', callerId: '+14155550123' },
       '<Response><Dial answerOnBridge="true" timeout="25" callerId="+14155550123" action="http://localhost:80/transfer-ended/CA1"><Number>+14155550100</Number></Dial></Response>',
     ],
-    [
-      'a SIP address',
-      { dial: 'sip:a@b.example;x=1', callerId: undefined },
-      '<Response><Dial answerOnBridge="true" timeout="25" action="http://localhost:80/transfer-ended/CA1"><Sip>sip:a@b.example;x=1</Sip></Dial></Response>',
-    ],
   ])('A call that was left with %s is gone on with', async (_, next, twiml) => {
     const calls = new Calls(1);
     const server = await serverOf(calls);

@@ -76,8 +76,6 @@ describe('an upgrade', () => {
 
 describe('a stream that may not begin its call', () => {
   it.each<[string, number, string, (twilio: TwilioPeer) => void]>([
-    ['without a token', 1008, 'bad token', (twilio) => twilio.start('CA3')],
-    ["in another audio than a telephone's", 1008, 'not mu-law 8000 mono', startInStereo],
     ['of a call that has one', 1008, 'call already live', (twilio) => twilio.start('CA1', token('CA1'))],
     ['beyond MAX_CONCURRENT_CALLS', 1013, 'busy', (twilio) => twilio.start('CA3', token('CA3'))],
   ])('A stream %s is closed with %d, and OpenAI is not dialled', async (_, code, reason, start) => {
@@ -94,16 +92,12 @@ describe('a stream that may not begin its call', () => {
     expect(others.map(({ socket }) => socket.readyState)).toEqual([WebSocket.OPEN, WebSocket.OPEN]);
   });
 
-  const mediaFormat = { encoding: 'audio/x-mulaw', sampleRate: 8000, channels: 2 };
-
-  function startInStereo(twilio: TwilioPeer): void {
+  it("logs the format of a stream that is not a telephone's", async () => {
+    const mediaFormat = { encoding: 'audio/x-mulaw', sampleRate: 8000, channels: 2 };
+    const twilio = await dial();
     const start = { callSid: 'CA3', mediaFormat, customParameters: { token: token('CA3') } };
     twilio.send({ event: 'start', streamSid: STREAM, start });
-  }
-
-  it('The log has the format of a stream that is not in the audio of a telephone', async () => {
-    const twilio = await dial();
-    startInStereo(twilio);
+    expect((await twilio.closed).code).toBe(1008);
     expect(await server.log.find('the stream is not in mu-law at 8000 Hz, mono')).toMatchObject({
       format: JSON.stringify(mediaFormat),
     });

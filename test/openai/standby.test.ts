@@ -110,13 +110,9 @@ describe('a standby session', () => {
 });
 
 describe('a standby session that dies as it is taken', () => {
-  it.each([
-    ['is reset', (standby: OpenAIPeer) => standby.socket.terminate()],
-    ['closes with 1001', (standby: OpenAIPeer) => standby.socket.close(1001, 'going away')],
-    ['closes without a code', (standby: OpenAIPeer) => standby.socket.close()],
-  ])('The caller is served by another session when the one that was taken %s', async (_, leave) => {
+  it('The caller is served by another session', async () => {
     const { standby, twilio } = await takenStandby();
-    leave(standby);
+    standby.socket.terminate();
     await expectMadeUpFor(twilio, await openai.dialled());
   });
 
@@ -142,16 +138,6 @@ describe('a standby session that dies as it is taken', () => {
     other.socket.terminate();
     next.socket.terminate();
     await expectMadeUpFor(twilio, own);
-  });
-
-  it('Another session takes over when the one dies that was taken and has served', async () => {
-    const { standby, twilio } = await takenStandby();
-    standby.say(100);
-    await twilio.next('mark');
-    standby.socket.terminate();
-    expect(await server.log.find('another session takes over from one that failed')).toMatchObject({
-      reason: 'openai closed',
-    });
   });
 });
 
