@@ -201,8 +201,12 @@ describe('what the caller says', () => {
     await call.say(audio(10, 2));
     await call.hangUp();
     await stream.closed;
-    const words = stream.received.flatMap(({ media }) => Object(media).payload ?? []);
-    expect(words.slice(-3).map((payload) => Buffer.from(payload, 'base64'))).toEqual([
+    const silence = audio(20, 0xff);
+    const frames = stream.received.flatMap(({ media }) => Object(media).payload ?? []);
+    const words = frames
+      .map((payload) => Buffer.from(payload, 'base64'))
+      .filter((frame) => !frame.equals(silence));
+    expect(words).toEqual([
       Buffer.alloc(160, 1),
       Buffer.concat([audio(10, 1), audio(10, 0xff)]),
       Buffer.concat([audio(10, 2), audio(10, 0xff)]),
