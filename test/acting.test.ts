@@ -33,8 +33,8 @@ async function sentSince(session: OpenAIPeer, count: number): Promise<unknown[]>
   return session.received.slice(count).map(({ type }) => type);
 }
 
-describe('a tool that the model calls', () => {
-  it('It runs with its arguments and the call, and the output goes up at once, the next response after this one', async () => {
+describe('Tools', () => {
+  it('get their arguments and the call, and their output goes up at once', async () => {
     const asked: unknown[] = [];
     const { session } = await callWith(async (args, { signal, ...call }) => {
       asked.push(args, call);
@@ -52,7 +52,7 @@ describe('a tool that the model calls', () => {
     await session.next('response.create');
   });
 
-  it('A tool that returns nothing is done', async () => {
+  it("answer 'Done.' when they return nothing", async () => {
     const { session } = await callWith(() => undefined);
     begin(session, 'r1');
     callTool(session, 'act', '');
@@ -69,26 +69,23 @@ describe('a tool that the model calls', () => {
     ],
     ['rejects', () => Promise.reject(new Error('secret')), { message: 'secret' }],
     ['returns what is no JSON', () => 1n, { type: 'TypeError' }],
-  ])(
-    'The model is told no more than that it failed when it %s, and the log has its name, and no arguments',
-    async (_, run, err) => {
-      const { server, session } = await callWith(run);
-      begin(session, 'r1');
-      callTool(session, 'act', '{"pin":"47110815"}');
-      expect(await output(session)).toEqual(told('The tool failed. Tell the caller that it did not work.'));
-      expect(await server.log.find('tool failed')).toMatchObject({
-        level: 50,
-        tool: 'act',
-        callSid: CALL,
-        err,
-      });
-      expect(server.log.text).not.toContain('47110815');
-      finish(session, 'r1');
-      await session.next('response.create');
-    },
-  );
+  ])('only say that they failed when one %s, and the log says why', async (_, run, err) => {
+    const { server, session } = await callWith(run);
+    begin(session, 'r1');
+    callTool(session, 'act', '{"pin":"47110815"}');
+    expect(await output(session)).toEqual(told('The tool failed. Tell the caller that it did not work.'));
+    expect(await server.log.find('tool failed')).toMatchObject({
+      level: 50,
+      tool: 'act',
+      callSid: CALL,
+      err,
+    });
+    expect(server.log.text).not.toContain('47110815');
+    finish(session, 'r1');
+    await session.next('response.create');
+  });
 
-  it('It hears of the end of the call, and what it returns then is dropped', async () => {
+  it('learn that the call is over, and what they return then is dropped', async () => {
     let call: CallInfo | undefined;
     const { server, twilio, session } = await callWith(async (_args, info) => {
       call = info;
@@ -108,10 +105,10 @@ describe('a tool that the model calls', () => {
   });
 });
 
-describe('a call that the assistant ends', () => {
+describe('The assistant', () => {
   const HUNG_UP = /<Response><Hangup\/><\/Response>/;
 
-  it('A goodbye that came with the call is heard to its end before the line is closed', async () => {
+  it('hangs up once its goodbye was heard to the end', async () => {
     const { server, twilio, session } = await callWith(() => hangUp());
     begin(session, 'r1');
     session.say(200, 'r1');

@@ -13,8 +13,8 @@ function mistakes(env: Record<string, string>): string[] {
   }
 }
 
-describe('the configuration', () => {
-  it('The two keys are all that must be set', () => {
+describe('The configuration', () => {
+  it('needs no more than the two keys', () => {
     expect(readConfig(KEYS)).toMatchObject({
       openaiApiKey: 'sk-test',
       model: 'gpt-realtime-2.1',
@@ -31,7 +31,7 @@ describe('the configuration', () => {
     });
   });
 
-  it('An empty value is taken for a missing one', () => {
+  it('takes an empty value for a missing one', () => {
     expect(readConfig({ ...KEYS, PORT: '', PUBLIC_URL: ' ' })).toMatchObject({
       port: 3000,
       publicUrl: undefined,
@@ -57,21 +57,21 @@ describe('the configuration', () => {
     ['PORT', '65536'],
     ['PORT', '-1'],
     ['LOG_LEVEL', 'loud'],
-  ])('A value of %s that is %j is refused in a line that names it', (name, value) => {
+  ])('refuses %s when it is %j, in one line that names it', (name, value) => {
     expect(mistakes({ ...KEYS, [name]: value })).toEqual([expect.stringMatching(`^${name} .*: .+\\.`)]);
   });
 
-  it('All mistakes are named at once', () => {
+  it('names all mistakes at once', () => {
     expect(mistakes({ PORT: 'x', LOG_LEVEL: 'loud' })).toHaveLength(4);
   });
 
-  it('No auth token is needed where unsigned requests are allowed, and none is used', () => {
+  it('needs no auth token if unsigned requests are allowed', () => {
     const env = { ...KEYS, ALLOW_UNSIGNED_REQUESTS: 'true' };
     expect(readConfig(env).twilioAuthToken).toBeUndefined();
     expect(readConfig({ ...env, TWILIO_AUTH_TOKEN: '' }).twilioAuthToken).toBeUndefined();
   });
 
-  it('A key that is refused is not repeated', () => {
+  it('does not repeat a key that it refuses', () => {
     expect(mistakes({ OPENAI_API_KEY: 'sk-te st' }).join()).not.toContain('sk-te');
   });
 });

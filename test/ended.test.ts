@@ -31,8 +31,8 @@ const spoken = (item_id: string, response_id: string, transcript: string) => ({
   ...{ item_id, response_id, transcript },
 });
 
-describe('the report of a call that is over', () => {
-  it('It has why and when the call ended, what it took by kind, and what was said in order', async () => {
+describe('The report of a call', () => {
+  it('has the reason, the time, the usage by kind and what was said in order', async () => {
     const { server, twilio, session, reports } = await reportedCall({ model: 'gpt-transcribe' });
     begin(session, 'r1');
     session.send(added('a', 'assistant', null), spoken('a', 'r1', 'Hello there.'));
@@ -68,7 +68,7 @@ describe('the report of a call that is over', () => {
     expect(server.log.text).not.toMatch(/Hello there|When do you open/);
   });
 
-  it('What the caller said last is waited for, where it is written down', async () => {
+  it('waits until the last words of the caller are transcribed', async () => {
     const { twilio, session, reports } = await reportedCall({ model: 'gpt-transcribe' });
     session.send(added('u', 'user', null));
     await session.settle();
@@ -81,7 +81,7 @@ describe('the report of a call that is over', () => {
     expect(reports[0]?.transcript).toEqual([{ who: 'caller', text: 'Bye.', cut: false }]);
   });
 
-  it('What the caller said last is waited for 2 s at most', async () => {
+  it('waits 2 s at most for the last words of the caller', async () => {
     vi.useFakeTimers({ toFake: ['performance'] });
     const { twilio, session, reports } = await reportedCall({ model: 'gpt-transcribe' });
     session.send(added('u', 'user', null));
@@ -105,7 +105,7 @@ describe('the report of a call that is over', () => {
       },
     ],
     ['rejects', () => Promise.reject(new Error('disk full'))],
-  ])('What is wrong is in the log when it %s, and the next call is taken', async (_, ended) => {
+  ])('logs an error of `ended` when it %s, and accepts the next call', async (_, ended) => {
     const { server, twilio } = await callTo({ ended });
     twilio.stop();
     expect(await server.log.find('ended() failed')).toMatchObject({
@@ -115,7 +115,7 @@ describe('the report of a call that is over', () => {
     expect(await ring(server, { CallSid: 'CA2' })).toContain('<Connect ');
   });
 
-  it('A call whose stream never came is reported, too', async () => {
+  it('covers a call whose stream never came', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const reports: Report[] = [];
     const { openai, server } = await serverOf({ ended: (report) => void reports.push(report) });
@@ -129,15 +129,15 @@ describe('the report of a call that is over', () => {
   });
 });
 
-describe('the end of the process', () => {
-  it('A stream is over, whoever takes for ever to hear of its call', async () => {
+describe('A pending `ended` hook', () => {
+  it('does not keep its stream open', async () => {
     const { server, twilio } = await callTo({ ended: () => new Promise(() => {}) });
     twilio.stop();
     await server.log.find('call ended');
     await expect.poll(() => server.streams.open).toBe(0);
   });
 
-  it('Whoever hears of the last calls is waited for, and not longer than is allowed', async () => {
+  it('is awaited on shutdown, up to the limit', async () => {
     const calls = new Calls(1);
     await calls.untilFinished(600_000);
     let done = () => {};

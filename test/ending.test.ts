@@ -19,7 +19,7 @@ async function expectFailed(server: TestServer, twilio: TwilioPeer, session: Ope
   return server.log.find('call failed');
 }
 
-describe("Twilio's ways to end a call", () => {
+describe("Twilio's side of a call", () => {
   it.each<[string, (twilio: TwilioPeer) => void, string, number]>([
     ['says stop, and closes nothing', (twilio) => twilio.stop(), 'twilio stopped', 1000],
     ['closes without a code', (twilio) => twilio.socket.close(), 'twilio closed', 1005],
@@ -28,7 +28,7 @@ describe("Twilio's ways to end a call", () => {
     ['closes with 3000', (twilio) => twilio.socket.close(3000), 'twilio lost', 3000],
     ['is reset', (twilio) => twilio.socket.terminate(), 'twilio lost', 1006],
     ['sends more than 64 KiB', (twilio) => twilio.media(0, audio(8_000)), 'twilio lost', 1009],
-  ])('Both sides are closed and the place is free when Twilio %s', async (_, leave, reason, code) => {
+  ])('frees the place and closes OpenAI when Twilio %s', async (_, leave, reason, code) => {
     const { server, twilio, session } = await liveCall();
     expect(server.calls.live).toBe(1);
     leave(twilio);
@@ -42,15 +42,15 @@ describe("Twilio's ways to end a call", () => {
     expect(await server.lastWords(CALL)).toMatch(words);
   });
 
-  it('The session is closed when the caller hangs up while OpenAI is still connecting', async () => {
+  it('closes the session when the caller hangs up while it is dialled', async () => {
     const { twilio, session } = await dialledCall();
     twilio.socket.terminate();
     await session.closed;
   });
 });
 
-describe("OpenAI's ways to end a call", () => {
-  it('The caller gets an apology when OpenAI closes for a reason that no other session helps', async () => {
+describe("OpenAI's side of a call", () => {
+  it('ends it with the apology when no other session would help', async () => {
     const { server, twilio, session } = await liveCall();
     const closed = { code: 4004, reason: 'invalid_request_error.model_not_found' };
     session.socket.close(closed.code, closed.reason);
@@ -58,7 +58,7 @@ describe("OpenAI's ways to end a call", () => {
     expect((await twilio.closed).code).toBe(1011);
   });
 
-  it('The caller gets an apology within a second when OpenAI closes so and leaves the connection open', async () => {
+  it('ends it within a second when OpenAI leaves its socket half closed', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const { server, twilio, session } = await liveCall();
     session.socket.pause();
@@ -75,8 +75,8 @@ describe("OpenAI's ways to end a call", () => {
   });
 });
 
-describe('a session that is of no use any more', () => {
-  it('The caller gets an apology when no reply has come within 15 s', async () => {
+describe('A silent session', () => {
+  it('ends the call with the apology after 15 s without a reply', async () => {
     vi.useFakeTimers({
       toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'],
     });
@@ -90,7 +90,7 @@ describe('a session that is of no use any more', () => {
   });
 });
 
-describe('the time limit', () => {
+describe('The time limit', () => {
   /** A call that has just lasted for as long as it may. */
   async function longCall() {
     vi.useFakeTimers({
@@ -106,7 +106,7 @@ describe('the time limit', () => {
     return call;
   }
 
-  it('The assistant itself says that the time is up, and the call ends when that was heard', async () => {
+  it('has the assistant say so, and ends the call when that was heard', async () => {
     const { server, twilio, session } = await longCall();
     expect(await session.next('response.cancel')).toMatchObject({ response_id: 'r1' });
     expect(JSON.stringify(await session.next('conversation.item.create'))).toContain('time limit');
@@ -125,7 +125,7 @@ describe('the time limit', () => {
     expect(await server.log.find('call ended')).toMatchObject({ reason: 'time limit' });
   });
 
-  it('Twilio says that the time is up when there is no session yet', async () => {
+  it('has Twilio say so if there is no session yet', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const { server, twilio } = await dialledCall({ MAX_CALL_SECONDS: '1' });
     await server.log.find('call started');

@@ -5,7 +5,7 @@ const closed = (code: number, reason = '') => ({ closed: { code, reason } });
 const error = (code?: string) => ({ error: { code, message: undefined } });
 const dialling = (failure: Partial<Failure> = {}): Failure => ({ reason: 'dialling failed', ...failure });
 
-describe('what the owner can do', () => {
+describe('The advice', () => {
   it.each([
     [error('invalid_api_key'), 'OPENAI_API_KEY'],
     [closed(3000, 'invalid_request_error.invalid_api_key'), 'OPENAI_API_KEY'],
@@ -19,7 +19,7 @@ describe('what the owner can do', () => {
     [closed(4000, 'invalid_request_error.missing_model'), 'OPENAI_REALTIME_MODEL'],
     [closed(4004), 'OPENAI_REALTIME_MODEL'],
     [dialling(closed(1006)), 'OPENAI_REALTIME_URL'],
-  ])('After %j, the owner is told about %s', (failure, words) => {
+  ])('after %j names %s', (failure, words) => {
     expect(advice({ reason: 'openai closed', ...failure })).toContain(words);
   });
 
@@ -32,12 +32,12 @@ describe('what the owner can do', () => {
     dialling({ httpStatus: 503, ...closed(1006) }),
     // A reason says more than a number.
     dialling({ httpStatus: 429, ...error('rate_limit_exceeded') }),
-  ])('After %j, the owner can do nothing', (failure) => {
+  ])('is none after %j', (failure) => {
     expect(advice({ reason: 'openai closed', ...failure })).toBeUndefined();
   });
 });
 
-describe('the verdict on a failure', () => {
+describe('The verdict', () => {
   it.each<Failure>([
     dialling(closed(1006)),
     dialling({ ...closed(1006), ...error() }),
@@ -50,7 +50,7 @@ describe('the verdict on a failure', () => {
     { reason: 'openai stalled' },
     { reason: 'response failed', ...error('server_error') },
     { reason: 'response failed' },
-  ])('Another try is worth it after %j', (failure) => {
+  ])('is to try again after %j', (failure) => {
     expect(verdict(failure)).toBe('again');
   });
 
@@ -63,7 +63,7 @@ describe('the verdict on a failure', () => {
     { reason: 'openai closed', ...closed(1013, 'insufficient_quota') },
     { reason: 'openai error', ...error('account_deactivated') },
     { reason: 'response failed', ...error('billing_hard_limit_reached') },
-  ])('It is time to give up after %j', (failure) => {
+  ])('is to give up after %j', (failure) => {
     expect(verdict(failure)).toBe('give up');
   });
 
@@ -76,7 +76,7 @@ describe('the verdict on a failure', () => {
     { reason: 'session not audio/pcmu' },
     { reason: 'not ready in time' },
     { reason: 'twilio lost' },
-  ])('It is over after %j', (failure) => {
+  ])('is that the session is over after %j', (failure) => {
     expect(verdict(failure)).toBe('over');
   });
 });

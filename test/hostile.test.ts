@@ -131,7 +131,7 @@ async function expectAlive({ twilio, session }: LiveCall, n: number): Promise<vo
   twilio.send({ event: 'mark', streamSid: STREAM, mark });
 }
 
-it('Hostile messages from both sides touch neither the process nor another call', {
+it('Hostile messages from both sides harm neither the process nor another call', {
   timeout: 60_000,
 }, async () => {
   const other = await liveCall();
@@ -161,7 +161,7 @@ it('Hostile messages from both sides touch neither the process nor another call'
   expect(late - early).toBeLessThan(2);
 });
 
-it('Hostile requests are answered with 4xx, or not at all, and another call goes on', {
+it('Hostile requests get 4xx or nothing, and another call goes on', {
   timeout: 60_000,
 }, async () => {
   const other = await liveCall();

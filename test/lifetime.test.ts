@@ -8,7 +8,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-describe('a peer that is gone without a word', () => {
+describe('A quiet peer', () => {
   /** A call whose time is in the test's hands. */
   function quietCall() {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] });
@@ -24,7 +24,7 @@ describe('a peer that is gone without a word', () => {
     }
   }
 
-  it('Both sides are pinged, and their pongs keep a call alive in which nothing else comes', async () => {
+  it('is pinged, and its pongs keep the call alive', async () => {
     const call = await quietCall();
     let pings = 0;
     call.session.socket.on('ping', () => {
@@ -42,7 +42,7 @@ describe('a peer that is gone without a word', () => {
     expect(pings).toBeGreaterThanOrEqual(30);
   });
 
-  it('The call ends when nothing has come from Twilio for 60 s', async () => {
+  it('ends the call after 60 s without a byte from Twilio', async () => {
     const call = await quietCall();
     call.twilio.socket.pause();
     await pass(51, call);
@@ -52,7 +52,7 @@ describe('a peer that is gone without a word', () => {
     call.twilio.socket.terminate();
   });
 
-  it('Another session takes over when nothing has come from OpenAI for 12 s, not even a pong', async () => {
+  it('loses its session after 12 s without a byte or pong from OpenAI', async () => {
     const { server, openai, session } = await quietCall();
     session.socket.pause();
     vi.advanceTimersByTime(12_000);
@@ -63,7 +63,7 @@ describe('a peer that is gone without a word', () => {
     session.socket.terminate();
   });
 
-  it('is silent though it talks, when it reads nothing for a minute', async () => {
+  it('loses its session if it talks but never reads', async () => {
     const { server, twilio, session } = await quietCall();
     session.socket.pause();
     for (let passed = 0; passed < 54; passed += 3) {
@@ -79,7 +79,7 @@ describe('a peer that is gone without a word', () => {
     session.socket.terminate();
   });
 
-  it('A peer that does not finish its close within 2 s is cut off', async () => {
+  it('is cut off if it has not finished its close within 2 s', async () => {
     const { server, twilio, session } = await quietCall();
     session.socket.pause();
     twilio.stop();
@@ -90,8 +90,8 @@ describe('a peer that is gone without a word', () => {
   });
 });
 
-describe('a peer that stops reading', () => {
-  it('The call ends with 1013 when Twilio stops reading', async () => {
+describe('A stalled peer', () => {
+  it('ends the call with 1013 if it is Twilio', async () => {
     const { server, twilio, session } = await liveCall();
     twilio.socket.pause();
     for (let n = 0; n < 3_000; n++) session.say(400);
@@ -101,7 +101,7 @@ describe('a peer that stops reading', () => {
     expect((await twilio.closed).code).toBe(1013);
   });
 
-  it('Another session takes over when OpenAI stops reading', async () => {
+  it('loses its session if it is OpenAI', async () => {
     // Without the ticks at which a flood would be noticed first.
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
     const { server, openai, twilio, session } = await liveCall();

@@ -24,8 +24,8 @@ function output() {
   return { stream, written, release };
 }
 
-describe('the output of the log', () => {
-  it('Lines are dropped when 1 MiB waits to be written, and their number is told once it goes on', () => {
+describe('LogOutput', () => {
+  it('drops lines while 1 MiB waits, and then says how many', () => {
     const { stream, written, release } = output();
     const log = new LogOutput(stream);
     log.write('x'.repeat(1_048_577));
@@ -40,7 +40,7 @@ describe('the output of the log', () => {
     ]);
   });
 
-  it('Lines that the disk has no room for are counted until one can say so', () => {
+  it('counts the lines that a full disk rejects until it can write again', () => {
     let hasRoom = false;
     const written: string[] = [];
     const disk = Object.assign(new EventEmitter(), {
@@ -58,7 +58,7 @@ describe('the output of the log', () => {
     expect(written).toEqual([expect.stringMatching(/"lines":50,/), 'on again\n', 'and on\n']);
   });
 
-  it('The log is waited for at the end until all is written', async () => {
+  it('flushes all that was written', async () => {
     const { stream, release } = output();
     const log = new LogOutput(stream);
     log.write('last words\n');
@@ -67,7 +67,7 @@ describe('the output of the log', () => {
     await flushed;
   });
 
-  it('The log is waited for at the end for a second at most', async () => {
+  it('flushes for a second at most', async () => {
     const { stream } = output();
     const log = new LogOutput(stream);
     log.write('unread\n');
@@ -77,13 +77,13 @@ describe('the output of the log', () => {
   });
 });
 
-describe('what strangers can cause', () => {
+describe('ThrottledLog', () => {
   function throttled() {
     const warn = vi.fn();
     return { warn, log: new ThrottledLog({ warn } as unknown as FastifyBaseLogger) };
   }
 
-  it('A refusal is logged at once, the next ones once a second with how many there were and the last of them', () => {
+  it('logs a kind at once, then once a second with the count and the last of them', () => {
     const { warn, log } = throttled();
     for (let n = 1; n <= 5; n++) log.warn(() => ({ n }), 'refused');
     expect(warn.mock.calls).toEqual([[{ n: 1 }, 'refused']]);
@@ -94,7 +94,7 @@ describe('what strangers can cause', () => {
     expect(warn.mock.calls.slice(2)).toEqual([[{ n: 6, times: 1 }, 'refused']]);
   });
 
-  it('A refusal is logged at once where the last of its kind was a second ago', () => {
+  it('logs at once if the last of the kind was a second ago', () => {
     const { warn, log } = throttled();
     log.warn(() => ({ n: 1 }), 'refused');
     vi.advanceTimersByTime(1_000);
@@ -102,7 +102,7 @@ describe('what strangers can cause', () => {
     expect(warn).toHaveBeenCalledTimes(2);
   });
 
-  it('A refusal is held back by its own kind alone', () => {
+  it('throttles each kind by itself', () => {
     const { warn, log } = throttled();
     log.warn(() => ({}), 'refused');
     log.warn(() => ({}), 'rejected');

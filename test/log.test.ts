@@ -61,8 +61,8 @@ async function wholeCall(): Promise<Log> {
   return server.log;
 }
 
-describe('the log of a call', () => {
-  it('One line of the log is about the end of a call, and says all there is to know', async () => {
+describe('The log', () => {
+  it('sums up a call in one line', async () => {
     const log = await wholeCall();
     expect(log.lines.filter(({ msg }) => msg === 'call ended')).toEqual([
       expect.objectContaining({
@@ -96,7 +96,7 @@ describe('the log of a call', () => {
     ]);
   });
 
-  it('Every line about a call names it, and about its session names that, too', async () => {
+  it('names the call in each of its lines, and its session where there is one', async () => {
     const log = await wholeCall();
     const ofTheSession = ['session ready', 'openai error', 'call ended'];
     expect(log.messages(({ sessionId }) => sessionId === 'sess_1')).toEqual(ofTheSession);
@@ -107,14 +107,14 @@ describe('the log of a call', () => {
     ]);
   });
 
-  it("The log has OpenAI's errors in its own words, without the key", async () => {
+  it("has OpenAI's errors in its own words, without the key", async () => {
     const log = await wholeCall();
     expect(await log.find('openai error')).toMatchObject({
       error: { code: 'invalid_value', message: 'The key … is odd.' },
     });
   });
 
-  it('The log has no key, token, signature, transcript or audio, at the most talkative level', async () => {
+  it('has no key, token, signature, digit, transcript or audio at any level', async () => {
     const { text } = await wholeCall();
     const secrets = [
       KEY,
@@ -129,7 +129,7 @@ describe('the log of a call', () => {
     for (const secret of secrets) expect(text).not.toContain(secret);
   });
 
-  it('The log has the last four digits of a phone number, and no more', async () => {
+  it('has no more of a phone number than its last four digits', async () => {
     const log = await wholeCall();
     expect(await log.find('call answered')).toMatchObject({ from: '…0123' });
     // A time, a process's number or a port may well have these digits in it.
@@ -142,7 +142,7 @@ describe('the log of a call', () => {
     expect(text).not.toContain('59876');
   });
 
-  it('The log has no key that OpenAI put into the code of an error or the reason of a close', async () => {
+  it('has no key that OpenAI put into an error code or a close reason', async () => {
     const { server, twilio, session } = await liveCall({ OPENAI_API_KEY: KEY });
     session.send({ type: 'error', error: { code: KEY, message: 'no' } });
     session.socket.close(4000, `Incorrect API key provided: ${KEY}`);
@@ -154,7 +154,7 @@ describe('the log of a call', () => {
     expect(server.log.text).not.toContain(KEY);
   });
 
-  it('A flood of errors is counted, and no more than 20 of them are logged', async () => {
+  it('has at most 20 errors of a session, and counts the others', async () => {
     const { server, twilio, session } = await liveCall();
     for (let n = 0; n < 100; n++) session.send({ type: 'error', error: { code: `code_${n}` } });
     session.say(20);

@@ -57,8 +57,8 @@ async function wholeCall(brought: Brought): Promise<void> {
   await vi.waitFor(() => expect(server.calls.live).toBe(0));
 }
 
-describe('a request that is replayed', () => {
-  it('A token lets no second stream in, also when the call of the first is over', async () => {
+describe('A replayed request', () => {
+  it('cannot use a token twice, even after its call', async () => {
     const brought = await webhook();
     await wholeCall(brought);
     const second = await stream(brought);
@@ -66,7 +66,7 @@ describe('a request that is replayed', () => {
     expect(openai.peers).toHaveLength(1);
   });
 
-  it('A webhook that comes while its call is live gets no token: Twilio is to ask again', async () => {
+  it('gets a redirect instead of a token while its call is live', async () => {
     const brought = await webhook();
     await stream(brought);
     await server.log.find('call started');
@@ -74,7 +74,7 @@ describe('a request that is replayed', () => {
     expect(body).toContain('<Response><Pause length="1"/><Redirect>/incoming-call</Redirect></Response>');
   });
 
-  it('A call that comes back while it has the last place is asked for again, and not told to be busy', async () => {
+  it('gets a redirect while its call has the last place', async () => {
     await stream(await webhook());
     const other = await dialStream(server.origin, SIGNATURE);
     other.start('CA-other', issueToken(AUTH_TOKEN, 'CA-other', Date.now()));
@@ -82,7 +82,7 @@ describe('a request that is replayed', () => {
     expect((await webhook()).body).toContain('<Redirect>');
   });
 
-  it('A call may have five streams, then it ends with the apology', async () => {
+  it('gets the apology after five streams of its call', async () => {
     for (let n = 0; n < 5; n++) {
       vi.setSystemTime(Date.now() + 1);
       await wholeCall(await webhook());
@@ -95,8 +95,8 @@ describe('a request that is replayed', () => {
   });
 });
 
-describe('streams that do not start', () => {
-  it('The stream that has waited longest goes when there are more than MAX_CONCURRENT_CALLS and ten', async () => {
+describe('Streams that do not start', () => {
+  it('push out the oldest of them above MAX_CONCURRENT_CALLS and ten', async () => {
     const first = await dialStream(server.origin, SIGNATURE);
     for (let n = 0; n < 11; n++) await dialStream(server.origin, SIGNATURE);
     expect(first.socket.readyState).toBe(WebSocket.OPEN);
@@ -112,14 +112,14 @@ describe('streams that do not start', () => {
     ['stop', (twilio) => twilio.stop()],
     ['what is no message', (twilio) => twilio.socket.send('{')],
     ['a binary message', (twilio) => twilio.socket.send(Buffer.from('{"event":"connected"}'))],
-  ])('A stream is closed with 1008 at once when it begins with %s', async (_, begin) => {
+  ])('are closed with 1008 when they begin with %s', async (_, begin) => {
     const twilio = await dialStream(server.origin, SIGNATURE);
     begin(twilio);
     expect((await twilio.closed).code).toBe(1008);
   });
 });
 
-describe('a flood on a stream', () => {
+describe('A flood on a stream', () => {
   beforeEach(() => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
   });
@@ -136,7 +136,7 @@ describe('a flood on a stream', () => {
     ['pongs', (twilio) => twilio.socket.pong('x'.repeat(125))],
     ['messages of another stream', (twilio) => twilio.send({ event: 'stop', streamSid: 'x'.repeat(150) })],
     ['its own media', (twilio) => twilio.media(0, audio(20))],
-  ])('A flood of %s, more than 1 MiB in 5 s, ends the stream', async (kind, send) => {
+  ])('of %s ends it above 1 MiB in 5 s', async (kind, send) => {
     const brought = await webhook();
     const twilio = await stream(brought);
     await openai.dialled();
@@ -146,13 +146,13 @@ describe('a flood on a stream', () => {
     expect((await twilio.closed).code).toBe(1008);
   });
 
-  it('A message in more than 64 KiB of fragments ends the stream', async () => {
+  it('of fragments ends it above 64 KiB', async () => {
     const twilio = await dialStream(server.origin, SIGNATURE);
     for (let n = 0; n < 700; n++) twilio.socket.send('x'.repeat(100), { fin: false });
     expect((await twilio.closed).code).toBe(1009);
   });
 
-  it('Half a minute of a call that comes at once is no flood', async () => {
+  it('is not half a minute of a call that comes at once', async () => {
     const brought = await webhook();
     const twilio = await stream(brought);
     await openai.dialled();

@@ -69,7 +69,7 @@ const ways: [string, (session: OpenAIPeer) => void, object][] = [
   ],
 ];
 
-it.each(ways)('Another session takes over from one that %s', async (_, leave, closed) => {
+it.each(ways)('A session that %s is replaced by another', async (_, leave, closed) => {
   const { openai, server, twilio, session } = await greetedCall();
   leave(session);
   await expectGoesOn(await openai.dialled(), twilio);
@@ -80,8 +80,8 @@ it.each(ways)('Another session takes over from one that %s', async (_, leave, cl
   expect(await server.log.find('call ended')).toMatchObject({ takeovers: 1 });
 });
 
-describe('a session that is lost in mid-call', () => {
-  it('A standby session takes over at once', async () => {
+describe('A lost session', () => {
+  it('is replaced by the standby session at once', async () => {
     const { openai, server } = await startServer({ STANDBY_SESSIONS: '1' });
     const first = await openai.dialled();
     await first.configure();
@@ -104,7 +104,7 @@ describe('a session that is lost in mid-call', () => {
     ]);
   });
 
-  it('What the caller says meanwhile waits, in order, from when OpenAI begins to close', async () => {
+  it("leaves the caller's words to the next, from the first byte of its close", async () => {
     const { openai, twilio, session } = await greetedCall();
     // Its close is not answered, so that it takes a while.
     session.socket.pause();
@@ -123,7 +123,7 @@ describe('a session that is lost in mid-call', () => {
     expect(heard).toEqual(Array.from({ length: 41 }, (_, n) => audio(20, n)));
   });
 
-  it('The call ends with the apology at the third loss within a minute, and goes on at one after that', async () => {
+  it('ends the call if it is the third within a minute', async () => {
     vi.useFakeTimers({ toFake: ['performance'] });
     const { openai, server, twilio, session } = await greetedCall();
     session.socket.terminate();
@@ -144,7 +144,7 @@ describe('a session that is lost in mid-call', () => {
     expect(await server.log.find('call ended')).toMatchObject({ takeovers: 4, reason: 'openai closed' });
   });
 
-  it('The call ends with the apology at the sixth loss', async () => {
+  it('ends the call if it is the sixth', async () => {
     vi.useFakeTimers({ toFake: ['performance'] });
     const { openai, server, twilio, session } = await greetedCall();
     let last = session;
@@ -160,7 +160,7 @@ describe('a session that is lost in mid-call', () => {
     expect(openai.handshakes).toBe(6);
   });
 
-  it('A session that cannot be dialled is dialled again, and another 2 s later', async () => {
+  it('is dialled again at once, then after 2 s', async () => {
     const { openai, server } = await startServer({}, (handshake) =>
       [2, 3].includes(handshake) ? 503 : undefined,
     );
@@ -176,7 +176,7 @@ describe('a session that is lost in mid-call', () => {
     await expectGoesOn(await openai.dialled(), twilio);
   });
 
-  it('A call whose caller leaves before another is dialled is over', async () => {
+  it('is not replaced if the caller leaves before the next try', async () => {
     const { openai, server } = await startServer({}, (handshake) => (handshake > 1 ? 503 : undefined));
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const { twilio, session } = await readyCall(openai, server.origin);
@@ -189,7 +189,7 @@ describe('a session that is lost in mid-call', () => {
     expect(openai.handshakes).toBe(3);
   });
 
-  it('The call ends with the apology where the next session is refused for good', async () => {
+  it('ends the call if the next is refused for good', async () => {
     const { openai, server, twilio, session } = await greetedCall();
     session.socket.terminate();
     const next = await openai.dialled();
@@ -200,7 +200,7 @@ describe('a session that is lost in mid-call', () => {
     expect(await server.lastWords(CALL)).toContain('<Say>I am sorry');
   });
 
-  it('A call whose caller leaves meanwhile is over, and the next session is closed', async () => {
+  it('closes the session that replaces it if the caller leaves meanwhile', async () => {
     const { openai, server, twilio, session } = await greetedCall();
     session.socket.terminate();
     const next = await openai.dialled();
@@ -211,7 +211,7 @@ describe('a session that is lost in mid-call', () => {
   });
 });
 
-describe('a session that is about to expire', () => {
+describe('An expiring session', () => {
   const TICK = 250;
 
   /** A call whose session expires in so many ms; its ticks are in the test's hands. */
@@ -246,7 +246,7 @@ describe('a session that is about to expire', () => {
     return next;
   }
 
-  it('With more than 5 minutes left, nothing happens', async () => {
+  it('stays while it has more than 5 minutes left', async () => {
     const call = await expiringCall(301_000);
     await hearGreeting(call);
     await tick(call);
@@ -254,7 +254,7 @@ describe('a session that is about to expire', () => {
     expect(call.openai.handshakes).toBe(1);
   });
 
-  it('With 5 minutes left, a fresh one takes over at the first pause, without a word to the caller', async () => {
+  it('is replaced in the first pause of its last 5 minutes, silently', async () => {
     const call = await expiringCall(299_000);
     const { openai, server, session, twilio } = call;
     session.send({ type: 'input_audio_buffer.speech_started' });
@@ -277,7 +277,7 @@ describe('a session that is about to expire', () => {
     expect(await server.log.find('call ended')).toMatchObject({ takeovers: 1 });
   });
 
-  it('With 30 s left, a fresh one takes over though somebody speaks, and goes on', async () => {
+  it('is replaced in its last 30 s, pause or not', async () => {
     const call = await expiringCall(29_000);
     begin(call.session, 'r1');
     call.session.say(400, 'r1', 'a1');
@@ -287,7 +287,7 @@ describe('a session that is about to expire', () => {
     await next.next('response.create');
   });
 
-  it('A fresh one that is about to expire, too, is not left again at once', async () => {
+  it('is not replaced at once by one after another', async () => {
     const call = await expiringCall(60_000);
     await hearGreeting(call);
     await tick(call);
@@ -296,7 +296,7 @@ describe('a session that is about to expire', () => {
     expect(call.openai.handshakes).toBe(2);
   });
 
-  it('One that lasts longer than its call may is not left', async () => {
+  it('stays if it outlasts its call', async () => {
     const call = await expiringCall(240_000, { MAX_CALL_SECONDS: '180' });
     await hearGreeting(call);
     await tick(call);
@@ -304,7 +304,7 @@ describe('a session that is about to expire', () => {
     expect(call.openai.handshakes).toBe(1);
   });
 
-  it('One that says to have expired already is taken to last for an hour', async () => {
+  it('is taken to last for an hour if its expiry is in the past', async () => {
     const call = await expiringCall(-60_000);
     await tick(call);
     await tick(call);

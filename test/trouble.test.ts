@@ -38,8 +38,8 @@ async function expectApology(server: TestServer, twilio: TwilioPeer) {
   return server.log.find('call failed');
 }
 
-describe('an error without a code', () => {
-  it('A session that is dialled again after an odd error has the time that any session has', async () => {
+describe('An error without a code', () => {
+  it('leaves the next session all of its time', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const { openai, server, twilio, session } = await dialledCall();
     session.send({ type: 'error', error: { code: null, message: 'odd' } });
@@ -54,8 +54,8 @@ describe('an error without a code', () => {
   });
 });
 
-describe('a failure that stays', () => {
-  it('A key that is refused is not tried again, and the log says what to do', async () => {
+describe('A permanent failure', () => {
+  it('of the key is not retried, and the log gives advice', async () => {
     const { openai, server, twilio, session } = await dialledCall();
     const error = { code: 'invalid_api_key', message: 'no' };
     const reason = 'invalid_request_error.invalid_api_key';
@@ -68,7 +68,7 @@ describe('a failure that stays', () => {
     });
   });
 
-  it('A handshake that is answered with 401 is not tried again, and the log says what to do', async () => {
+  it('of a handshake with 401 is not retried, and the log gives advice', async () => {
     const { openai, server } = await startServer({}, () => 401);
     expect(await expectApology(server, await startCall(server))).toMatchObject({ httpStatus: 401 });
     expect(openai.handshakes).toBe(1);
@@ -77,7 +77,7 @@ describe('a failure that stays', () => {
     });
   });
 
-  it("The log has OpenAI's error out of the text of a refused handshake", async () => {
+  it('of a handshake is logged with the error in its body', async () => {
     const error = { code: 'insufficient_quota', message: 'You exceeded it.' };
     const text = JSON.stringify({ error });
     const server = await startServerAt(
@@ -86,7 +86,7 @@ describe('a failure that stays', () => {
     expect(await expectApology(server, await startCall(server))).toMatchObject({ httpStatus: 503, error });
   });
 
-  it('The call ends when the session.update is rejected, and no audio has gone up', async () => {
+  it('of session.update ends the call before any audio goes up', async () => {
     const { server, twilio, session } = await dialledCall();
     twilio.media(0);
     await session.begin();
@@ -96,7 +96,7 @@ describe('a failure that stays', () => {
     expect(session.received).toHaveLength(1);
   });
 
-  it('The call ends when OpenAI would hear the caller in another format, and no audio has gone up', async () => {
+  it('of the audio format ends the call before any audio goes up', async () => {
     const { server, twilio, session } = await dialledCall();
     twilio.media(0);
     await session.configure('audio/pcm');
@@ -108,7 +108,7 @@ describe('a failure that stays', () => {
   it.each([
     ['created', false],
     ['updated', true],
-  ])('The call ends when the session is not %s within 10 s', async (_, begins) => {
+  ])('ends the call if the session is not %s within 10 s', async (_, begins) => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const { server, twilio, session } = await dialledCall();
     if (begins) await session.begin();
@@ -120,8 +120,8 @@ describe('a failure that stays', () => {
   });
 });
 
-describe('a refusal that OpenAI does not finish', () => {
-  it('ends half a second after the first error, however many follow', async () => {
+describe('An unfinished refusal', () => {
+  it('ends the call half a second after its first error', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const { server, twilio, session } = await dialledCall();
     for (const wait of [400, 100]) {
@@ -132,7 +132,7 @@ describe('a refusal that OpenAI does not finish', () => {
     expect(await expectApology(server, twilio)).toMatchObject({ reason: 'openai error' });
   });
 
-  it('The call ends when the text of a refused handshake never does', async () => {
+  it('ends the call though its body never ends', async () => {
     const trickling = refusing((socket) => {
       socket.write(head(401, 999));
       const drip = setInterval(() => socket.write(' '), 100);
@@ -143,12 +143,12 @@ describe('a refusal that OpenAI does not finish', () => {
   });
 });
 
-describe('a failure that may pass', () => {
+describe('A passing failure', () => {
   it.each([
     ['is answered with 503', 503],
     ['takes more than 4 s', 'hang'],
   ] as const)(
-    'The caller notices nothing when the first handshake %s',
+    'goes unnoticed if the first handshake %s',
     async (_, refusal) => {
       const { openai, server } = await startServer({}, (n) => (n === 1 ? refusal : undefined));
       const twilio = await startCall(server);
@@ -163,13 +163,13 @@ describe('a failure that may pass', () => {
     10_000,
   );
 
-  it('The call ends when the second handshake is answered with 503, too', async () => {
+  it('ends the call if the second handshake gets 503, too', async () => {
     const { openai, server } = await startServer({}, () => 503);
     await expectApology(server, await startCall(server));
     expect(openai.handshakes).toBe(2);
   });
 
-  it('A connection that is reset after its 101 is dialled once more, until the caller hangs up', async () => {
+  it('after the 101 is retried until the caller hangs up', async () => {
     const { openai, server, twilio, session } = await dialledCall();
     session.socket.terminate();
     const second = await openai.dialled();
@@ -179,7 +179,7 @@ describe('a failure that may pass', () => {
     expect(openai.handshakes).toBe(2);
   });
 
-  it('A connection that is refused is dialled once more, and the log says how it was closed', async () => {
+  it('of a connection is logged with its close', async () => {
     const fake = await FakeOpenAI.listen();
     const { url } = fake;
     await fake.close();

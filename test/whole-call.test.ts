@@ -30,7 +30,7 @@ afterEach(async () => {
 
 const kinds = (): string[] => happened.map(({ type }) => type);
 
-it('A caller is greeted, answered, and listened to when cutting in', { timeout: 20_000 }, async () => {
+it('A caller is greeted, is answered, and cuts in', { timeout: 20_000 }, async () => {
   await phone.untilPlaying();
   const [session] = parrot.sessions;
   await phone.untilSilentFor(100);

@@ -36,7 +36,7 @@ function signed(path: string, parameters?: Parameters): Record<string, string> {
 }
 
 describe('GET /', () => {
-  it('The server says that it is running, and how many calls are live', async () => {
+  it('says that it is running, and how many calls are live', async () => {
     const calls = new Calls(2);
     const server = await serverOf(calls);
     calls.begin('CA1');
@@ -48,7 +48,7 @@ describe('GET /', () => {
 
 describe('/incoming-call', () => {
   it.each(['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'] as const)(
-    'A call is connected by %s, and nobody speaks before the assistant',
+    'connects a call by %s, without a word before the assistant',
     async (method) => {
       const reply = await ask({ method, url: '/incoming-call', headers: { host: HOST } });
       expect(reply.statusCode).toBe(200);
@@ -79,23 +79,20 @@ describe('/incoming-call', () => {
     ],
     [{ host: 'a', 'x-forwarded-host': 'b' }, 'https://c.example', 'c.example', 'https'],
     [{ host: 'a' }, 'https://c.example:8443/', 'c.example:8443', 'https'],
-  ])(
-    'The TwiML asked for with %j, where PUBLIC_URL is %j, names %s',
-    async (headers, PUBLIC_URL, host, scheme) => {
-      const { body } = await ask({ method: 'POST', url: '/incoming-call?x=1', headers }, { PUBLIC_URL });
-      expect(body).toContain(`url="wss://${host}/media-stream"`);
-      expect(body).toContain(`action="${scheme}://${host}/call-ended"`);
-    },
-  );
+  ])('given %j, and PUBLIC_URL %j, names %s', async (headers, PUBLIC_URL, host, scheme) => {
+    const { body } = await ask({ method: 'POST', url: '/incoming-call?x=1', headers }, { PUBLIC_URL });
+    expect(body).toContain(`url="wss://${host}/media-stream"`);
+    expect(body).toContain(`action="${scheme}://${host}/call-ended"`);
+  });
 
-  it.each(['host', 'x-forwarded-host'])('A hostile %s makes no markup in the TwiML', async (header) => {
+  it.each(['host', 'x-forwarded-host'])('lets a hostile %s make no markup', async (header) => {
     const headers = { [header]: '"/><Say>&\'</Say>' };
     const { body } = await ask({ method: 'POST', url: '/incoming-call', headers });
     expect(body).toContain('wss://&quot;/&gt;&lt;Say&gt;&amp;&apos;&lt;/Say&gt;/media-stream');
     expect(body).not.toContain('<Say');
   });
 
-  it('A call is rejected as busy while the server is full, and taken when a call has ended', async () => {
+  it('rejects a call as busy while the server is full', async () => {
     const calls = new Calls(1);
     const server = await serverOf(calls);
     calls.begin('CA1');
@@ -104,7 +101,7 @@ describe('/incoming-call', () => {
     expect((await server.inject('/incoming-call')).body).toContain('<Connect');
   });
 
-  it('A call is asked again while the server shuts down, and whoever asks how it is gets 503', async () => {
+  it('redirects a call while the server shuts down, and GET / gets 503', async () => {
     const calls = new Calls(1);
     const server = await serverOf(calls);
     calls.close();
@@ -115,15 +112,12 @@ describe('/incoming-call', () => {
 });
 
 describe('/call-ended', () => {
-  it.each(['GET', 'POST'] as const)(
-    'A call that the server does not know is hung up without a word by %s',
-    async (method) => {
-      const reply = await ask({ method, url: '/call-ended' });
-      expect(reply.statusCode).toBe(200);
-      expect(reply.headers['content-type']).toMatch(/^text\/xml/);
-      expect(reply.body).toContain('<Response><Hangup/></Response>');
-    },
-  );
+  it.each(['GET', 'POST'] as const)('hangs up without a word on an unknown call by %s', async (method) => {
+    const reply = await ask({ method, url: '/call-ended' });
+    expect(reply.statusCode).toBe(200);
+    expect(reply.headers['content-type']).toMatch(/^text\/xml/);
+    expect(reply.body).toContain('<Response><Hangup/></Response>');
+  });
 
   it.each([
     ['nothing', undefined, '<Response><Hangup/></Response>'],
@@ -133,7 +127,7 @@ describe('/call-ended', () => {
       { dial: '+14155550100', callerId: '+14155550123' },
       '<Response><Dial answerOnBridge="true" timeout="25" callerId="+14155550123" action="http://localhost:80/transfer-ended/CA1"><Number>+14155550100</Number></Dial></Response>',
     ],
-  ])('A call that was left with %s is gone on with', async (_, next, twiml) => {
+  ])('goes on with a call that was left with %s', async (_, next, twiml) => {
     const calls = new Calls(1);
     const server = await serverOf(calls);
     calls.begin('CA1');
@@ -143,16 +137,13 @@ describe('/call-ended', () => {
 });
 
 describe('/transfer-ended', () => {
-  it.each(['completed', 'answered'])(
-    'A caller who was put through is hung up when it was %s',
-    async (status) => {
-      const { body } = await ask({ url: `/transfer-ended?DialCallStatus=${status}` });
-      expect(body).toContain('<Response><Hangup/></Response>');
-    },
-  );
+  it.each(['completed', 'answered'])('hangs up when the transfer was %s', async (status) => {
+    const { body } = await ask({ url: `/transfer-ended?DialCallStatus=${status}` });
+    expect(body).toContain('<Response><Hangup/></Response>');
+  });
 
   it.each(['busy', 'no-answer', 'failed', 'canceled'])(
-    'A caller who was put through to nobody is told so when it was %s',
+    'says that nobody is there when the transfer was %s',
     async (status) => {
       const { body } = await ask({ url: `/transfer-ended?DialCallStatus=${status}` });
       expect(body).toContain('<Response><Say>Nobody is there.</Say><Hangup/></Response>');
@@ -160,8 +151,8 @@ describe('/transfer-ended', () => {
   );
 });
 
-describe('a call that comes back', () => {
-  it('How its last stream ended is forgotten: the next one may never open', async () => {
+describe('A call that comes back', () => {
+  it('has lost the outcome of its last stream', async () => {
     const calls = new Calls(1);
     const server = await serverOf(calls);
     calls.begin('CA1');
@@ -171,20 +162,20 @@ describe('a call that comes back', () => {
   });
 });
 
-describe('a number that is open to the world', () => {
+describe('A guarded server', () => {
   it.each([
     ['/incoming-call', 'CallSid=CA1&FromCity=&To=1', { CallSid: 'CA1', FromCity: '', To: '1' }],
     ['/incoming-call', 'a=2&a=1&a=2&CallSid=CA1', { a: ['2', '1', '2'], CallSid: 'CA1' }],
     ['/incoming-call?b=%20x', 'CallSid=CA1', { CallSid: 'CA1' }],
     ['/call-ended', 'CallSid=CA1', { CallSid: 'CA1' }],
   ] satisfies [string, string, Parameters][])(
-    'A POST to %s of %j is taken when Twilio signed it',
+    'accepts a signed POST to %s of %j',
     async (url, payload, parameters) => {
       expect((await post(url, payload, signed(url, parameters))).statusCode).toBe(200);
     },
   );
 
-  it('A GET is taken when Twilio signed it with its query', async () => {
+  it('accepts a GET that is signed with its query', async () => {
     const url = '/incoming-call?CallSid=CA1&FromCity=';
     expect((await ask({ url, headers: signed(url) }, GUARDED)).statusCode).toBe(200);
   });
@@ -194,14 +185,14 @@ describe('a number that is open to the world', () => {
     ['another token', { 'x-twilio-signature': sign('other', `https://${HOST}/call-ended`) }],
     ['another address', signed('/')],
     ['nonsense', { 'x-twilio-signature': 'nonsense' }],
-  ])('A request that is signed with %s gets 403, and no hint', async (_, headers) => {
+  ])('answers 403 and no hint to a request signed with %s', async (_, headers) => {
     const reply = await ask({ url: '/call-ended', headers }, GUARDED);
     expect(reply.statusCode).toBe(403);
     expect(reply.body).toBe('');
   });
 
   it.each(['CallSid=CA2', 'CallSid=CA1&x=1', ''])(
-    'A form that became %j after Twilio signed it gets 403, and nothing to open a stream with',
+    'answers 403 and no token to a form that became %j',
     async (payload) => {
       const reply = await post('/incoming-call', payload, signed('/incoming-call', { CallSid: 'CA1' }));
       expect(reply.statusCode).toBe(403);
@@ -214,20 +205,20 @@ describe('a number that is open to the world', () => {
     ['relay.example.com:443', 'https://relay.example.com/incoming-call'],
     ['relay.example.com:8443', 'https://relay.example.com/incoming-call'],
     ['relay.example.com:8443', 'https://relay.example.com:8443/incoming-call'],
-  ])('A request to %s that was signed as %s is taken', async (host, url) => {
+  ])('accepts a request to %s that was signed as %s', async (host, url) => {
     const signature = { 'x-twilio-signature': sign(AUTH_TOKEN, url) };
     const headers = { ...signature, 'x-forwarded-host': host, 'x-forwarded-proto': 'https' };
     const reply = await ask({ url: '/incoming-call', headers }, { ...GUARDED, PUBLIC_URL: '' });
     expect(reply.statusCode).toBe(200);
   });
 
-  it('A request that is signed for the address in its headers gets 403 where PUBLIC_URL is set', async () => {
+  it('answers 403 to a signature for the headers when PUBLIC_URL is set', async () => {
     const signature = { 'x-twilio-signature': sign(AUTH_TOKEN, 'https://evil.example/incoming-call') };
     const headers = { ...signature, 'x-forwarded-host': 'evil.example' };
     expect((await ask({ url: '/incoming-call', headers }, GUARDED)).statusCode).toBe(403);
   });
 
-  it('A stream is given a token for its call, and what Twilio says of it, in 500 characters each', async () => {
+  it('gives a stream its token and the details of its call', async () => {
     const form = { CallSid: 'CA1', From: '+14155550123', To: '+14155550199', Direction: 'inbound' };
     const url = '/incoming-call?shop=7';
     const { body } = await post(url, new URLSearchParams(form).toString(), signed(url, form));
@@ -246,7 +237,7 @@ describe('a number that is open to the world', () => {
     ['CallSid=CA1&CallSid=CA1', { CallSid: 'CA1' }],
     ['', {}],
   ] satisfies [string, Parameters][])(
-    'No token is given for %j, which names no call',
+    'gives no token for %j, which names no call',
     async (payload, parameters) => {
       const { statusCode, body } = await post(
         '/incoming-call',
@@ -259,14 +250,14 @@ describe('a number that is open to the world', () => {
   );
 
   it.each(['application/json', 'text/plain', 'multipart/form-data; boundary=x', 'nonsense'])(
-    'A body of %s gets 415',
+    'answers 415 to a body of %s',
     async (type) => {
       const headers = { ...signed('/incoming-call'), 'content-type': type };
       expect((await post('/incoming-call', '{}', headers)).statusCode).toBe(415);
     },
   );
 
-  it('A body of more than 64 KiB gets 413', async () => {
+  it('answers 413 to a body of more than 64 KiB', async () => {
     const payload = `a=${'x'.repeat(65_536)}`;
     expect((await post('/incoming-call', payload, signed('/incoming-call'))).statusCode).toBe(413);
   });

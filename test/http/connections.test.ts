@@ -57,7 +57,7 @@ function request(line: string, ...headers: string[]): string {
   return `${line} HTTP/1.1\r\n${headers.join('\r\n')}\r\n\r\n`;
 }
 
-describe('an upgrade that is not for the stream', () => {
+describe('An upgrade for another path', () => {
   it.each([
     ['of a path that is no path', request('GET /%ff', 'Host: a', 'Connection: Upgrade', 'Upgrade: x')],
     ["of no path below the stream's", request('GET /media-stream/%ff', ...WEBSOCKET)],
@@ -66,7 +66,7 @@ describe('an upgrade that is not for the stream', () => {
     ['of a whole address', request('GET http://a/media-stream', ...WEBSOCKET)],
     ['to another protocol', request('GET /media-stream', 'Host: a', 'Connection: Upgrade', 'Upgrade: h2c')],
     ['by POST', request('POST /media-stream', ...WEBSOCKET, SIGNED, 'Content-Length: 5')],
-  ])('An upgrade is answered with 404 and let go when it is %s', async (_, text) => {
+  ])('gets 404 and is closed when it is %s', async (_, text) => {
     const { answer, closed } = client(text);
     await closed;
     expect(answer()).toMatch(/^HTTP\/1\.1 404 /);
@@ -79,25 +79,25 @@ describe('an upgrade that is not for the stream', () => {
       "for the stream's own path",
       request('GET /', 'Host: a') + request('GET /media-stream', ...WEBSOCKET, SIGNED),
     ],
-  ])('An upgrade is let go when it comes %s', async (_, text) => {
+  ])('is closed when it comes %s', async (_, text) => {
     const { answer, closed } = client(text);
     await closed;
     expect(answer()).not.toContain('101 ');
     await expect.poll(connections).toBe(0);
   });
 
-  it('An upgrade is let go by the server where the client lets nothing go', async () => {
+  it('is closed by the server if the client closes nothing', async () => {
     const { socket } = client(request('GET /other', ...WEBSOCKET));
     socket.pause();
     await expect.poll(connections).toBe(0);
   });
 });
 
-describe('an upgrade that the stream refuses', () => {
+describe('An upgrade for the stream', () => {
   it.each([
     ['is not signed', request('GET /media-stream', ...WEBSOCKET), /^HTTP\/1\.1 403 /],
     ['has no key', request('GET /media-stream', ...WEBSOCKET.slice(0, 4), SIGNED), /^HTTP\/1\.1 400 /],
-  ])('An upgrade for the stream is let go when it %s', async (_, text, status) => {
+  ])('is closed when it %s', async (_, text, status) => {
     const { answer, closed } = client(text);
     await closed;
     expect(answer()).toMatch(status);
@@ -105,8 +105,8 @@ describe('an upgrade that the stream refuses', () => {
   });
 });
 
-describe('a connection that is no stream', () => {
-  it('A connection carries one request, and the ones pipelined behind it are not answered', async () => {
+describe('A plain connection', () => {
+  it('carries one request, and ignores those pipelined behind it', async () => {
     const { answer, closed } = client(request('GET /', 'Host: a').repeat(50));
     await closed;
     expect(answer().match(/HTTP\/1\.1 200 OK/g)).toHaveLength(1);
@@ -116,7 +116,7 @@ describe('a connection that is no stream', () => {
     ['nothing', ''],
     ['no whole header', 'GET / HTTP/1.1\r\nHost: a\r\n'],
     ['no body', request('POST /incoming-call', 'Host: a', SIGNED, 'Content-Length: 50000')],
-  ])('A connection lasts 10 s at most when it sends %s', async (_, text) => {
+  ])('lasts 10 s at most when it sends %s', async (_, text) => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const connected = once(server.app.server, 'connection');
     const { closed } = client(text);
@@ -127,7 +127,7 @@ describe('a connection that is no stream', () => {
     await closed;
   });
 
-  it('The oldest connection goes when there are more than 250', async () => {
+  it('pushes out the oldest above 250', async () => {
     const first = client('');
     await expect.poll(connections).toBe(1);
     for (let n = 0; n < 250; n++) client('');
@@ -136,7 +136,7 @@ describe('a connection that is no stream', () => {
   });
 });
 
-describe('what no request is', () => {
+describe('A malformed request', () => {
   it('What is no request is answered with 400, and none of it is logged', async () => {
     const { answer, closed } = client(`GET / HTTP/9.9\r\n${SIGNED}\r\nFrom: +14155550123\r\n\r\n`);
     await closed;

@@ -45,16 +45,16 @@ function upgrade(headers: Record<string, string>, path = '/media-stream'): Promi
   });
 }
 
-describe('an upgrade', () => {
+describe('An upgrade', () => {
   it.each([
     ['as it stands in the TwiML', `wss://${HOST}/media-stream`],
     ['with a slash at its end', `wss://${HOST}/media-stream/`],
     ['with its port', `wss://${HOST}:443/media-stream`],
-  ])('A stream is let in when Twilio signed its address %s', async (_, url) => {
+  ])('is accepted when Twilio signed its address %s', async (_, url) => {
     expect(await upgrade({ 'x-twilio-signature': sign(AUTH_TOKEN, url) })).toBe(101);
   });
 
-  it('A stream is let in by an address that ends in a slash', async () => {
+  it('is accepted by an address that ends in a slash', async () => {
     expect(await upgrade(SIGNATURE, '/media-stream/')).toBe(101);
   });
 
@@ -62,11 +62,11 @@ describe('an upgrade', () => {
     ['nothing', {}],
     ['another address', { 'x-twilio-signature': sign(AUTH_TOKEN, `https://${HOST}/media-stream`) }],
     ['another token', { 'x-twilio-signature': sign('guess', `wss://${HOST}/media-stream`) }],
-  ])('An upgrade is answered with 403 when it is signed with %s', async (_, headers) => {
+  ])('gets 403 when it is signed with %s', async (_, headers) => {
     expect(await upgrade(headers)).toBe(403);
   });
 
-  it('An upgrade of anything but the stream is answered with 404, and leaves nothing in the log', async () => {
+  it('gets 404 for another path, and leaves nothing in the log', async () => {
     for (const path of ['/', '/incoming-call', '/other']) {
       expect(await upgrade(SIGNATURE, `${path}?From=%2B14155550123`)).toBe(404);
     }
@@ -74,11 +74,11 @@ describe('an upgrade', () => {
   });
 });
 
-describe('a stream that may not begin its call', () => {
+describe('A refused stream', () => {
   it.each<[string, number, string, (twilio: TwilioPeer) => void]>([
     ['of a call that has one', 1008, 'call already live', (twilio) => twilio.start('CA1', token('CA1'))],
     ['beyond MAX_CONCURRENT_CALLS', 1013, 'busy', (twilio) => twilio.start('CA3', token('CA3'))],
-  ])('A stream %s is closed with %d, and OpenAI is not dialled', async (_, code, reason, start) => {
+  ])('is one %s, closed with %d: OpenAI is not dialled', async (_, code, reason, start) => {
     const others = [await admitted('CA1'), await admitted('CA2')];
     const twilio = await dial();
     start(twilio);
@@ -92,7 +92,7 @@ describe('a stream that may not begin its call', () => {
     expect(others.map(({ socket }) => socket.readyState)).toEqual([WebSocket.OPEN, WebSocket.OPEN]);
   });
 
-  it("logs the format of a stream that is not a telephone's", async () => {
+  it("has its audio format logged if that is not a telephone's", async () => {
     const mediaFormat = { encoding: 'audio/x-mulaw', sampleRate: 8000, channels: 2 };
     const twilio = await dial();
     const start = { callSid: 'CA3', mediaFormat, customParameters: { token: token('CA3') } };
@@ -103,7 +103,7 @@ describe('a stream that may not begin its call', () => {
     });
   });
 
-  it('A stream that has not started within 10 s is closed with 1008, and OpenAI is not dialled', async () => {
+  it('is one that has not started within 10 s', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const twilio = await dial();
     twilio.send({ event: 'connected', protocol: 'Call', version: '1.0.0' });

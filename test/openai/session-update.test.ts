@@ -6,33 +6,33 @@ import { assistant } from '../simulator/assistant.ts';
 const semantic = (eagerness: 'low' | 'medium' | 'high' | 'auto') =>
   ({ type: 'semantic_vad', eagerness }) as const;
 
-describe('the session', () => {
-  it('The session has no rate for mu-law and no temperature, and interrupts and answers by itself', () => {
+describe('session.update', () => {
+  it('has no rate and no temperature, and interrupts and answers by itself', () => {
     const update = JSON.stringify(sessionUpdate(assistant));
     expect(update).not.toMatch(/"rate"|"temperature"/);
     expect(update).toContain('"create_response":true,"interrupt_response":true');
   });
 
-  it('The greeting is one of the instructions, so that it is spoken by the same assistant', () => {
+  it('has the greeting among its instructions', () => {
     expect(sessionUpdate(assistant)).toMatchObject({
       session: { instructions: `${assistant.instructions}\n\nHow you open the call: ${assistant.greeting}` },
     });
   });
 
-  it('The instructions stand alone where there is no greeting', () => {
+  it('has the instructions alone if there is no greeting', () => {
     expect(sessionUpdate({ ...assistant, greeting: '' })).toMatchObject({
       session: { instructions: assistant.instructions },
     });
   });
 
-  it('Semantic turn detection is asked for as it stands', () => {
+  it('passes semantic turn detection on', () => {
     expect(sessionUpdate({ ...assistant, turnDetection: semantic('low') })).toMatchObject({
       session: { audio: { input: { turn_detection: { type: 'semantic_vad', eagerness: 'low' } } } },
     });
   });
 });
 
-describe('the silence that ends a turn', () => {
+describe('The silence that ends a turn', () => {
   it.each([
     [assistant.turnDetection, 1_000],
     [
@@ -48,16 +48,16 @@ describe('the silence that ends a turn', () => {
     [semantic('low'), 8_500],
     [semantic('auto'), 4_500],
     [semantic('high'), 2_500],
-  ] as const)('For %j, %d ms of silence end a turn', (turnDetection, ms) => {
+  ] as const)('for %j is %d ms', (turnDetection, ms) => {
     expect(turnEndMs(turnDetection)).toBe(ms);
   });
 });
 
-describe('the options of the session', () => {
+describe('The options of a session', () => {
   /** What the session is configured with where the assistant has these options. */
   const sent = (options: Partial<Persona>) => sessionUpdate({ ...assistant, ...options });
 
-  it('Nothing is sent of an option that is not set', () => {
+  it('leave out what is not set', () => {
     expect(JSON.stringify(sent({}))).not.toMatch(
       /transcription|noise_reduction|speed|max_output_tokens|reasoning|truncation|idle_timeout_ms|undefined|null/,
     );
@@ -86,11 +86,11 @@ describe('the options of the session', () => {
       },
       { audio: { input: { turn_detection: { type: 'server_vad', idle_timeout_ms: 6_000 } } } },
     ],
-  ])('%j is sent', (options, session) => {
+  ])('include %j', (options, session) => {
     expect(sent(options)).toMatchObject({ session });
   });
 
-  it('A tool is sent with its schema, and one without takes no arguments', () => {
+  it('include each tool with its schema, or one without arguments', () => {
     const run = () => undefined;
     const parameters = { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] };
     const tools = [

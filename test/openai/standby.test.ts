@@ -60,13 +60,13 @@ async function expectMadeUpFor(twilio: TwilioPeer, own: OpenAIPeer) {
   return end;
 }
 
-describe('a standby session', () => {
-  it('A standby session is dialled and configured before any call, and hears nothing else', async () => {
+describe('A standby session', () => {
+  it('is dialled and configured before any call', async () => {
     const standby = await readyStandby();
     expect(standby.received.map(({ type }) => type)).toEqual(['session.update']);
   });
 
-  it('The standby session serves the next call at once, and another is dialled in its place', async () => {
+  it('serves the next call at once, and another is dialled', async () => {
     const { standby, twilio, next } = await takenStandby();
     twilio.media(0);
     await standby.next('input_audio_buffer.append');
@@ -75,7 +75,7 @@ describe('a standby session', () => {
     await next.configure();
   });
 
-  it('No call waits for a standby session that is not ready: it dials for itself', async () => {
+  it('is not awaited: a call dials for itself', async () => {
     const standby = await dialledStandby();
     await call();
     const own = await openai.dialled();
@@ -85,7 +85,7 @@ describe('a standby session', () => {
     expect(standby.received.map(({ type }) => type)).toEqual(['session.update']);
   });
 
-  it('As many standby sessions are dialled as STANDBY_SESSIONS says', async () => {
+  it('is one of as many as STANDBY_SESSIONS says', async () => {
     await makeReady(await dialledStandby({ STANDBY_SESSIONS: '3' }));
     await makeReady(await openai.dialled());
     await makeReady(await openai.dialled());
@@ -93,7 +93,7 @@ describe('a standby session', () => {
     expect(openai.handshakes).toBe(3);
   });
 
-  it('No standby session is dialled where STANDBY_SESSIONS is 0', async () => {
+  it('is not dialled if STANDBY_SESSIONS is 0', async () => {
     ({ openai, server } = await startServer({ STANDBY_SESSIONS: '0' }));
     await call();
     await openai.dialled();
@@ -101,7 +101,7 @@ describe('a standby session', () => {
     expect(openai.handshakes).toBe(1);
   });
 
-  it('The standby session is hung up with the server', async () => {
+  it('is closed with the server', async () => {
     const standby = await readyStandby();
     await server.app.close();
     expect((await standby.closed).code).toBe(1000);
@@ -109,28 +109,28 @@ describe('a standby session', () => {
   });
 });
 
-describe('a standby session that dies as it is taken', () => {
-  it('The caller is served by another session', async () => {
+describe('A standby session that dies as it is taken', () => {
+  it('is replaced by another', async () => {
     const { standby, twilio } = await takenStandby();
     standby.socket.terminate();
     await expectMadeUpFor(twilio, await openai.dialled());
   });
 
-  it('The call ends when OpenAI says that the key of the session that was taken is to blame', async () => {
+  it('ends the call if OpenAI rejects its key', async () => {
     const { standby, twilio } = await takenStandby();
     standby.socket.close(3000, 'invalid_request_error.invalid_api_key');
     await twilio.closed;
     expect(await server.log.find('call failed')).toMatchObject({ closed: { code: 3000 } });
   });
 
-  it('What could not be read of a session that died stays counted', async () => {
+  it('keeps the count of what could not be read', async () => {
     const { standby, twilio } = await takenStandby();
     standby.socket.send('not an event');
     standby.socket.terminate();
     expect(await expectMadeUpFor(twilio, await openai.dialled())).toMatchObject({ ignored: { openai: 1 } });
   });
 
-  it('The caller is served by a new session when all the others have died, too', async () => {
+  it('is replaced by a new one if all others have died, too', async () => {
     const { standby, twilio, next: other } = await takenStandby({ STANDBY_SESSIONS: '2' });
     const next = await openai.dialled();
     standby.socket.terminate();
@@ -141,7 +141,7 @@ describe('a standby session that dies as it is taken', () => {
   });
 });
 
-describe('a standby session that is replaced', () => {
+describe('A standby session to be replaced', () => {
   it.each([
     ['closes', (standby: OpenAIPeer) => standby.socket.close(1001)],
     ['is reset', (standby: OpenAIPeer) => standby.socket.terminate()],
@@ -149,7 +149,7 @@ describe('a standby session that is replaced', () => {
       'has an error',
       (standby: OpenAIPeer) => standby.send({ type: 'error', error: { code: 'session_expired' } }),
     ],
-  ])('A standby session that %s is replaced after a second, and the next after longer', async (_, fail) => {
+  ])('that %s is redialled after a second, and the next after longer', async (_, fail) => {
     let standby = await readyStandby();
     for (const [n, delay] of [1_000, 2_000, 4_000].entries()) {
       fail(standby);
@@ -164,7 +164,7 @@ describe('a standby session that is replaced', () => {
     }
   });
 
-  it('A standby session that had been ready for a minute is replaced at once', async () => {
+  it('is redialled at once if it was ready for a minute', async () => {
     const standby = await readyStandby();
     vi.advanceTimersByTime(60_000);
     standby.socket.close(1001);
@@ -172,7 +172,7 @@ describe('a standby session that is replaced', () => {
   });
 
   it.each([0, 4_102_444_800, 1e300])(
-    'A standby session is kept for a minute, though it says that it expires at %d',
+    'is kept for a minute though it says that it expires at %d',
     async (expiresAt) => {
       const standby = await dialledStandby();
       standby.sessionExpiresAt = expiresAt;
@@ -183,7 +183,7 @@ describe('a standby session that is replaced', () => {
     },
   );
 
-  it('A standby session is replaced when what is left of it would not do for a whole call and a minute', async () => {
+  it('is replaced when it has too little left for a whole call and a minute', async () => {
     const standby = await dialledStandby({ MAX_CALL_SECONDS: '3000' });
     standby.sessionExpiresAt = Math.floor(Date.now() / 1000) + 3600;
     await makeReady(standby);
@@ -195,7 +195,7 @@ describe('a standby session that is replaced', () => {
     await openai.dialled();
   });
 
-  it('A key that OpenAI refuses is in the log before the first caller finds out', async () => {
+  it('has a rejected key logged before the first caller', async () => {
     const standby = await dialledStandby();
     const error = { code: 'invalid_api_key', message: 'Incorrect API key provided.' };
     standby.send({ type: 'error', error });

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { isSignature, sign } from '../../src/wire/auth.ts';
 
-describe('signing as Twilio does', () => {
-  it('A form is signed by its address and its sorted parameters, as Twilio documents', () => {
+describe('A signature', () => {
+  it('covers the address and the sorted parameters of a form', () => {
     const form = {
       To: '+18005551212',
       CallSid: 'CA1234567890ABCDE',
@@ -18,19 +18,19 @@ describe('signing as Twilio does', () => {
   it.each([
     ['wss://relay.example.com/media', 'MVVXQK8WMm1ywK7bu7blrI+Pdd8='],
     ['wss://relay.example.com/media/', 'hBDkC2Ruji7JIL+5FkZfru2kze8='],
-  ])('The WebSocket %s is signed by its address alone', (url, signature) => {
+  ])('of the WebSocket %s covers its address alone', (url, signature) => {
     expect(sign('12345', url)).toBe(signature);
   });
 
-  it('Names are sorted by their bytes, and each value of a repeated one is taken once, in order', () => {
+  it('sorts names by bytes, and takes each value of a repeated one once', () => {
     expect(sign('t', 'https://a.b/', { b: ['2', '1', '2'], B: 'x', a: '' })).toBe(
       sign('t', 'https://a.b/Bxab1b2'),
     );
   });
 });
 
-describe('a header that may be a signature', () => {
-  it('A signature as Twilio makes it may be one', () => {
+describe('A signature header', () => {
+  it('is one as Twilio makes it', () => {
     expect(isSignature(sign('12345', 'wss://relay.example.com/media'))).toBe(true);
   });
 
@@ -42,7 +42,7 @@ describe('a header that may be a signature', () => {
     `${'A'.repeat(28)}`,
     `${'A'.repeat(26)}-=`,
     `${'A'.repeat(5_000)}=`,
-  ])('No signature is %j', (header) => {
+  ])('is none when it is %j', (header) => {
     expect(isSignature(header)).toBe(false);
   });
 });

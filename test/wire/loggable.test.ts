@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { loggable, withoutKey } from '../../src/wire/loggable.ts';
 
-describe('what a stranger chose', () => {
-  it('What a stranger chose is logged up to 200 characters', () => {
+describe("A stranger's text", () => {
+  it('is cut after 200 characters', () => {
     expect(loggable('x'.repeat(200))).toBe('x'.repeat(200));
     expect(loggable('x'.repeat(16_384))).toBe(`${'x'.repeat(200)}…`);
   });
@@ -13,16 +13,16 @@ describe('what a stranger chose', () => {
     ['a\u009b31mb', 'a\\u{9b}31mb'],
     ['a\u202eb', 'a\\u{202e}b'],
     ['a\u2066b', 'a\\u{2066}b'],
-  ])('What would control a terminal is written out in %j', (text, logged) => {
+  ])('has control characters escaped in %j', (text, logged) => {
     expect(loggable(text)).toBe(logged);
   });
 
-  it('What is logged is no longer for being written out', () => {
+  it('grows no longer when it is escaped', () => {
     expect(loggable('\u0000'.repeat(200)).length).toBeLessThanOrEqual(201);
   });
 });
 
-describe("OpenAI's words", () => {
+describe("OpenAI's text", () => {
   it.each([
     ['Incorrect API key provided: sk-proj-ab*yz. Find it.', 'Incorrect API key provided: sk-… Find it.'],
     ['A letter before it: xsk-proj-abcdefghijklmnop', 'A letter before it: xsk-…'],
@@ -30,11 +30,11 @@ describe("OpenAI's words", () => {
     ['In capitals: SK-PROJ-ABYZ', 'In capitals: sk-…'],
     ['The key my-own-key, is refused.', 'The key …, is refused.'],
     ['No key in it.', 'No key in it.'],
-  ])('No key, and no part of one, is logged of: %s', (text, logged) => {
+  ])('has no part of a key in: %s', (text, logged) => {
     expect(withoutKey(text, 'my-own-key')).toBe(logged);
   });
 
-  it("OpenAI's words are logged up to 500 characters, with no part of a key at the edge", () => {
+  it('is cut after 500 characters, with no part of a key at the edge', () => {
     const text = withoutKey(`${'x'.repeat(495)} my-own-key and more`, 'my-own-key');
     expect(text).toBe(`${'x'.repeat(495)} … an…`);
   });

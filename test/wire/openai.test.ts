@@ -11,23 +11,23 @@ function done(response: object): { type: string; response: object } {
   return { type: 'response.done', response: { id: 'r', ...response } };
 }
 
-describe('what OpenAI sends', () => {
+describe("The parser of OpenAI's events", () => {
   it.each([
     { type: 'session.created', session: { id: 'sess_1', expiresAt: undefined } },
     { type: 'response.created', response: { id: 'r' } },
     delta,
-  ])('The event %j is read as it stands, whatever else it has', (event) => {
+  ])('reads %j as it stands, without its other fields', (event) => {
     expect(read({ ...event, event_id: 'e', output_index: 0 })).toEqual(event);
   });
 
   it.each(['input_audio_buffer.speech_started', 'input_audio_buffer.speech_stopped'])(
-    'Of the event %s, no more than its type is read',
+    'reads no more of %s than its type',
     (type) => {
       expect(read({ type, audio_start_ms: 5, item_id: 'u' })).toEqual({ type });
     },
   );
 
-  it('The time at which a session expires is read in ms', () => {
+  it('reads the expiry of a session in ms', () => {
     expect(read({ type: 'session.created', session: { id: 's', expires_at: 1_800_000_000 } })).toEqual({
       type: 'session.created',
       session: { id: 's', expiresAt: 1_800_000_000_000 },
@@ -39,7 +39,7 @@ describe('what OpenAI sends', () => {
     [false, { audio: { input: pcmu, output: pcm } }],
     [false, { audio: { input: pcm, output: pcmu } }],
     [false, undefined],
-  ])('It is %s that a session is for a phone when it is updated to %j', (isForPhone, session) => {
+  ])('says %s to a telephone format in %j', (isForPhone, session) => {
     expect(read({ type: 'session.updated', session })).toEqual({ type: 'session.updated', isForPhone });
   });
 
@@ -56,18 +56,18 @@ describe('what OpenAI sends', () => {
       },
       { status: 'failed', error: { code: 'c', message: 'm' }, usage: NO_USAGE },
     ],
-  ])('A response that is over is read from %j', (response, expected) => {
+  ])('reads a finished response from %j', (response, expected) => {
     expect(read(done(response))).toEqual(done(expected));
   });
 
   it.each([
     [{ code: null, message: 'm' }, 'm'],
     [undefined, undefined],
-  ])('An error is read from %j, whatever it lacks', (error, message) => {
+  ])('reads an error from %j, whatever it lacks', (error, message) => {
     expect(read({ type: 'error', error })).toEqual({ type: 'error', error: { code: undefined, message } });
   });
 
-  it('An event that nobody acts on is read as another', () => {
+  it('reads an unused event as another', () => {
     expect(read({ type: 'rate_limits.updated', rate_limits: [] })).toEqual({ type: 'other' });
   });
 
@@ -82,7 +82,7 @@ describe('what OpenAI sends', () => {
     { type: 7 },
     {},
     'text',
-  ])('No event is read from %j', (event) => {
+  ])('rejects %j', (event) => {
     expect(read(event)).toBeUndefined();
   });
 });

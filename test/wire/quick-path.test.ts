@@ -75,7 +75,7 @@ function mediaFrame(): object {
 /** A space in front changes nothing in JSON, but takes a frame off the quick path. */
 const theLongWay = (text: string): Buffer => Buffer.from(` ${text}`);
 
-describe('reading', () => {
+describe('The quick path in', () => {
   it.each<[string, (data: Buffer) => unknown, () => object]>([
     ["Twilio's media frames", parseTwilioMessage, mediaFrame],
     [
@@ -91,7 +91,7 @@ describe('reading', () => {
         delta: payload(),
       }),
     ],
-  ])('The quick path reads variants of %s as the long path does', (_, parse, frame) => {
+  ])('reads variants of %s as the slow path does', (_, parse, frame) => {
     let read = 0;
     const variants = rounds(20_000);
     for (let n = 0; n < variants; n++) {
@@ -107,8 +107,8 @@ describe('reading', () => {
   });
 });
 
-describe('writing', () => {
-  it.each([0, 1, 2, 3, 160, 3200])('The quick path writes %i bytes of audio as JSON has them', (bytes) => {
+describe('The quick path out', () => {
+  it.each([0, 1, 2, 3, 160, 3200])('writes %i bytes of audio as JSON does', (bytes) => {
     const audio = Buffer.alloc(bytes, 0x55).toString('base64');
     const media = { event: 'media', streamSid: 'MZ"\\', media: { payload: audio } } as const;
     expect(encodeTwilioCommand(media).toString()).toBe(JSON.stringify(media));
@@ -116,7 +116,7 @@ describe('writing', () => {
     expect(encodeClientEvent(append).toString()).toBe(JSON.stringify(append));
   });
 
-  it('Audio that is sent on leaves the frame that it came in as it was', () => {
+  it('leaves the frame that the audio came in unchanged', () => {
     const frame = Buffer.from(JSON.stringify(mediaFrame()));
     const before = frame.toString();
     const message = parseTwilioMessage(frame);

@@ -5,7 +5,7 @@ const read = (message: unknown) => parseTwilioMessage(Buffer.from(JSON.stringify
 
 const mediaFormat = { encoding: 'audio/x-mulaw', sampleRate: 8000, channels: 1 };
 
-describe('what Twilio sends', () => {
+describe("The parser of Twilio's messages", () => {
   it.each([
     [{ event: 'connected', protocol: 'Call', version: '1.0.0' }, { event: 'connected' }],
     [
@@ -49,7 +49,7 @@ describe('what Twilio sends', () => {
       { event: 'stop', sequenceNumber: '5', stop: { accountSid: 'AC1', callSid: 'CA1' }, streamSid: 'MZ1' },
       { event: 'stop', streamSid: 'MZ1' },
     ],
-  ])('A message of Twilio is read from %j', (message, expected) => {
+  ])('reads %j', (message, expected) => {
     expect(read(message)).toEqual(expected);
   });
 
@@ -70,21 +70,21 @@ describe('what Twilio sends', () => {
     [{ event: 7 }],
     [[]],
     [null],
-  ])('No message of Twilio is read from %j', (message) => {
+  ])('rejects %j', (message) => {
     expect(read(message)).toBeUndefined();
   });
 
-  it('No message of Twilio is read from what is no JSON', () => {
+  it('rejects what is not JSON', () => {
     expect(parseTwilioMessage(Buffer.from('{"event":"stop"'))).toBeUndefined();
   });
 });
 
-describe('what Twilio is sent', () => {
+describe('A command to Twilio', () => {
   it.each([
     [{ event: 'media', streamSid: 'MZ1', media: { payload: '/w==' } }],
     [{ event: 'mark', streamSid: 'MZ1', mark: { name: 'audio-1' } }],
     [{ event: 'clear', streamSid: 'MZ1' }],
-  ] as const)('Twilio is sent %j with exactly these keys', (command) => {
+  ] as const)('%j has exactly the documented keys', (command) => {
     expect(encodeTwilioCommand(command).toString()).toBe(JSON.stringify(command));
   });
 });

@@ -9,7 +9,7 @@ function verbs(twiml: string): string | undefined {
     ?.groups?.verbs;
 }
 
-describe('verbs that are to stand before the stream', () => {
+describe('Verbs before the stream', () => {
   it.each([
     '',
     'text',
@@ -22,7 +22,7 @@ describe('verbs that are to stand before the stream', () => {
     '<!-- a <Say> that is not --><Pause/>',
     '<Say>2 > 1</Say>',
     '<Say><prosody rate="90%">Hello.</prosody></Say >',
-  ])('%j is well-formed', (text) => {
+  ])('are well-formed in %j', (text) => {
     expect(isWellFormed(text)).toBe(true);
   });
 
@@ -44,22 +44,22 @@ describe('verbs that are to stand before the stream', () => {
     '< Say/>',
     '<!-- never closed',
     '&;',
-  ])('%j is not well-formed', (text) => {
+  ])('are not well-formed in %j', (text) => {
     expect(isWellFormed(text)).toBe(false);
   });
 
-  it('An ampersand in an attribute has to be escaped, too', () => {
+  it('need an escaped ampersand in an attribute, too', () => {
     expect(isWellFormed('<Play a="?a=1&b=2"/>')).toBe(false);
     expect(isWellFormed('<Play a="?a=1&amp;b=2"/>')).toBe(true);
   });
 
-  it.each(['<Say>x</Say a="1">', '</Say/>'])('A tag at the end takes nothing, as in %j', (text) => {
+  it.each(['<Say>x</Say a="1">', '</Say/>'])('have no attributes in an end tag, as in %j', (text) => {
     expect(isWellFormed(text)).toBe(false);
   });
 });
 
-describe('the documents', () => {
-  it('The stream comes behind the verbs that are to be before it', () => {
+describe('A TwiML document', () => {
+  it('has the stream behind the verbs before it', () => {
     const twiml = connectStream(
       'wss://a.example/s',
       'https://a.example/e',
@@ -72,19 +72,19 @@ describe('the documents', () => {
     );
   });
 
-  it('A caller is put through to a number under the number that is to be shown', () => {
+  it('dials a number with the caller ID to be shown', () => {
     expect(verbs(dial('+14155550100', '+14155550123', ACTION))).toBe(
       `<Dial answerOnBridge="true" timeout="25" callerId="+14155550123" action="${ACTION}"><Number>+14155550100</Number></Dial>`,
     );
   });
 
-  it('A caller is put through to a SIP address, and nothing of it becomes markup', () => {
+  it('dials a SIP address, escaped', () => {
     expect(verbs(dial('sip:desk@pbx.example?a=1&b=2', undefined, ACTION))).toBe(
       `<Dial answerOnBridge="true" timeout="25" action="${ACTION}"><Sip>sip:desk@pbx.example?a=1&amp;b=2</Sip></Dial>`,
     );
   });
 
-  it('The other documents hang up, reject, and have Twilio ask again', () => {
+  it('hangs up, rejects or redirects', () => {
     expect(verbs(hangUp())).toBe('<Hangup/>');
     expect(verbs(hangUp('A & B'))).toBe('<Say>A &amp; B</Say><Hangup/>');
     expect(verbs(rejectAsBusy())).toBe('<Reject reason="busy"/>');

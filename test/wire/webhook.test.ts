@@ -4,8 +4,8 @@ import { encodeDetails, readDetails, readWebhook } from '../../src/wire/webhook.
 const FROM = '+14155550123';
 const TO = '+14155550199';
 
-describe('what Twilio says of a call', () => {
-  it('The CallSid, the direction and the numbers are read, and the query is what Twilio did not write', () => {
+describe("Twilio's webhook", () => {
+  it('gives the CallSid, the direction, the numbers and the rest of the query', () => {
     const query = { shop: '7', CallSid: 'CA-query', From: '+14155550000' };
     expect(readWebhook(query, { CallSid: 'CA1', From: FROM, To: TO, Direction: 'inbound' })).toEqual({
       callSid: 'CA1',
@@ -14,7 +14,7 @@ describe('what Twilio says of a call', () => {
     });
   });
 
-  it('All is read from the query where Twilio asks by GET', () => {
+  it('may have everything in the query', () => {
     const { callSid, details } = readWebhook({ CallSid: 'CA1', From: FROM, shop: '7' }, {});
     expect({ callSid, ...details }).toEqual({
       callSid: 'CA1',
@@ -30,12 +30,12 @@ describe('what Twilio says of a call', () => {
     ['inbound', 'inbound'],
     ['trunking-terminating', 'inbound'],
     ['', 'inbound'],
-  ])('A call whose direction is %j is %s', (Direction, direction) => {
+  ])('with the direction %j is %s', (Direction, direction) => {
     expect(readWebhook({}, { Direction }).details.direction).toBe(direction);
   });
 
   it.each(['+14155550123', '+4412345678', '+15', '+123456789012345'].filter((text) => text.length > 6))(
-    'A number such as %s is one',
+    'has a number such as %s',
     (From) => {
       expect(readWebhook({}, { From, To: From }).details).toMatchObject({ from: From, to: From });
     },
@@ -45,30 +45,30 @@ describe('what Twilio says of a call', () => {
     ...['+266696687', '+7378742833', '+2562533', '+8566696', '+86282452253'],
     ...['anonymous', 'ANONYMOUS', 'Restricted', 'unknown', '', '14155550123', '+1415', '+0415555012'],
     ...['client:alice', 'sip:alice@example.com', '+1415555012345678', '+1415 555 0123', '+14155550123\n'],
-  ])('What stands for a number that is withheld, or is none, such as %j, is left out', (text) => {
+  ])('has no number when it says %j', (text) => {
     const { details } = readWebhook({}, { From: text, To: text });
     expect(details).toEqual({ direction: 'inbound', query: {} });
   });
 
-  it.each(['', 'CA 1', 'CA\n1', 'C'.repeat(201)])('The CallSid %j names no call', (CallSid) => {
+  it.each(['', 'CA 1', 'CA\n1', 'C'.repeat(201)])('names no call by the CallSid %j', (CallSid) => {
     expect(readWebhook({}, { CallSid }).callSid).toBeUndefined();
   });
 
-  it('How a transfer ended is read as it stands', () => {
+  it('says how a transfer ended', () => {
     expect(readWebhook({}, { DialCallStatus: 'no-answer' }).transferStatus).toBe('no-answer');
   });
 });
 
-describe('what a stream brings along of its call', () => {
+describe('The call parameter of a stream', () => {
   it.each([
     { direction: 'inbound', query: {} },
     { direction: 'outbound', from: FROM, to: TO, query: { shop: '7', name: 'Zoë "Z" <z>&\n' } },
     { direction: 'inbound', from: FROM, query: { direction: 'outbound', from: 'web', to: 'x', query: 'y' } },
-  ] as const)('%j comes back as it was', (details) => {
+  ] as const)('carries %j unchanged', (details) => {
     expect(readDetails(encodeDetails(details))).toEqual(details);
   });
 
-  it('The query is left out where the parameter would hold more than 480 characters', () => {
+  it('leaves out a query that would make it longer than 480 characters', () => {
     const details = { direction: 'inbound', from: FROM, to: TO } as const;
     const query = (length: number) => ({ ...details, query: { text: 'x'.repeat(length) } });
     const room = 480 - encodeDetails(query(1)).length + 1;
@@ -78,13 +78,13 @@ describe('what a stream brings along of its call', () => {
   });
 
   it.each(['', '{', 'null', '[]', '7', '{"direction":7,"from":["+14155550123"],"to":null,"query":[1]}'])(
-    'Of a call that brings %j nothing is known',
+    'says nothing of a call as %j',
     (parameter) => {
       expect(readDetails(parameter)).toEqual({ direction: 'inbound', query: {} });
     },
   );
 
-  it('What is no number when it comes back is left out, and so is what is no text of a query', () => {
+  it('drops numbers and query values that are none', () => {
     const parameter = JSON.stringify({
       direction: 'sideways',
       from: '+266696687',
