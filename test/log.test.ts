@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { issueToken, sign } from '../src/wire/auth.ts';
+import { issueToken } from '../src/wire/auth.ts';
 import { liveCall, startServer } from './support/call.ts';
-import { AUTH_TOKEN, GUARDED, HOST, SIGNATURE } from './support/config.ts';
+import { AUTH_TOKEN, GUARDED, SIGNATURE } from './support/config.ts';
 import { CALL, dialStream } from './support/peers.ts';
+import { ring } from './support/ring.ts';
 import type { Log } from './support/server.ts';
 import { audio, STREAM } from './support/wire.ts';
 
@@ -13,16 +14,7 @@ const transcript = 'The owl says hoo.';
 /** The log of a call with all that one can have, an error that quotes the key included. */
 async function wholeCall(): Promise<Log> {
   const { openai, server } = await startServer({ ...GUARDED, OPENAI_API_KEY: KEY });
-  const form = { CallSid: CALL, From: '+14155550123', To: '+14155559876' };
-  await server.app.inject({
-    method: 'POST',
-    url: '/incoming-call',
-    headers: {
-      'content-type': 'application/x-www-form-urlencoded',
-      'x-twilio-signature': sign(AUTH_TOKEN, `https://${HOST}/incoming-call`, form),
-    },
-    payload: new URLSearchParams(form).toString(),
-  });
+  await ring(server, { To: '+14155559876' });
   await server.app.inject('/incoming-call?From=%2B14155550123&CallSid=CA-unsigned');
   const twilio = await dialStream(server.origin, SIGNATURE);
   twilio.start(CALL, token);

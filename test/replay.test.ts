@@ -1,24 +1,23 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
-import { issueToken, sign } from '../src/wire/auth.ts';
+import { issueToken } from '../src/wire/auth.ts';
 import { readConnect } from './simulator/webhook.ts';
-import { AUTH_TOKEN, GUARDED, HOST, SIGNATURE } from './support/config.ts';
-import { CALL, dialStream, FakeOpenAI, type TwilioPeer } from './support/peers.ts';
-import { TestServer } from './support/server.ts';
+import { startServer } from './support/call.ts';
+import { AUTH_TOKEN, GUARDED, SIGNATURE } from './support/config.ts';
+import { CALL, dialStream, type FakeOpenAI, type TwilioPeer } from './support/peers.ts';
+import { ring } from './support/ring.ts';
+import type { TestServer } from './support/server.ts';
 import { audio } from './support/wire.ts';
 
 let openai: FakeOpenAI;
 let server: TestServer;
 
 beforeEach(async () => {
-  openai = await FakeOpenAI.listen();
-  server = await TestServer.start({ OPENAI_REALTIME_URL: openai.url, ...GUARDED, MAX_CONCURRENT_CALLS: '2' });
+  ({ openai, server } = await startServer({ ...GUARDED, MAX_CONCURRENT_CALLS: '2' }));
 });
 
-afterEach(async () => {
+afterEach(() => {
   vi.useRealTimers();
-  await server.app.close();
-  await openai.close();
 });
 
 /** What a stream brings along from the TwiML. */
@@ -27,18 +26,9 @@ interface Brought {
   call?: string;
 }
 
-/** Twilio's request for the call, as it was recorded: what it is answered with. */
+/** What Twilio's request for the call is answered with. */
 async function webhook(): Promise<Brought & { body: string }> {
-  const form = { CallSid: CALL };
-  const { body } = await server.app.inject({
-    method: 'POST',
-    url: '/incoming-call',
-    headers: {
-      'content-type': 'application/x-www-form-urlencoded',
-      'x-twilio-signature': sign(AUTH_TOKEN, `https://${HOST}/incoming-call`, form),
-    },
-    payload: new URLSearchParams(form).toString(),
-  });
+  const body = await ring(server);
   return { body, ...readConnect(body)?.parameters };
 }
 

@@ -1,24 +1,20 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { startServer } from '../support/call.ts';
 import { GUARDED, SIGNATURE } from '../support/config.ts';
-import { FakeOpenAI } from '../support/peers.ts';
-import { TestServer } from '../support/server.ts';
+import type { TestServer } from '../support/server.ts';
 
-let openai: FakeOpenAI;
 let server: TestServer;
 const clients: Socket[] = [];
 
 beforeEach(async () => {
-  openai = await FakeOpenAI.listen();
-  server = await TestServer.start({ OPENAI_REALTIME_URL: openai.url, ...GUARDED });
+  ({ server } = await startServer(GUARDED));
 });
 
-afterEach(async () => {
+afterEach(() => {
   vi.useRealTimers();
   for (const client of clients.splice(0)) client.destroy();
-  await server.app.close();
-  await openai.close();
 });
 
 /** A client that sends `text` and stays; what it is answered is gathered. */
