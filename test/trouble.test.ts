@@ -4,7 +4,7 @@ import type { Server } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { dialledCall, startCall, startServer, startServerAt } from './support/call.ts';
-import { CALL, FakeOpenAI, type TwilioPeer } from './support/peers.ts';
+import { CALL, FakeOpenAI, type OpenAIPeer, type TwilioPeer } from './support/peers.ts';
 import { portOf } from './support/port.ts';
 import type { TestServer } from './support/server.ts';
 
@@ -86,24 +86,22 @@ describe('A permanent failure', () => {
     expect(await expectApology(server, await startCall(server))).toMatchObject({ httpStatus: 503, error });
   });
 
-  it('of session.update ends the call before any audio goes up', async () => {
+  it.each<[string, string, (session: OpenAIPeer) => Promise<unknown>]>([
+    ['session.update', 'session.update rejected', rejectUpdate],
+    ['the audio format', 'session not audio/pcmu', (session) => session.configure('audio/pcm')],
+  ])('of %s ends the call before any audio goes up', async (_, reason, refuse) => {
     const { server, twilio, session } = await dialledCall();
     twilio.media(0);
-    await session.begin();
-    session.send({ type: 'error', error: { code: 'invalid_value', message: 'no' } });
-    expect(await expectApology(server, twilio)).toMatchObject({ reason: 'session.update rejected' });
+    await refuse(session);
+    expect(await expectApology(server, twilio)).toMatchObject({ reason });
     await session.closed;
     expect(session.received).toHaveLength(1);
   });
 
-  it('of the audio format ends the call before any audio goes up', async () => {
-    const { server, twilio, session } = await dialledCall();
-    twilio.media(0);
-    await session.configure('audio/pcm');
-    expect(await expectApology(server, twilio)).toMatchObject({ reason: 'session not audio/pcmu' });
-    await session.closed;
-    expect(session.received).toHaveLength(1);
-  });
+  async function rejectUpdate(session: OpenAIPeer): Promise<void> {
+    await session.begin();
+    session.send({ type: 'error', error: { code: 'invalid_value', message: 'no' } });
+  }
 
   it.each([
     ['created', false],

@@ -1,36 +1,25 @@
-import { afterEach, beforeEach, expect, it } from 'vitest';
-import { type PhoneCall, placeCall } from './simulator/caller.ts';
-import { type Parrot, type ParrotEvent, startParrot } from './simulator/parrot.ts';
+import { expect, it, onTestFinished } from 'vitest';
+import { placeCall } from './simulator/caller.ts';
+import { startParrot } from './simulator/parrot.ts';
 import { recording } from './simulator/recording.ts';
-import { TestServer } from './support/server.ts';
+import { startServerAt } from './support/call.ts';
+import { AUTH_TOKEN } from './support/config.ts';
 
 const words = recording('interruption');
 const greeting = words.subarray(0, 8 * 400);
 
-let parrot: Parrot;
-let server: TestServer;
-let phone: PhoneCall;
-let happened: ParrotEvent[];
-
-beforeEach(async () => {
-  happened = [];
-  parrot = await startParrot({ greeting, updateMs: 0, thinkMs: 0, onEvent: (event) => happened.push(event) });
-  server = await TestServer.start({
-    OPENAI_REALTIME_URL: parrot.url,
-    TWILIO_AUTH_TOKEN: 'a-secret',
+it('A caller is greeted, is answered, and cuts in', { timeout: 20_000 }, async () => {
+  const kinds: string[] = [];
+  const parrot = await startParrot({
+    ...{ greeting, updateMs: 0, thinkMs: 0 },
+    onEvent: ({ type }) => kinds.push(type),
+  });
+  onTestFinished(() => parrot.close());
+  const server = await startServerAt(parrot.url, {
+    TWILIO_AUTH_TOKEN: AUTH_TOKEN,
     ALLOW_UNSIGNED_REQUESTS: 'false',
   });
-  phone = await placeCall({ url: server.origin, authToken: 'a-secret' });
-});
-
-afterEach(async () => {
-  await server.app.close();
-  await parrot.close();
-});
-
-const kinds = (): string[] => happened.map(({ type }) => type);
-
-it('A caller is greeted, is answered, and cuts in', { timeout: 20_000 }, async () => {
+  const phone = await placeCall({ url: server.origin, authToken: AUTH_TOKEN });
   await phone.untilPlaying();
   const [session] = parrot.sessions;
   await phone.untilSilentFor(100);
@@ -44,7 +33,7 @@ it('A caller is greeted, is answered, and cuts in', { timeout: 20_000 }, async (
   await phone.hangUp();
   await server.log.find('call ended');
 
-  expect(kinds().filter((kind) => /speech|truncated|error|failed/.test(kind))).toEqual([
+  expect(kinds.filter((kind) => /speech|truncated|error|failed/.test(kind))).toEqual([
     ...['speech-started', 'speech-stopped'],
     ...['speech-started', 'truncated', 'speech-stopped'],
   ]);

@@ -1,4 +1,5 @@
 import { onTestFinished } from 'vitest';
+import type { Assistant } from '../../src/contract.ts';
 import { dialStream, FakeOpenAI, type OpenAIPeer, readyCall, type TwilioPeer } from './peers.ts';
 import { TestServer } from './server.ts';
 
@@ -15,16 +16,21 @@ interface TestCall extends Servers {
 /** A server whose OpenAI is the test, which may refuse handshakes; both are closed after the test. */
 export async function startServer(
   env: Record<string, string> = {},
-  ...refuse: Parameters<typeof FakeOpenAI.listen>
+  refuse?: Parameters<typeof FakeOpenAI.listen>[0],
+  assistant?: Assistant,
 ): Promise<Servers> {
-  const openai = await FakeOpenAI.listen(...refuse);
+  const openai = await FakeOpenAI.listen(refuse);
   onTestFinished(() => openai.close());
-  return { openai, server: await startServerAt(openai.url, env) };
+  return { openai, server: await startServerAt(openai.url, env, assistant) };
 }
 
 /** A server whose OpenAI is whatever is at `url`. */
-export async function startServerAt(url: string, env: Record<string, string> = {}): Promise<TestServer> {
-  const server = await TestServer.start({ OPENAI_REALTIME_URL: url, ...env });
+export async function startServerAt(
+  url: string,
+  env: Record<string, string> = {},
+  assistant?: Assistant,
+): Promise<TestServer> {
+  const server = await TestServer.start({ OPENAI_REALTIME_URL: url, ...env }, assistant);
   onTestFinished(() => server.app.close());
   return server;
 }

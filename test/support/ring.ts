@@ -1,10 +1,10 @@
-import { onTestFinished } from 'vitest';
 import type { Assistant, CallInfo } from '../../src/contract.ts';
 import { sign } from '../../src/wire/auth.ts';
 import { assistant as testAssistant } from '../simulator/assistant.ts';
+import { startServer } from './call.ts';
 import { AUTH_TOKEN, HOST } from './config.ts';
-import { CALL, dialStream, FakeOpenAI, type OpenAIPeer, type TwilioPeer } from './peers.ts';
-import { TestServer } from './server.ts';
+import { CALL, dialStream, type FakeOpenAI, type OpenAIPeer, type TwilioPeer } from './peers.ts';
+import type { TestServer } from './server.ts';
 
 export const FROM = '+14155550123';
 export const TO = '+14155550199';
@@ -12,11 +12,7 @@ export const TO = '+14155550199';
 /** A server of the tests' assistant with `changes`, whose OpenAI is the test; both are closed after the test. */
 export async function serverOf(changes: Partial<Assistant>, env: Record<string, string> = {}) {
   const assistant: Assistant = { ...testAssistant, ...changes };
-  const openai = await FakeOpenAI.listen();
-  onTestFinished(() => openai.close());
-  const server = await TestServer.start({ OPENAI_REALTIME_URL: openai.url, ...env }, assistant);
-  onTestFinished(() => server.app.close());
-  return { openai, server, assistant };
+  return { ...(await startServer(env, undefined, assistant)), assistant };
 }
 
 /** What the webhook returns as a call comes in: `form` is what Twilio says of it besides. */
