@@ -18,7 +18,6 @@ export class Caller {
   /** What was said before the session was ready; undefined once it is, as nothing waits then. */
   #early: { audio: string; ms: number }[] | undefined = [];
   #earlyMs = 0;
-  #isSpeaking = false;
   /** What to add to the process's clock to get the stream's. */
   #offset: number;
   /** What to add to a timestamp to get the stream's clock: timestamps may start late, or anew. */
@@ -27,6 +26,8 @@ export class Caller {
   #timestamp: number | undefined;
   #frameMs = 0;
   #audioEnds = 0;
+  /** Whether silence for the end of a turn follows the last frame. */
+  #isTurnEnded = false;
   readonly #turnEndMs: number;
   /** When the stream began, and how much audio its timestamps have claimed since, in ms. */
   #began: number;
@@ -77,26 +78,17 @@ export class Caller {
     return early.map(({ audio }) => toOpenAI({ type: 'input_audio_buffer.append', audio }));
   }
 
-  /** Another session will be ready: what is said waits again, and it tells who speaks. */
+  /** Another session will be ready: the caller's audio waits for it. */
   sessionLost(): void {
     this.#early ??= [];
-    this.#isSpeaking = false;
-  }
-
-  speechStarted(): void {
-    this.#isSpeaking = true;
-  }
-
-  speechStopped(): void {
-    this.#isSpeaking = false;
   }
 
   /** Ends the turn of a caller who was muted in mid-sentence. */
-  tick(now: number): Effect[] {
-    if (!this.#isSpeaking || this.#timestamp === undefined) return [];
+  tick(isCallerSpeaking: boolean, now: number): Effect[] {
+    if (!isCallerSpeaking || this.#isTurnEnded || this.#timestamp === undefined) return [];
     const quietMs = this.clock(now) - this.#origin - this.#timestamp;
     if (quietMs < MUTED_AFTER_MS) return [];
-    this.#isSpeaking = false;
+    this.#isTurnEnded = true;
     this.#audioEnds += this.#turnEndMs;
     return this.#fill(this.#turnEndMs);
   }
@@ -128,6 +120,7 @@ export class Caller {
     this.#timestamp = timestamp;
     this.#frameMs = ms;
     this.#audioEnds = timestamp + ms;
+    this.#isTurnEnded = false;
     return missing;
   }
 

@@ -137,11 +137,9 @@ export class Conversation {
         return [];
       case 'input_audio_buffer.speech_started':
         this.#briefing.isUnderWay = true;
-        this.#caller.speechStarted();
         this.#replies.speechStarted(now);
         return this.#bargeIn(streamSid, now);
       case 'input_audio_buffer.speech_stopped':
-        this.#caller.speechStopped();
         this.#replies.speechStopped(now);
         return [];
       case 'error':
@@ -166,7 +164,7 @@ export class Conversation {
   tick(now: number): Effect[] {
     if (this.#streamSid === undefined) return [];
     const timedOut = this.#tools.overdue(now).flatMap((callId) => this.toolDone(callId, TIMED_OUT, now));
-    const silence = this.#caller.tick(now);
+    const silence = this.#caller.tick(this.#replies.isCallerSpeaking, now);
     if (silence.length > 0) this.#replies.muted(now);
     if (this.#replies.isOverdue(this.#areToolsAwaited, now)) {
       // Whoever waits in vain for a goodbye isn't told that something has gone wrong.
@@ -217,8 +215,10 @@ export class Conversation {
   }
 
   #truncate(cuts: Cut[]): Effect[] {
-    for (const cut of cuts) this.transcript.cut(cut, this.#playback.lengthOf(cut.item_id));
-    return cuts.flatMap(truncate);
+    return cuts.flatMap(({ item_id, audio_end_ms, isLost }) => {
+      this.transcript.cut(item_id, audio_end_ms, this.#playback.lengthOf(item_id));
+      return isLost ? [] : [truncate(item_id, audio_end_ms)];
+    });
   }
 
   /** Sends up what owes a response, unless it `isEnough`, or the caller has moved on from the one that it came of. */

@@ -1,7 +1,6 @@
 import type { Reason } from '../failure.ts';
 import type { ClientEvent, NewItem, OpenAIError } from '../wire/openai.ts';
 import type { TwilioCommand } from '../wire/twilio.ts';
-import { isLost } from './lost.ts';
 
 /** The call is to end, and perhaps be put through; `isTold` if the caller has heard of it from the assistant. */
 export interface End {
@@ -31,10 +30,9 @@ export function sound(streamSid: string, payload: string, name: string): Effect[
   ];
 }
 
-/** Tells OpenAI where the caller stopped hearing an item, if it is this session's. */
-export function truncate({ item_id, audio_end_ms }: { item_id: string; audio_end_ms: number }): Effect[] {
-  if (isLost(item_id)) return [];
-  return [toOpenAI({ type: 'conversation.item.truncate', item_id, content_index: 0, audio_end_ms })];
+/** Tells OpenAI where the caller stopped hearing an item. */
+export function truncate(item_id: string, audio_end_ms: number): Effect {
+  return toOpenAI({ type: 'conversation.item.truncate', item_id, content_index: 0, audio_end_ms });
 }
 
 /** Adds an item to the conversation. */

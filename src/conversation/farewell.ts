@@ -1,6 +1,5 @@
 import type { Reason } from '../failure.ts';
 import { type Effect, type End, textMessage } from './effect.ts';
-import { lost } from './lost.ts';
 
 /** What the model is told that ends the call: what is left to say, if it has said nothing. */
 export const DONE = 'Done.';
@@ -63,8 +62,6 @@ export class Farewell {
 
   /** The session is gone; returns what its successor is still to say, nothing where that was said. */
   sessionLost(): string | undefined {
-    const { responseId } = this.#pending ?? {};
-    if (this.#pending !== undefined && responseId !== undefined) this.#pending.responseId = lost(responseId);
     return this.#unsaid;
   }
 

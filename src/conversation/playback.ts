@@ -1,5 +1,4 @@
 import { dropOldest } from '../drop-oldest.ts';
-import { lost, lostKeys } from './lost.ts';
 
 /** A delta that was sent to Twilio and whose mark hasn't come back. */
 interface Chunk {
@@ -10,10 +9,18 @@ interface Chunk {
   sentAt: number;
 }
 
-/** Where the caller stopped hearing an item: the arguments of `conversation.item.truncate`. */
+/** Where the caller stopped hearing an item, which may be one of a lost session. */
 export interface Cut {
   item_id: string;
   audio_end_ms: number;
+  isLost: boolean;
+}
+
+/** An item that had audio: how much was sent, and whether OpenAI was told of a cut, or has lost it with its session. */
+interface Item {
+  ms: number;
+  isCut: boolean;
+  isLost: boolean;
 }
 
 /** Echoes vary by the network's jitter; one that is later than that was played later. */
@@ -48,17 +55,16 @@ export class Playback {
   #headBegins = 0;
   /** When the last chunk is reckoned to end. */
   #endsAt = 0;
-  /** The last items that had audio, the oldest first: how much of it was sent, and whether OpenAI was told of a cut. */
-  #items = new Map<string, { ms: number; isCut: boolean }>();
+  /** The last items, the oldest first. */
+  readonly #items = new Map<string, Item>();
   /** How many marks were named: the last `#chunks.length` of them are those of the chunks. */
   #marks = 0;
   /** The quickest echo so far after the end that was reckoned; unknown until there was one. */
   #roundTrip: number | undefined;
 
-  /** What is on its way is still heard, but is no business of the next session's. */
+  /** The session is gone: the next one knows none of its items, though they are still heard. */
   sessionLost(): void {
-    for (const chunk of this.#chunks) chunk.itemId = lost(chunk.itemId);
-    this.#items = lostKeys(this.#items);
+    for (const item of this.#items.values()) item.isLost = true;
   }
 
   /** Whether nothing more may be sent before some of it was heard: Twilio holds 10 minutes (31931), and we what it holds. */
@@ -98,7 +104,7 @@ export class Playback {
     if (item.isCut) return [];
     item.isCut = true;
     // An interruption leaves nothing unheard of an item but what it cuts.
-    return [{ item_id: itemId, audio_end_ms: Math.floor(item.ms) }];
+    return [{ item_id: itemId, audio_end_ms: Math.floor(item.ms), isLost: item.isLost }];
   }
 
   /** Whether the caller has heard all that was sent, as marks or an interruption tell. */
@@ -129,7 +135,8 @@ export class Playback {
       const item = this.#item(itemId);
       if (clock < begins + ms && !item.isCut) {
         item.isCut = true;
-        cuts.push({ item_id: itemId, audio_end_ms: Math.floor(offset + Math.max(0, clock - begins)) });
+        const heardMs = Math.floor(offset + Math.max(0, clock - begins));
+        cuts.push({ item_id: itemId, audio_end_ms: heardMs, isLost: item.isLost });
       }
       begins += ms;
     }
@@ -139,8 +146,8 @@ export class Playback {
     return cuts;
   }
 
-  #item(id: string): { ms: number; isCut: boolean } {
-    const item = this.#items.get(id) ?? { ms: 0, isCut: false };
+  #item(id: string): Item {
+    const item = this.#items.get(id) ?? { ms: 0, isCut: false, isLost: false };
     this.#items.set(id, item);
     dropOldest(this.#items, MAX_ITEMS);
     return item;

@@ -2,94 +2,91 @@ import { dropOldest } from '../drop-oldest.ts';
 import { type Failure, retryAfterMs, verdict } from '../failure.ts';
 import type { AddedItem, OpenAIError, ResponseDone } from '../wire/openai.ts';
 import { type Effect, toOpenAI } from './effect.ts';
-import { lost } from './lost.ts';
 
-/** How long the caller may wait to hear something, in ms. */
+/** The longest wait of a caller for a sound, in ms. */
 const MAX_WAIT_MS = 15_000;
-/** How long the caller may speak without a pause that OpenAI hears, in ms: noise has no pauses. */
+/** The longest speech without a pause that OpenAI detects, in ms: noise has no pauses. */
 const MAX_SPEECH_MS = 180_000;
-/** How many interrupted responses are remembered: late audio can only come for the last few. */
+/** Late audio comes for the last few responses only. */
 const MAX_INTERRUPTED = 100;
-/** How long OpenAI may take to hear that a caller is speaking who was when the session before was lost, in ms. */
+/** Time for a new session to detect that the caller is speaking already, in ms. */
 const MAX_ONSET_MS = 1_000;
 
 /**
- * OpenAI's responses: which is active, which were interrupted or failed, what is owed, and who waits. Nobody else asks for
- * any.
+ * The response that OpenAI has in the making. `sees` counts the items that were sent before it was asked for; undefined if
+ * turn detection made it.
+ */
+type Response =
+  | { is: 'none' }
+  | { is: 'asked'; sees: number }
+  | { is: 'active'; id: string; sees: number | undefined };
+
+/** A response that is still to come. It must see that many items, and isn't asked for before `notBefore`. */
+interface Debt {
+  items: number;
+  notBefore: number;
+  isRetry: boolean;
+}
+
+/** Whose turn it is: the caller's, the assistant's after the caller has spoken, or nobody's. */
+type Turn = { is: 'open' } | { is: 'caller'; since: number } | { is: 'assistant' };
+
+/**
+ * OpenAI's responses, and the only place that asks for one.
  *
- * What was sent up, a tool's output or the keys that were pressed, mostly *owes* a response until one is created that sees it:
- * after the item was added to the conversation. It is asked for when nothing else is going on.
+ *     none ── response.create ──▶ asked ── response.created ──▶ active ── response.done ──▶ none
+ *       └───────────── response.created, by turn detection ───────▲
+ *
+ * Items that are sent, such as a tool's output, leave a *debt*: a response that sees them. OpenAI handles events in order, so a
+ * response sees an item if it is created after `conversation.item.added`, or was asked for after the item was sent.
  */
 export class Replies {
-  /** For the log alone: how many were asked for once more. */
+  /** Responses that were asked for once more, for the log. */
   retries = 0;
+  #response: Response = { is: 'none' };
+  #debt: Debt | undefined;
+  #turn: Turn = { is: 'open' };
+  /** Items of this session: those sent, and those that OpenAI has added, or has had time to. */
+  #items = { sent: 0, added: 0 };
   readonly #interrupted = new Set<string>();
-  /** Whether it is being generated, playing, or over. */
+  /** The latest response, active or over, and the latest with audio. */
   #latest: string | undefined;
-  /** The last that had audio. */
   #spoken: string | undefined;
-  /** The one that is being generated. */
-  #active: string | undefined;
-  /** Whether one was asked for and isn't created yet. */
-  #isRequested = false;
-  #isOwed = false;
-  /** Whether it is owed since one failed. */
-  #isRetry = false;
-  /** When it may be asked for at the earliest. */
-  #notBefore = 0;
-  /** How many items that owe a response OpenAI hasn't added yet. */
-  #unseen = 0;
-  /** Those of them that were sent before a response was asked for: that one sees them, or they were rejected. */
-  #unseenWhenAsked = 0;
-  /** Whether more is owed since one was asked for; and whether the active one is that one. */
-  #isMoreOwed = false;
-  #isOurs = false;
-  /** Whether turn detection is about to make one. */
-  #isTurnAwaited = false;
-  /** Whether the one before failed, and was not interrupted. */
+  /** Whether the response before failed, and was not interrupted. */
   #hasFailed = false;
   /** Since when the caller has been waiting: for a reply, for any sound, or for the rest of a response. */
   #waiting: { since: number; what: 'reply' | 'sound' | 'rest' } | undefined;
-  #speakingSince: number | undefined;
 
   /** Whether the assistant has nothing more to say. */
   get isIdle(): boolean {
-    return this.#active === undefined && !this.#isRequested && !this.#isOwed && !this.#isTurnAwaited;
+    return this.#response.is === 'none' && this.#debt === undefined && this.#turn.is !== 'assistant';
   }
 
   /** Whether neither side is speaking, or about to. */
   get isPause(): boolean {
-    return this.isIdle && this.#speakingSince === undefined;
+    return this.isIdle && !this.isCallerSpeaking;
   }
 
-  /** The last one that there was. */
+  get isCallerSpeaking(): boolean {
+    return this.#turn.is === 'caller';
+  }
+
   get latest(): string | undefined {
     return this.#latest;
   }
 
-  /** The session was told `items` texts about the call; the assistant `speaks` first, unless the caller already does. */
+  /** A session is ready and was sent `items`; the assistant `speaks` first, unless the caller is speaking. */
   sessionReady(items: number, speaks: boolean, now: number): void {
-    this.#unseen = items;
-    if (speaks) this.#owe(now, this.#speakingSince === undefined ? 0 : MAX_ONSET_MS);
-    this.#speakingSince = undefined;
+    this.#items = { sent: items, added: 0 };
+    if (speaks) this.#owe(now, this.isCallerSpeaking ? MAX_ONSET_MS : 0);
+    this.#turn = { is: 'open' };
   }
 
-  /** The session is gone, with all that was going on in it; the caller may wait for what its successor says. */
+  /** The session is gone, with all that went on in it; the caller waits for the next one if that `isAwaited`. */
   sessionLost(isAwaited: boolean, now: number): void {
-    const interrupted = [...this.#interrupted].map(lost);
-    this.#interrupted.clear();
-    for (const id of interrupted) this.#interrupted.add(id);
-    this.#latest = this.#latest && lost(this.#latest);
-    this.#spoken = this.#spoken && lost(this.#spoken);
-    this.#active = undefined;
-    this.#isRequested = false;
-    this.#isOwed = false;
-    this.#isRetry = false;
-    this.#notBefore = 0;
-    this.#unseen = 0;
-    this.#unseenWhenAsked = 0;
-    this.#isMoreOwed = false;
-    this.#isTurnAwaited = false;
+    this.#response = { is: 'none' };
+    this.#debt = undefined;
+    if (this.#turn.is === 'assistant') this.#turn = { is: 'open' };
     this.#hasFailed = false;
     if (isAwaited) this.#waiting ??= { since: now, what: 'sound' };
   }
@@ -99,34 +96,32 @@ export class Replies {
     if (this.#waiting !== undefined) this.#waiting.since = now;
   }
 
-  /** So many items were sent up, to which OpenAI should respond if one `isOwed` for them. */
+  /** Items were sent, to which OpenAI should respond if a response `isOwed`. */
   sent(items: number, isOwed: boolean, now: number): void {
-    this.#unseen += items;
+    this.#items.sent += items;
     if (isOwed && items > 0) this.#owe(now);
   }
 
-  /** An item was added: if it was sent as a text, responses that are created from now on see it. */
+  /** OpenAI added an item: one of those that were sent, or its own. */
   itemAdded({ type, text }: AddedItem): void {
-    if (type !== 'function_call_output' && text === undefined) return;
-    this.#unseen = Math.max(0, this.#unseen - 1);
-    this.#unseenWhenAsked = Math.max(0, this.#unseenWhenAsked - 1);
+    const isSent = type === 'function_call_output' || text !== undefined;
+    if (isSent && this.#items.added < this.#items.sent) this.#items.added += 1;
   }
 
   created(responseId: string): void {
+    const sees = this.#response.is === 'asked' ? this.#response.sees : undefined;
+    this.#response = { is: 'active', id: responseId, sees };
     this.#latest = responseId;
-    this.#active = responseId;
-    this.#isOurs = this.#isRequested;
-    this.#isRequested = false;
-    this.#isTurnAwaited = false;
-    if (this.#unseen === 0) this.#isOwed = false;
+    if (this.#turn.is === 'assistant') this.#turn = { is: 'open' };
+    this.#pay(this.#items.added);
   }
 
-  /** By itself an error ends nothing: a close would follow. */
+  /** An error by itself ends nothing: a close would follow. */
   error(error: OpenAIError): Effect[] {
-    // There is a response: what is owed is asked for when that is done.
+    // Turn detection was quicker: what is owed is asked for after its response.
     if (error.code === 'conversation_already_has_active_response') {
-      this.#isRequested = false;
-      this.#isOurs = false;
+      if (this.#response.is === 'active') this.#response.sees = undefined;
+      else this.#response = { is: 'none' };
     }
     return verdict({ reason: 'openai error', error }) === 'give up' ? [{ end: 'openai error', error }] : [];
   }
@@ -139,12 +134,12 @@ export class Replies {
     return this.#spoken === responseId;
   }
 
-  /** Whether a response that is over had something to say, and came to the end of it. */
+  /** Whether a response that is over had audio, and came to its end. */
   isSaid({ id, status }: ResponseDone): boolean {
     return this.hasSpoken(id) && (status === 'completed' || status === 'incomplete');
   }
 
-  /** Notes audio that is passed on; returns how long the caller waited for it, in ms, if it begins a reply. */
+  /** Audio is passed on; returns how long the caller waited for it, in ms, if it begins a reply. */
   heard(responseId: string, now: number): number | undefined {
     const waited = this.#waiting?.what === 'reply' ? now - this.#waiting.since : undefined;
     this.#latest = responseId;
@@ -153,18 +148,20 @@ export class Replies {
     return waited;
   }
 
-  /** Interrupts whatever is being said: OpenAI does the same, as the session asks it to. Nothing is owed any more. */
+  /** Interrupts the assistant, as OpenAI does by itself, and cancels the debt: the caller's turn brings a reply. */
   speechStarted(now: number): void {
-    this.#speakingSince = now;
+    this.#turn = { is: 'caller', since: now };
     this.#hasFailed = false;
-    this.#isRetry = false;
-    this.#isOwed = false;
-    this.#unseen = 0;
-    this.#unseenWhenAsked = 0;
+    this.#debt = undefined;
     this.interrupt();
   }
 
-  /** Interrupts whatever is being said. */
+  speechStopped(now: number): void {
+    this.#turn = { is: 'assistant' };
+    this.#waiting = { since: now, what: 'reply' };
+  }
+
+  /** Interrupts the latest response. */
   interrupt(): void {
     this.#waiting = undefined;
     if (this.#latest === undefined) return;
@@ -172,78 +169,71 @@ export class Replies {
     dropOldest(this.#interrupted, MAX_INTERRUPTED);
   }
 
-  /** Interrupts whatever is being said, and has OpenAI, which doesn't know why, stop generating it. */
+  /** Interrupts the latest response where OpenAI doesn't by itself. */
   cancel(): Effect[] {
     this.interrupt();
-    return this.#active ? [toOpenAI({ type: 'response.cancel', response_id: this.#active })] : [];
+    if (this.#response.is !== 'active') return [];
+    return [toOpenAI({ type: 'response.cancel', response_id: this.#response.id })];
   }
 
-  speechStopped(now: number): void {
-    this.#speakingSince = undefined;
-    this.#isTurnAwaited = true;
-    this.#waiting = { since: now, what: 'reply' };
-  }
-
-  /** The caller was given silence to end the turn, so that a reply should come. */
+  /** The caller was muted, and OpenAI was given the silence that ends a turn: a reply should come. */
   muted(now: number): void {
     this.#waiting ??= { since: now, what: 'sound' };
   }
 
-  /** Has a response that failed asked for once more, unless it was the second in a row, or a retry is pointless. */
+  /** Asks once more for a response that failed, unless it was the second in a row, or a retry is pointless. */
   done({ id, status, error }: ResponseDone, now: number): Effect[] {
-    if (id === this.#active) {
-      this.#active = undefined;
-      if (this.#isOurs) this.#forgetRejected();
+    if (this.#response.is === 'active' && id === this.#response.id) {
+      const { sees } = this.#response;
+      this.#response = { is: 'none' };
+      if (sees !== undefined) {
+        // What OpenAI hasn't added by now it has rejected.
+        this.#items.added = Math.max(this.#items.added, sees);
+        this.#pay(sees);
+      }
     }
     if (status !== 'failed') {
       this.#hasFailed = false;
       if (id === this.#latest && this.#waiting?.what === 'rest') {
-        this.#waiting = this.#isOwed ? { since: now, what: 'sound' } : undefined;
+        this.#waiting = this.#debt && { since: now, what: 'sound' };
       }
       return [];
     }
     const failure: Failure = { reason: 'response failed', error };
     if (verdict(failure) !== 'again') return [{ end: failure.reason, error }];
-    // The caller has moved on: the next turn is answered anyway.
-    if (this.#interrupted.has(id) || this.#speakingSince !== undefined) return [];
+    // The caller's next turn is answered anyway.
+    if (this.#interrupted.has(id) || this.isCallerSpeaking) return [];
     if (this.#hasFailed) return [{ end: failure.reason, error }];
     this.#hasFailed = true;
-    this.#isRetry = true;
-    this.#owe(now, retryAfterMs(failure));
+    this.#owe(now, retryAfterMs(failure), true);
     return [];
   }
 
-  /** Asks for what is owed, unless something else is going on, such as a tool that is running. */
+  /** Asks for what is owed, unless something else is going on. */
   due(areToolsRunning: boolean, now: number): Effect[] {
-    const isBusy = this.#active !== undefined || this.#isRequested || this.#isTurnAwaited || areToolsRunning;
-    if (!this.#isOwed || isBusy || this.#speakingSince !== undefined || now < this.#notBefore) return [];
-    this.#isRequested = true;
-    this.#unseenWhenAsked = this.#unseen;
-    this.#isMoreOwed = false;
-    if (this.#isRetry) this.retries += 1;
-    this.#isRetry = false;
+    const isBusy = areToolsRunning || this.#response.is !== 'none' || this.#turn.is !== 'open';
+    if (this.#debt === undefined || isBusy || now < this.#debt.notBefore) return [];
+    if (this.#debt.isRetry) this.retries += 1;
+    this.#debt.isRetry = false;
+    this.#response = { is: 'asked', sees: this.#items.sent };
     return [toOpenAI({ type: 'response.create' })];
   }
 
-  /** Whether the caller has waited for too long; while a tool runs, nobody waits. */
+  /** Whether the caller has waited for too long; nobody waits while a tool runs. */
   isOverdue(areToolsRunning: boolean, now: number): boolean {
     if (areToolsRunning && this.#waiting !== undefined) this.#waiting.since = now;
-    const isHeld = this.#speakingSince !== undefined && now - this.#speakingSince >= MAX_SPEECH_MS;
+    const isHeld = this.#turn.is === 'caller' && now - this.#turn.since >= MAX_SPEECH_MS;
     return isHeld || (this.#waiting !== undefined && now - this.#waiting.since >= MAX_WAIT_MS);
   }
 
-  /** What isn't added by the end of the response that was asked for after it never will be: nothing is owed for it. */
-  #forgetRejected(): void {
-    if (this.#unseenWhenAsked === 0) return;
-    this.#unseen -= this.#unseenWhenAsked;
-    this.#unseenWhenAsked = 0;
-    this.#isOwed = this.#isMoreOwed;
+  #owe(now: number, delayMs = 0, isRetry = false): void {
+    const notBefore = Math.max(now + delayMs, this.#debt?.notBefore ?? 0);
+    this.#debt = { items: this.#items.sent, notBefore, isRetry: isRetry || this.#debt?.isRetry === true };
+    this.#waiting ??= { since: now, what: 'sound' };
   }
 
-  #owe(now: number, delayMs = 0): void {
-    this.#isOwed = true;
-    this.#isMoreOwed = true;
-    this.#notBefore = now + delayMs;
-    this.#waiting ??= { since: now, what: 'sound' };
+  /** Cancels the debt if it is for no more items than a response has seen. */
+  #pay(seen: number): void {
+    if (this.#debt !== undefined && this.#debt.items <= seen) this.#debt = undefined;
   }
 }

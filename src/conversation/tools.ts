@@ -2,7 +2,6 @@ import { dropOldest } from '../drop-oldest.ts';
 import { parseObject } from '../wire/json.ts';
 import type { FunctionCall } from '../wire/openai.ts';
 import { type Effect, newItem, textMessage } from './effect.ts';
-import { lost } from './lost.ts';
 
 /** A tool that may be called, and how long it may take, in ms. */
 export interface ToolInfo {
@@ -115,16 +114,12 @@ export class Tools {
 
   /** The session that made the calls is gone; the tools go on, and what it had no time to pass on is kept for the next. */
   sessionLost(): void {
-    this.#calls.clear();
     for (const [callId, { tool, told }] of this.#unspoken) {
       this.#running.set(callId, tool);
       this.#kept.set(callId, { output: told.output });
     }
     this.#unspoken.clear();
-    for (const running of this.#running.values()) {
-      running.responseId = lost(running.responseId);
-      running.isOrphan = true;
-    }
+    for (const running of this.#running.values()) running.isOrphan = true;
   }
 
   /** The `call_id`s of those that have taken too long. */

@@ -1,6 +1,5 @@
 import type { Entry } from '../contract.ts';
 import type { AddedItem, ServerEvent } from '../wire/openai.ts';
-import { lostKeys } from './lost.ts';
 
 /** Its text, whole unless more of it `isToCome`, and how much of it was heard, from 0 to 1, if the caller stopped hearing it. */
 type Item = Omit<Entry, 'cut'> & { share?: number; isToCome?: boolean };
@@ -16,7 +15,7 @@ const WORDS = new Intl.Segmenter('en', { granularity: 'word' });
 /** What was said, in the order of the conversation: it listens only, and no decision reads it. */
 export class Transcript {
   /** The oldest first. */
-  #items = new Map<string, Item>();
+  readonly #items = new Map<string, Item>();
   /** Those that were added, in the order of the conversation. */
   #order: Item[] = [];
   /** The item that the present session begins behind, if it isn't the first. */
@@ -78,8 +77,8 @@ export class Transcript {
   }
 
   /** Only so much of an item's `ms` was heard: as much of its text is kept, even of what comes later. */
-  cut({ item_id, audio_end_ms }: { item_id: string; audio_end_ms: number }, ms: number): void {
-    this.#item(item_id, 'assistant').share = ms > 0 ? audio_end_ms / ms : 0;
+  cut(itemId: string, heardMs: number, ms: number): void {
+    this.#item(itemId, 'assistant').share = ms > 0 ? heardMs / ms : 0;
   }
 
   /** The session is gone: what is added to the next one comes behind all of this. `soundMs` is how much was sent of an item. */
@@ -91,7 +90,6 @@ export class Transcript {
     }
     this.#order = this.#all();
     this.#lastBefore = this.#order.at(-1);
-    this.#items = lostKeys(this.#items);
     this.#unwritten.clear();
   }
 

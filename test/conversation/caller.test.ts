@@ -118,36 +118,33 @@ describe("a gap in the caller's audio", () => {
 describe('a caller who is muted in mid-sentence', () => {
   function speakingUntil(ms: number): Caller {
     const caller = readyCaller();
-    caller.speechStarted();
     caller.frame({ timestamp: ms, payload: FRAME }, ms);
     return caller;
   }
 
   it('A caller who is muted in mid-sentence is given a second of silence, once', () => {
     const caller = speakingUntil(1000);
-    expect(caller.tick(1749)).toEqual([]);
-    expect(caller.tick(1750)).toEqual([silence(1000)]);
-    expect(caller.tick(2000)).toEqual([]);
+    expect(caller.tick(true, 1749)).toEqual([]);
+    expect(caller.tick(true, 1750)).toEqual([silence(1000)]);
+    expect(caller.tick(true, 2000)).toEqual([]);
   });
 
   it('The silence that a muted caller was given is no part of the gap', () => {
     const caller = speakingUntil(1000);
-    caller.tick(1750);
+    caller.tick(true, 1750);
     expect(caller.frame({ timestamp: 5000, payload: FRAME }, 5000)[0]).toEqual(silence(2980));
   });
 
   it('A caller who is muted after a sentence is given no silence', () => {
     const caller = speakingUntil(1000);
-    caller.speechStopped();
-    expect(caller.tick(1000 + 9000)).toEqual([]);
+    expect(caller.tick(false, 1000 + 9000)).toEqual([]);
   });
 
   it('The silence that a muted caller was given leaves room for gaps later on', () => {
     const caller = new Caller(8_500, 0);
     caller.sessionReady();
-    caller.speechStarted();
     caller.frame({ timestamp: 0, payload: FRAME }, 0);
-    caller.tick(1_000);
+    caller.tick(true, 1_000);
     for (let at = 20; at < 20_000; at += 20) caller.frame({ timestamp: at, payload: FRAME }, at);
     expect(caller.frame({ timestamp: 25_000, payload: FRAME }, 25_000)).toEqual([
       silence(5_000),
@@ -157,7 +154,6 @@ describe('a caller who is muted in mid-sentence', () => {
 
   it('A caller from whom no frame has come is given no silence', () => {
     const caller = readyCaller();
-    caller.speechStarted();
-    expect(caller.tick(5000)).toEqual([]);
+    expect(caller.tick(true, 5000)).toEqual([]);
   });
 });

@@ -230,7 +230,7 @@ class Server {
 
   begin(): void {
     this.responses += 1;
-    this.active = `r${this.responses}`;
+    this.active = `${this.#name}r${this.responses}`;
     this.isOwed = false;
     this.events.push(created(this.active));
   }
@@ -393,7 +393,7 @@ function acting(seed: number): void {
     perform(call.toolDone(callId, { output: '2' }, now));
   }
 
-  /** Another session, which may use the same ids, takes over from one that is lost, or left. */
+  /** Another session takes over from one that is lost, or left. */
   function lose(step: number): void {
     call.sessionLost(random() < 0.5, now);
     server = new Server(`${step}-`);

@@ -8,7 +8,11 @@ beforeEach(() => {
 
 /** That the caller, cutting in at `clock`, has heard so many ms of each of these items, and all of the others. */
 function expectHeard(clock: number, heard: Record<string, number>): void {
-  const cuts = Object.entries(heard).map(([item_id, audio_end_ms]) => ({ item_id, audio_end_ms }));
+  const cuts = Object.entries(heard).map(([item_id, audio_end_ms]) => ({
+    item_id,
+    audio_end_ms,
+    isLost: false,
+  }));
   expect(playback.interrupt(clock)).toEqual(cuts);
 }
 

@@ -20,7 +20,7 @@ import {
   written,
 } from '../support/wire.ts';
 
-const { append, clear, mark, media, respond, text, truncate } = expected;
+const { append, clear, respond, text, truncate } = expected;
 
 /** A call whose stream has started and whose session is ready and greets. */
 let call: Conversation;
@@ -115,16 +115,6 @@ describe('a session that is lost in the middle of a call', () => {
     take(1_600, created('r2'), delta('r2', 'a2', 1_000));
     expect(call.fromTwilio(echo('audio-1'), 2_000)).toEqual([]);
     expect(take(2_700, speechStarted)).toEqual([clear, truncate('a2', 700)]);
-  });
-
-  it('A session that uses the same ids again is heard, cut off and written down by itself', () => {
-    take(0, created('r1'), itemAdded('a1', { role: 'assistant' }), said('a1', 'One'), delta('r1', 'a1', 400));
-    take(100, speechStarted, speechStopped);
-    takeOver(200);
-    take(1_300, created('r1'), itemAdded('a1', { role: 'assistant' }), said('a1', 'Two three'));
-    expect(take(1_300, delta('r1', 'a1', 400))).toEqual([media(audio(400)), mark('audio-2')]);
-    expect(take(1_500, speechStarted)).toEqual([clear, truncate('a1', 200)]);
-    expect(call.transcript.entries()).toEqual([{ who: 'assistant', text: 'Two', cut: true }]);
   });
 
   it('A caller who waits for a reply is not left waiting for more than 15 s', () => {

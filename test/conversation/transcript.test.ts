@@ -112,25 +112,25 @@ describe('what the caller heard of it', () => {
     ['我们今天下午见面', 5 / 8, '我们今天'],
   ])('Of "%s", the whole words in %f were heard', (text, share, heard) => {
     transcript.text('answer', 'assistant', text);
-    transcript.cut({ item_id: 'answer', audio_end_ms: share * 1e6 }, 1e6);
+    transcript.cut('answer', share * 1e6, 1e6);
     expect(transcript.entries()).toEqual([{ who: 'assistant', text: heard, cut: true }]);
   });
 
   it('An item that ended where the caller stopped hearing it is whole, and marked as cut', () => {
     transcript.text('answer', 'assistant', 'At nine.');
-    transcript.cut({ item_id: 'answer', audio_end_ms: 800 }, 800);
+    transcript.cut('answer', 800, 800);
     expect(transcript.entries()).toEqual([{ who: 'assistant', text: 'At nine.', cut: true }]);
   });
 
   it.each([1000, 0])('An item of %i ms of which nothing was heard is left out', (ms) => {
     transcript.said('answer', 'At nine.');
-    transcript.cut({ item_id: 'answer', audio_end_ms: 0 }, ms);
+    transcript.cut('answer', 0, ms);
     transcript.text('answer', 'assistant', 'At nine.');
     expect(transcript.entries()).toEqual([]);
   });
 
   it('Text that comes after the cut is cut in the same proportion', () => {
-    transcript.cut({ item_id: 'answer', audio_end_ms: 500 }, 1000);
+    transcript.cut('answer', 500, 1000);
     transcript.said('answer', 'We open at');
     expect(texts()).toEqual(['We']);
     transcript.text('answer', 'assistant', 'We open at nine and close at five.');
@@ -142,7 +142,7 @@ describe('what the caller heard of it', () => {
     transcript.added('reply', 'assistant', 'question');
     for (const delta of ['Olá', ',', ' Marcelo', '!', ' É', ' um', ' prazer'])
       transcript.said('reply', delta);
-    transcript.cut({ item_id: 'reply', audio_end_ms: 600 }, 1050);
+    transcript.cut('reply', 600, 1050);
     transcript.text('reply', 'assistant', 'Olá, Marcelo! É um prazer');
     transcript.added('interruption', 'caller', 'reply');
     transcript.text('question', 'caller', 'Hello, my name is Marcelo.');
