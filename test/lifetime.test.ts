@@ -57,7 +57,7 @@ describe('A quiet peer', () => {
     session.socket.pause();
     vi.advanceTimersByTime(12_000);
     await openai.dialled();
-    expect(await server.log.find('another session takes over from one that failed')).toMatchObject({
+    expect(await server.log.find('session failed, switching')).toMatchObject({
       reason: 'openai silent',
     });
     session.socket.terminate();
@@ -74,7 +74,7 @@ describe('A quiet peer', () => {
       twilio.media(passed * 1_000);
       vi.advanceTimersByTime(3_000);
     }
-    const taken = 'another session takes over from one that failed';
+    const taken = 'session failed, switching';
     expect(await server.log.find(taken)).toMatchObject({ reason: 'openai silent' });
     session.socket.terminate();
   });
@@ -108,7 +108,7 @@ describe('A stalled peer', () => {
     session.socket.pause();
     for (let n = 0; n < 3_000; n++) twilio.media(n * 400, audio(400));
     await openai.dialled();
-    expect(await server.log.find('another session takes over from one that failed')).toMatchObject({
+    expect(await server.log.find('session failed, switching')).toMatchObject({
       reason: 'openai stalled',
     });
     session.socket.terminate();

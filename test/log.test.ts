@@ -138,7 +138,7 @@ describe('The log', () => {
     const { server, twilio, session } = await liveCall({ OPENAI_API_KEY: KEY });
     session.send({ type: 'error', error: { code: KEY, message: 'no' } });
     session.socket.close(4000, `Incorrect API key provided: ${KEY}`);
-    expect(await server.log.find('another session takes over from one that failed')).toMatchObject({
+    expect(await server.log.find('session failed, switching')).toMatchObject({
       closed: { code: 4000 },
     });
     twilio.stop();

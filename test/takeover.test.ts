@@ -9,8 +9,8 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const FAILED = 'another session takes over from one that failed';
-const EXPIRES = 'another session takes over from one that is to expire';
+const FAILED = 'session failed, switching';
+const EXPIRES = 'session expiring, switching';
 
 /** A call whose caller has heard a greeting. */
 async function greetedCall(env: Record<string, string> = {}) {
@@ -166,7 +166,7 @@ describe('A lost session', () => {
     await greet(session);
     await twilio.next('mark');
     session.socket.terminate();
-    await expect.poll(() => server.log.messages(({ msg }) => msg === FAILED)).toHaveLength(2);
+    await expect.poll(() => server.log.messages(({ msg }) => msg === 'dialling again')).toHaveLength(2);
     vi.advanceTimersByTime(1_999);
     expect(openai.handshakes).toBe(3);
     vi.advanceTimersByTime(1);
@@ -179,7 +179,7 @@ describe('A lost session', () => {
     const { twilio, session } = await readyCall(openai, server.origin);
     await greet(session);
     session.socket.terminate();
-    await expect.poll(() => server.log.messages(({ msg }) => msg === FAILED)).toHaveLength(2);
+    await expect.poll(() => server.log.messages(({ msg }) => msg === 'dialling again')).toHaveLength(2);
     twilio.stop();
     expect(await server.log.find('call ended')).toMatchObject({ reason: 'twilio stopped' });
     vi.advanceTimersByTime(2_000);

@@ -2,120 +2,103 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { Config } from '../config.ts';
 import type { Persona } from '../contract.ts';
 import { type Failure, verdict } from '../failure.ts';
-import type { ClientEvent } from '../wire/openai.ts';
-import type { Close } from '../wire/socket.ts';
-import { Session, type SessionListener } from './session.ts';
+import type { ServerEvent } from '../wire/openai.ts';
+import { LEAVE_MS, READY_MS, Session, type SessionListener } from './session.ts';
 import type { Standby } from './standby.ts';
 
-/** How many sessions may take over from ones that failed: within a minute, and in a call. */
+/** How many lost sessions are replaced: within a minute, and in a call. */
 const MAX_A_MINUTE = 2;
 const MAX_A_CALL = 5;
 const MINUTE_MS = 60_000;
-/** How long after a vain dialling the next one takes over, in ms: what can't be reached now may be in a moment. */
-const RETRY_MS = 2_000;
-/** How long before OpenAI ends a session the call leaves it: from then on at a pause, and at the latest, in ms. */
-export const LEAVE_MS = 300_000;
+/** Pauses before a failed dial is repeated, in ms, at the beginning and in mid-call: an outage of a second is over by then. */
+const REDIALS_MS = { first: [0], later: [0, 2_000] };
+/** The switch to another session waits for a pause until so long before the expiry, in ms. */
 const LEAVE_AT_LAST_MS = 30_000;
 
-/** What every call has its sessions from. */
+/** Where calls get their sessions from. */
 interface Source {
   config: Config;
   standby: Standby;
 }
 
-/** Whoever uses the sessions hears of them here. */
-export interface CallSessionsListener extends Omit<SessionListener, 'redialling'> {
-  /**
-   * The session is gone, or `isExpiring` and left; another will be ready, which knows nothing of what this one was told. Of
-   * one session this may be said more than once.
-   */
+/** Callbacks for the events of a call's sessions. */
+export interface CallSessionsListener {
+  /** Called when a session takes audio: the first one, or the next after `lost`. It knows nothing of earlier ones. */
+  ready(): void;
+  event(event: ServerEvent): void;
+  /** Called once when the session fails, or `isExpiring` and is left: another will be ready. */
   lost(isExpiring: boolean): void;
+  /** Called when the session fails and no other follows. */
+  failed(failure: Failure): void;
 }
 
-/** The sessions of a call, one after another: where one fails for a reason that may pass, or is to expire, another takes over. */
+/** A call's sessions, one after another: the only place that dials again. */
 export class CallSessions {
-  /** How many took over. */
+  /** Sessions that replaced another one. */
   takeovers = 0;
-  /** How many were dialled once more. */
+  /** Dials that failed and were repeated. */
   redials = 0;
+  current: Session;
   readonly #source: Source;
   readonly #persona: Persona;
   readonly #log: FastifyBaseLogger;
   readonly #listener: CallSessionsListener;
-  #session: Session;
-  /** The one that is to take over when this one expires. */
+  /** The replacement for a session that will expire. */
   #next: Session | undefined;
+  /** Whether `current` has been ready. */
   #wasReady = false;
+  #isLostTold = false;
   #isLast = false;
-  #retry: NodeJS.Timeout | undefined;
+  /** When `current` must be ready, its repeated dials included. */
+  #readyBy = performance.now() + READY_MS;
+  /** How often `current` was dialled again. */
+  #redialled = 0;
+  #redial: NodeJS.Timeout | undefined;
   #ignored = 0;
-  /** When sessions failed that were replaced, and when the call last left one, or failed to dial the next, in ms. */
-  readonly #failedAt: number[] = [];
+  readonly #lostAt: number[] = [];
+  /** When the call last left an expiring session, or failed to dial the next one. */
   #leftAt = Number.NEGATIVE_INFINITY;
 
-  /** Takes one that is kept ready, otherwise dials. */
+  /** Takes a standby session, otherwise dials. */
   constructor(source: Source, persona: Persona, log: FastifyBaseLogger, listener: CallSessionsListener) {
     this.#source = source;
     this.#persona = persona;
     this.#log = log;
     this.#listener = listener;
-    this.#session = source.standby.take() ?? this.#dial(this.#heard);
+    this.current = source.standby.take() ?? this.#dial(this.#active);
   }
 
-  /** To be called at once: the listener hears of a session that is ready. */
+  /** To be called right after the constructor, which calls no listener. */
   begin(): void {
-    if (this.isReady) this.#session.handOver(this.#persona, this.#heard, this.#log);
+    if (this.current.isReady) this.current.handOver(this.#persona, this.#active, this.#log);
   }
 
-  /** OpenAI's name for the present one, once known. */
-  get id(): string | undefined {
-    return this.#session.id;
-  }
-
-  get isReady(): boolean {
-    return this.#session.isReady;
-  }
-
-  /** How many of OpenAI's messages could not be read. */
+  /** Messages that could not be read. */
   get ignored(): number {
-    return this.#ignored + this.#session.ignored;
+    return this.#ignored + this.current.ignored;
   }
 
-  /** Resolves when the present one is over, and its socket is closed. */
-  get closed(): Promise<Close> {
-    return this.#session.closed;
-  }
-
-  /** To be called before there is something to send: notices a session that OpenAI is closing, which takes nothing more. */
-  check(): void {
-    if (!this.isReady) this.#listener.lost(false);
-  }
-
-  /** Sends `event` if the session is ready. */
-  send(event: ClientEvent): void {
-    this.#session.send(event);
-  }
-
-  /** From now on no other takes over. */
+  /** From now on, no session is replaced. */
   keep(): void {
     this.#isLast = true;
-    clearTimeout(this.#retry);
+    clearTimeout(this.#redial);
     this.#next?.close();
   }
 
   close(): void {
     this.keep();
-    this.#session.close();
+    this.current.close();
   }
 
   /**
-   * To be called a few times a second, `restMs` before the call ends at the latest: has another session take over before this
-   * one expires, at a pause if there is one.
+   * To be called a few times a second: replaces a session before it expires, in a pause if there is one.
+   *
+   * The call ends in `restMs` at the latest.
    */
   tick(isPause: () => boolean, restMs: number): void {
-    const leftMs = this.#session.expiresAt - Date.now();
     const now = performance.now();
-    if (this.#isLast || !this.isReady || leftMs > LEAVE_MS || now - this.#leftAt < MINUTE_MS) return;
+    const leftMs = this.current.expiresAt - now;
+    if (leftMs > LEAVE_MS || this.#isLast || !this.current.isReady || now - this.#leftAt < MINUTE_MS) return;
     if (leftMs - LEAVE_AT_LAST_MS > restMs || (leftMs > LEAVE_AT_LAST_MS && !isPause())) return;
     const ready = this.#takeReady();
     if (ready === undefined) {
@@ -123,54 +106,62 @@ export class CallSessions {
       return;
     }
     this.#leftAt = now;
-    this.#log.info({ sessionId: this.id, leftMs }, 'another session takes over from one that is to expire');
-    const left = this.#session;
+    this.#log.info({ sessionId: this.current.id, leftMs }, 'session expiring, switching');
+    const left = this.current;
     this.#takeOver(ready, true);
     left.close();
   }
 
-  readonly #heard: SessionListener = {
+  readonly #active: SessionListener = {
     ready: () => {
       this.#wasReady = true;
+      this.#isLostTold = false;
       this.#listener.ready();
     },
     event: (event) => this.#listener.event(event),
-    redialling: () => {
-      this.redials += 1;
-      this.#listener.lost(false);
-    },
+    closing: () => this.#lost(false),
     failed: (failure) => {
-      if (!this.#mayPass(failure)) return this.#listener.failed(failure);
-      this.#failedAt.push(performance.now());
-      this.#log.warn({ sessionId: this.id, ...failure }, 'another session takes over from one that failed');
-      const ready = this.#takeReady();
-      if (ready !== undefined || failure.reason !== 'dialling failed') return this.#takeOver(ready, false);
-      this.#retry = setTimeout(() => this.#takeOver(this.#takeReady(), false), RETRY_MS);
+      if (this.#isLast || verdict(failure) !== 'again') return this.#listener.failed(failure);
+      if (this.#wasReady) this.#replace(failure);
+      else this.#dialAgain(failure);
     },
   };
 
-  /** What is heard of the next one while it waits. */
   readonly #waiting: SessionListener = {
     ready: () => {},
     event: () => {},
-    redialling: () => {},
+    closing: () => {},
     failed: (failure) => {
       this.#next = undefined;
       this.#leftAt = performance.now();
-      this.#log.warn(failure, 'the next session failed');
+      this.#log.warn(failure, 'next session failed');
     },
   };
 
-  #dial(listener: SessionListener): Session {
-    return new Session(this.#source.config, this.#persona, this.#log, listener);
+  #dial(listener: SessionListener, readyMs = READY_MS): Session {
+    return new Session(this.#source.config, this.#persona, this.#log, listener, readyMs);
   }
 
-  /** Whether another session may do better: not if it lasts, and not for ever. */
-  #mayPass(failure: Failure): boolean {
+  #replace(failure: Failure): void {
     const now = performance.now();
-    const recent = this.#failedAt.filter((at) => now - at < MINUTE_MS);
-    const isInTime = recent.length < MAX_A_MINUTE && this.#failedAt.length < MAX_A_CALL;
-    return this.#wasReady && !this.#isLast && isInTime && verdict(failure) === 'again';
+    const recent = this.#lostAt.filter((at) => now - at < MINUTE_MS);
+    if (recent.length >= MAX_A_MINUTE || this.#lostAt.length >= MAX_A_CALL)
+      return this.#listener.failed(failure);
+    this.#lostAt.push(now);
+    this.#log.warn({ sessionId: this.current.id, ...failure }, 'session failed, switching');
+    this.#takeOver(this.#takeReady(), false);
+  }
+
+  #dialAgain(failure: Failure): void {
+    const delayMs = REDIALS_MS[this.takeovers > 0 ? 'later' : 'first'][this.#redialled];
+    const leftMs = this.#readyBy - performance.now() - (delayMs ?? 0);
+    if (delayMs === undefined || leftMs <= 0) return this.#listener.failed(failure);
+    this.#log.warn(failure, 'dialling again');
+    this.#redialled += 1;
+    this.redials += 1;
+    const dial = () => this.#use(this.#takeReady() ?? this.#dial(this.#active, leftMs));
+    if (delayMs === 0) dial();
+    else this.#redial = setTimeout(dial, delayMs);
   }
 
   #takeReady(): Session | undefined {
@@ -182,11 +173,24 @@ export class CallSessions {
 
   #takeOver(ready: Session | undefined, isExpiring: boolean): void {
     this.takeovers += 1;
-    this.#ignored += this.#session.ignored;
-    this.#listener.lost(isExpiring);
+    this.#lost(isExpiring);
     this.#next?.close();
     this.#next = undefined;
-    this.#session = ready ?? this.#dial(this.#heard);
+    this.#readyBy = performance.now() + READY_MS;
+    this.#redialled = 0;
+    this.#use(ready ?? this.#dial(this.#active));
+  }
+
+  #use(session: Session): void {
+    this.#ignored += this.current.ignored;
+    this.#wasReady = false;
+    this.current = session;
     this.begin();
+  }
+
+  #lost(isExpiring: boolean): void {
+    if (this.#isLostTold) return;
+    this.#isLostTold = true;
+    this.#listener.lost(isExpiring);
   }
 }

@@ -1,88 +1,134 @@
+import type { IncomingMessage } from 'node:http';
 import { isDeepStrictEqual } from 'node:util';
 import type { FastifyBaseLogger } from 'fastify';
+import { WebSocket } from 'ws';
 import type { Config } from '../config.ts';
 import type { Persona } from '../contract.ts';
-import { type Failure, type Reason, verdict } from '../failure.ts';
-import type { ClientEvent, OpenAIError, ServerEvent, SessionInfo } from '../wire/openai.ts';
-import type { Close } from '../wire/socket.ts';
-import { Connection } from './connection.ts';
+import type { Failure, Reason } from '../failure.ts';
+import { parseObject } from '../wire/json.ts';
+import { withoutKey } from '../wire/loggable.ts';
+import {
+  type ClientEvent,
+  encodeClientEvent,
+  type OpenAIError,
+  parseError,
+  parseServerEvent,
+  type ServerEvent,
+  type SessionInfo,
+} from '../wire/openai.ts';
+import { type Close, isStalled, socketOptions, TEXT, watch } from '../wire/socket.ts';
 import { sessionUpdate } from './session-update.ts';
 
-/** How long a session may take from dialling until it is ready, in ms. */
-const READY_MS = 10_000;
-/** How long to wait for the close after a refusal, in ms. */
+/** Time from dialling until the session is ready, in ms. */
+export const READY_MS = 10_000;
+/** Time for the handshake, in ms; 0.8 to 2.1 s is usual. */
+const HANDSHAKE_MS = 4_000;
+/** Time for the close after an error, and for the body of a rejected handshake, in ms. */
 const CLOSE_MS = 500;
-/** OpenAI's own limit to a session, in ms. */
+const MAX_BODY_CHARACTERS = 10_000;
+/** The longest message accepted, in bytes; audio deltas have a few thousand. */
+const MAX_MESSAGE_BYTES = 4_194_304;
+/** OpenAI's limit for a session, in ms, and how long before it a call switches to another one. */
 export const MAX_SESSION_MS = 3_600_000;
+export const LEAVE_MS = 300_000;
 /** How many of OpenAI's errors are logged one by one. */
 const MAX_ERRORS_LOGGED = 20;
 
-/** Whoever uses a session hears of it here. */
+/** Callbacks for a session's events. */
 export interface SessionListener {
-  /** It is configured, and takes audio. */
+  /** Called when the session is configured and takes audio. */
   ready(): void;
-  /** An event came after it was ready. */
+  /** Called for each event after that. */
   event(event: ServerEvent): void;
-  /** It is dialled again and forgets all that it was told; it will be ready once more. */
-  redialling(): void;
-  /** It is over, and not because `close` was called; nothing comes after this. */
+  /** Called when OpenAI has begun to close the session: `failed` will follow. May be called more than once. */
+  closing(): void;
+  /** Called when the session is over, unless `close` was called. Nothing follows. */
   failed(failure: Failure): void;
 }
 
-/** One Realtime session: dialled, configured for a telephone, used and closed. Where nothing is lost by it, it redials itself. */
+/**
+ * One socket to the Realtime API, configured for a telephone. It never dials again.
+ *
+ *     dialling ── session.created ─▶ configuring ── session.updated ─▶ ready ──▶ over
+ *        └────────── error ─▶ rejected ── close, or 0.5 s ──────────────────────▶ over
+ *
+ * OpenAI checks the key and the model after the handshake: only `session.created` proves them good.
+ */
 export class Session {
-  /** OpenAI's name for it, once known. */
+  /** OpenAI's name for the session, once known. */
   id: string | undefined;
-  /** When OpenAI will end it, in ms since 1970, once known. */
+  /** When OpenAI ends the session, by `performance.now()`; known once it is ready. */
   expiresAt = 0;
-  /** How many of OpenAI's messages could not be read. */
+  /** Messages that could not be read. */
   ignored = 0;
-  /** Resolves when it is over, and its socket is closed. */
+  /** Resolves when the socket is closed. */
   readonly closed: Promise<Close>;
-  readonly #config: Config;
-  /** What it is configured with. */
+  readonly #apiKey: string;
+  readonly #socket: WebSocket;
   #update: ClientEvent;
-  /** Whether OpenAI is still to say that it took another update. */
+  /** Whether a later update is still to be confirmed. */
   #isUpdating = false;
   #log: FastifyBaseLogger;
   #listener: SessionListener;
-  #resolveClosed: (close: Close) => void = () => {};
-  #connection: Connection;
-  #state: 'dialling' | 'refused' | 'configuring' | 'ready' | 'over' = 'dialling';
-  #redialsLeft = 1;
-  #errorsLogged = 0;
+  #state: 'dialling' | 'rejected' | 'configuring' | 'ready' | 'over' = 'dialling';
   #timer: NodeJS.Timeout | undefined;
+  #error: OpenAIError | undefined;
+  /** The socket's own error says less than OpenAI's, and nothing new after a rejected handshake. */
+  #socketError: OpenAIError | undefined;
+  #httpStatus: number | undefined;
+  #errorsLogged = 0;
 
-  /** Dials. */
-  constructor(config: Config, persona: Persona, log: FastifyBaseLogger, listener: SessionListener) {
-    this.#config = config;
+  /** Dials; the session fails if it isn't ready within `readyMs`. */
+  constructor(
+    { realtimeUrl, model, openaiApiKey }: Config,
+    persona: Persona,
+    log: FastifyBaseLogger,
+    listener: SessionListener,
+    readyMs = READY_MS,
+  ) {
+    this.#apiKey = openaiApiKey;
     this.#update = sessionUpdate(persona);
     this.#log = log;
     this.#listener = listener;
-    this.closed = new Promise((resolve) => {
-      this.#resolveClosed = resolve;
+    this.#failIn(readyMs, 'not ready in time');
+    const url = new URL(realtimeUrl);
+    url.searchParams.set('model', model);
+    const socket = new WebSocket(url, {
+      ...socketOptions,
+      handshakeTimeout: HANDSHAKE_MS,
+      maxPayload: MAX_MESSAGE_BYTES,
+      headers: { Authorization: `Bearer ${openaiApiKey}` },
     });
-    this.#failIn(READY_MS, 'not ready in time');
-    this.#connection = this.#dial();
+    this.#socket = socket;
+    socket.on('upgrade', ({ socket: tcp }) => watch(socket, tcp, 'pong', () => this.#fail('openai silent')));
+    socket.on('unexpected-response', (_request, response) => this.#handshakeRejected(response));
+    socket.on('message', (data, isBinary) => {
+      this.#received(isBinary || !Buffer.isBuffer(data) ? undefined : parseServerEvent(data, openaiApiKey));
+    });
+    // A close always follows.
+    socket.on('error', ({ message }) => {
+      this.#socketError ??= { code: undefined, message: withoutKey(message, openaiApiKey) };
+    });
+    this.closed = new Promise((resolve) => {
+      socket.on('close', (code, text) => {
+        const closed = { code, reason: withoutKey(text.toString(), openaiApiKey) };
+        this.#fail(this.#state === 'ready' ? 'openai closed' : 'dialling failed', closed);
+        resolve(closed);
+      });
+    });
   }
 
   /** Whether it takes audio: not if OpenAI has begun to close it. */
   get isReady(): boolean {
-    return this.#state === 'ready' && this.#connection.isOpen;
+    return this.#state === 'ready' && this.#socket.readyState === WebSocket.OPEN;
   }
 
-  /**
-   * Makes a session that is ready `listener`'s and `persona`'s, which hears of that at once, and logs to `log` from now on.
-   *
-   * It may have died unseen while nobody used it: until OpenAI is heard on it, it may be dialled again. What is only noticed
-   * by silence ends the call, as in any session.
-   */
+  /** Gives a ready session to a call: its persona, listener and log replace those so far. Calls `ready` at once. */
   handOver(persona: Persona, listener: SessionListener, log: FastifyBaseLogger): void {
     this.#listener = listener;
     this.#log = log;
-    this.#redialsLeft = 2;
     const update = sessionUpdate(persona);
-    // OpenAI takes one event after the other: what follows the update needs no wait.
+    // OpenAI handles events in order: what follows the update needs no wait.
     this.#isUpdating = !isDeepStrictEqual(update, this.#update);
     if (this.#isUpdating) this.send(update);
     this.#update = update;
@@ -91,24 +137,16 @@ export class Session {
 
   /** Sends `event` if the session is ready. */
   send(event: ClientEvent): void {
-    if (this.#state === 'ready' && !this.#connection.send(event)) this.#fail('openai stalled');
+    if (this.#state !== 'ready') return;
+    if (this.#socket.readyState !== WebSocket.OPEN) return this.#listener.closing();
+    this.#socket.send(encodeClientEvent(event), TEXT);
+    if (isStalled(this.#socket)) this.#fail('openai stalled');
   }
 
   close(): void {
     this.#state = 'over';
     clearTimeout(this.#timer);
-    this.#connection.close();
-  }
-
-  #dial(): Connection {
-    return new Connection(this.#config, {
-      event: (event) => this.#received(event),
-      silent: () => this.#fail('openai silent'),
-      closed: (close) => {
-        this.#fail(this.#state === 'ready' ? 'openai closed' : 'dialling failed', close);
-        if (this.#state === 'over') this.#resolveClosed(close);
-      },
-    });
+    this.#socket.close(1000);
   }
 
   #received(event: ServerEvent | undefined): void {
@@ -116,60 +154,78 @@ export class Session {
       this.ignored += 1;
       return;
     }
+    if (event.type === 'error') this.#error = event.error;
     switch (this.#state) {
       case 'dialling':
         if (event.type === 'session.created') this.#configure(event.session);
-        if (event.type === 'error') this.#expectClose();
+        if (event.type === 'error') this.#rejected();
         return;
       case 'configuring':
         return this.#configured(event);
       case 'ready':
-        this.#redialsLeft = 0;
-        if (event.type === 'session.updated') this.#isUpdating = false;
-        if (event.type === 'error') this.#logError('openai error', event.error);
-        if (
-          event.type === 'error' &&
-          this.#isUpdating &&
-          (event.error.param ?? 'session').startsWith('session')
-        ) {
-          return this.#fail('session.update rejected');
-        }
-        if (event.type === 'response.done' && event.response.status === 'failed') {
-          this.#logError('response failed', event.response.error);
-        }
-        return this.#listener.event(event);
+        return this.#receivedReady(event);
     }
   }
 
-  /** The key or the model is refused: a close should follow, and say more. */
-  #expectClose(): void {
-    this.#state = 'refused';
+  /** OpenAI rejects the key or the model: a close should follow, and say more. */
+  #rejected(): void {
+    this.#state = 'rejected';
     this.#failIn(CLOSE_MS, 'openai error');
   }
 
   #configure({ id, expiresAt = Infinity }: SessionInfo): void {
-    const now = Date.now();
+    const leftMs = expiresAt - Date.now();
     this.id = id;
-    // What is over already says more of a clock than of the session.
-    this.expiresAt = Math.min(expiresAt > now ? expiresAt : Infinity, now + MAX_SESSION_MS);
+    // An expiry in the past means clock skew: ignore it.
+    this.expiresAt = performance.now() + Math.min(leftMs > 0 ? leftMs : Infinity, MAX_SESSION_MS);
     this.#state = 'configuring';
-    this.#connection.send(this.#update);
+    this.#socket.send(encodeClientEvent(this.#update), TEXT);
   }
 
   #configured(event: ServerEvent): void {
-    // A rejected update is discarded whole: the session would hear mu-law as PCM.
+    // A rejected update is discarded whole: the session would take mu-law for PCM.
     if (event.type === 'error') return this.#fail('session.update rejected');
     if (event.type !== 'session.updated') return;
     if (!event.isForPhone) return this.#fail('session not audio/pcmu');
     this.#state = 'ready';
-    this.#redialsLeft = 0;
     clearTimeout(this.#timer);
     this.#listener.ready();
+  }
+
+  #receivedReady(event: ServerEvent): void {
+    if (event.type === 'session.updated') this.#isUpdating = false;
+    if (event.type === 'error') {
+      this.#logError('openai error', event.error);
+      const isOfUpdate = this.#isUpdating && (event.error.param ?? 'session').startsWith('session');
+      if (isOfUpdate) return this.#fail('session.update rejected');
+    }
+    if (event.type === 'response.done' && event.response.status === 'failed') {
+      this.#logError('response failed', event.response.error);
+    }
+    this.#listener.event(event);
   }
 
   #logError(message: string, error: OpenAIError | undefined): void {
     this.#errorsLogged += 1;
     if (this.#errorsLogged <= MAX_ERRORS_LOGGED) this.#log.warn({ sessionId: this.id, error }, message);
+  }
+
+  /** The handshake was answered with something other than 101; the body may hold OpenAI's error. */
+  #handshakeRejected(response: IncomingMessage): void {
+    this.#httpStatus = response.statusCode;
+    let body = '';
+    const timer = setTimeout(() => response.destroy(), CLOSE_MS);
+    response.setEncoding('utf8');
+    response.on('data', (text: string) => {
+      body += text;
+      if (body.length > MAX_BODY_CHARACTERS) response.destroy();
+    });
+    response.on('error', () => {});
+    response.on('close', () => {
+      clearTimeout(timer);
+      this.#error = parseError(parseObject(body)?.error, this.#apiKey);
+      this.#socket.terminate();
+    });
   }
 
   #failIn(ms: number, reason: Reason): void {
@@ -179,21 +235,9 @@ export class Session {
 
   #fail(reason: Reason, closed?: Close): void {
     if (this.#state === 'over') return;
-    const { error, httpStatus } = this.#connection;
-    const failure: Failure = { reason, error, closed, httpStatus };
-    if (this.#redialsLeft > 0 && verdict(failure) === 'again') return this.#redial(failure);
+    const httpStatus = this.#httpStatus;
+    const error = this.#error ?? (httpStatus === undefined ? this.#socketError : undefined);
     this.close();
-    this.#listener.failed(failure);
-  }
-
-  #redial(failure: Failure): void {
-    this.#log.warn(failure, 'dialling OpenAI once more');
-    this.#redialsLeft -= 1;
-    // Until it was refused, or ready, the time that it has is that of the first dialling.
-    if (this.#state === 'ready' || this.#state === 'refused') this.#failIn(READY_MS, 'not ready in time');
-    this.#state = 'dialling';
-    this.#connection.abandon();
-    this.#connection = this.#dial();
-    this.#listener.redialling();
+    this.#listener.failed({ reason, error, closed, httpStatus });
   }
 }

@@ -2,28 +2,27 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { Config } from '../config.ts';
 import type { Assistant } from '../contract.ts';
 import { type Failure, logFailure, verdict } from '../failure.ts';
-import { LEAVE_MS } from './call-sessions.ts';
-import { MAX_SESSION_MS, Session } from './session.ts';
+import { LEAVE_MS, MAX_SESSION_MS, Session } from './session.ts';
 
-/** How long to wait after a failure, in ms: doubled with each in a row, up to the maximum. */
+/** Pause after a failure, in ms: doubled with each in a row, up to the maximum. */
 const BACKOFF_MS = 1_000;
 const MAX_BACKOFF_MS = 60_000;
-/** A session that was ready for this long, in ms, is no failure when it ends; none is replaced earlier for its age. */
+/** A session that was ready for so long, in ms, may end: that is no failure. None is replaced before that. */
 const SETTLED_MS = 60_000;
-/** How much of a session a call needs at most, in ms: a longer one goes on with another. */
+/** The most that a call needs of a session, in ms: a longer call switches. */
 const MAX_NEEDED_MS = MAX_SESSION_MS - LEAVE_MS;
-/** How much more of it than its call may take, in ms: a minute, for it to ring and to be left in time. */
+/** Reserve beyond the longest call, in ms: for ringing, and for switching in time. */
 const SPARE_MS = 60_000;
 
-/** Keeps sessions dialled and configured ahead of the next calls, so that those begin with a sound. */
+/** Sessions that are kept ready for the next calls. */
 export class Standby {
   readonly #config: Config;
   readonly #assistant: Assistant;
   readonly #log: FastifyBaseLogger;
-  /** Those that are ready have a timer, by which they are replaced; those that are being dialled don't. */
+  /** Each with the timer that replaces it when it gets old; without one while it is dialled. */
   readonly #sessions = new Map<Session, NodeJS.Timeout | undefined>();
   #isOpen = false;
-  /** How many failures in a row there were, and the wait after the last. */
+  /** Failures in a row, and the pause after the last one. */
   #failures = 0;
   #backoff: NodeJS.Timeout | undefined;
 
@@ -38,14 +37,14 @@ export class Standby {
     this.#fill();
   }
 
-  /** Closes them all, and dials no more. */
+  /** Closes all sessions, and dials no more. */
   close(): void {
     this.#isOpen = false;
     clearTimeout(this.#backoff);
     for (const session of this.#sessions.keys()) this.#drop(session);
   }
 
-  /** A session that is ready and now the caller's, who must call `handOver` at once; undefined if there is none. */
+  /** Removes and returns a ready session, for which `handOver` must be called at once; undefined if there is none. */
   take(): Session | undefined {
     const ready = [...this.#sessions.keys()].find((session) => session.isReady);
     if (ready === undefined) return undefined;
@@ -55,7 +54,7 @@ export class Standby {
     return ready;
   }
 
-  /** Dials what is missing, whatever failed before. */
+  /** Dials without a pause, whatever failed before. */
   #fillAtOnce(): void {
     this.#failures = 0;
     clearTimeout(this.#backoff);
@@ -81,17 +80,17 @@ export class Standby {
       event: (event) => {
         if (event.type === 'error') fail({ reason: 'openai error', error: event.error });
       },
-      redialling: () => {},
+      closing: () => {},
       failed: (failure) => fail(failure),
     });
     const fail = (failure: Failure) => this.#fail(session, performance.now() - readyAt, failure);
     this.#sessions.set(session, undefined);
   }
 
-  /** Until what is left of it is no longer enough for a whole call, or for as much of a long one as a session takes. */
+  /** How long the session lasts long enough for a whole call, in ms. */
   #keepFor({ expiresAt }: Session): number {
     const neededMs = Math.min(this.#config.maxCallSeconds * 1_000 + SPARE_MS, MAX_NEEDED_MS);
-    return Math.max(expiresAt - Date.now() - neededMs, SETTLED_MS);
+    return Math.max(expiresAt - performance.now() - neededMs, SETTLED_MS);
   }
 
   #replace(session: Session): void {

@@ -56,7 +56,7 @@ async function expectMadeUpFor(twilio: TwilioPeer, own: OpenAIPeer) {
   await twilio.next('media');
   twilio.stop();
   const end = await server.log.find('call ended');
-  expect(end).toMatchObject({ reason: 'twilio stopped', retries: 1 });
+  expect(end).toMatchObject({ reason: 'twilio stopped', takeovers: 1 });
   return end;
 }
 
