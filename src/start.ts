@@ -1,11 +1,8 @@
 import { existsSync, readFileSync, unwatchFile, watchFile } from 'node:fs';
 import { parse } from 'dotenv';
-import { Calls } from './call/calls.ts';
-import { Streams } from './call/streams.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
 import type { Assistant } from './contract.ts';
 import { buildApp } from './http/app.ts';
-import { shutDown } from './http/shutdown.ts';
 import { LogOutput } from './log.ts';
 import { isWellFormed } from './wire/twiml.ts';
 
@@ -63,14 +60,9 @@ async function startOnce(assistant: Assistant, isDev: boolean): Promise<Running 
     return undefined;
   }
   const { host, port } = config;
-  const calls = new Calls(config.maxConcurrentCalls);
-  const streams = new Streams();
   const output = new LogOutput(process.stdout);
-  const app = await buildApp(config, assistant, {
-    calls,
-    streams,
-    logger: { level: config.logLevel, stream: output },
-  });
+  const logger = { level: config.logLevel, stream: output };
+  const { app, calls, shutDown } = await buildApp(config, assistant, logger);
   if (config.twilioAuthToken === undefined) {
     app.log.warn('ALLOW_UNSIGNED_REQUESTS is true: anyone can talk on your OpenAI bill');
   }
@@ -85,7 +77,7 @@ async function startOnce(assistant: Assistant, isDev: boolean): Promise<Running 
   return {
     async stop(fields) {
       app.log.info({ ...fields, calls: calls.live }, 'shutting down');
-      await shutDown(app.server, calls, streams, isDev ? undefined : config.shutdownGraceSeconds * 1_000);
+      await shutDown(isDev ? undefined : config.shutdownGraceSeconds * 1_000);
       await app.close();
       await output.flush();
     },

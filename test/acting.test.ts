@@ -122,9 +122,9 @@ describe('The assistant', () => {
     expect((await session.closed).code).toBe(1000);
     expect(await server.log.find('call ended')).toMatchObject({ reason: 'assistant hung up', level: 30 });
     // Twilio is about to ask, and a server that stops waits for that.
-    expect(server.calls.isAwaitingTwilio).toBe(true);
+    expect(await server.calls.untilFinished(0)).toBe(false);
     expect(await server.lastWords(CALL)).toMatch(HUNG_UP);
-    expect(server.calls.isAwaitingTwilio).toBe(false);
+    expect(await server.calls.untilFinished(1_000)).toBe(true);
   });
 
   it.each([

@@ -1,5 +1,4 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { Calls } from '../src/call/calls.ts';
 import type { Report } from '../src/contract.ts';
 import { CALL } from './support/peers.ts';
 import { begin, callTo, FROM, finish, ring, serverOf, TO } from './support/ring.ts';
@@ -134,26 +133,20 @@ describe('A pending `ended` hook', () => {
     const { server, twilio } = await callTo({ ended: () => new Promise(() => {}) });
     twilio.stop();
     await server.log.find('call ended');
-    await expect.poll(() => server.streams.open).toBe(0);
+    expect(server.calls.live).toBe(0);
   });
 
   it('is awaited on shutdown, up to the limit', async () => {
-    const calls = new Calls(1);
-    await calls.untilFinished(600_000);
     let done = () => {};
-    let isOver = false;
-    calls.finish(
-      new Promise((resolve) => {
-        done = resolve;
-      }),
-    );
-    await calls.untilFinished(1);
-    const over = calls.untilFinished(600_000).then(() => {
-      isOver = true;
+    const ended = new Promise<void>((resolve) => {
+      done = resolve;
     });
-    await new Promise(setImmediate);
-    expect(isOver).toBe(false);
+    const { server, twilio } = await callTo({ ended: () => ended });
+    twilio.stop();
+    await server.log.find('call ended');
+    expect(await server.calls.untilFinished(1)).toBe(false);
+    const finished = server.calls.untilFinished(600_000);
     done();
-    await over;
+    expect(await finished).toBe(true);
   });
 });

@@ -36,9 +36,9 @@ describe("Twilio's side of a call", () => {
     expect((await twilio.closed).code).toBe(code);
     expect(await server.log.find('call ended')).toMatchObject({ reason });
     expect(server.calls.live).toBe(0);
-    // Whoever has left asks nothing.
-    expect(server.calls.isAwaitingTwilio).toBe(reason === 'twilio lost');
     const words = reason === 'twilio lost' ? SORRY : /<Response><Hangup\/><\/Response>/;
+    // A stream that Twilio closed has no next step.
+    expect(await server.calls.untilFinished(0)).toBe(reason !== 'twilio lost');
     expect(await server.lastWords(CALL)).toMatch(words);
   });
 

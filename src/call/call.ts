@@ -1,4 +1,3 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import type { FastifyBaseLogger } from 'fastify';
 import type { Config } from '../config.ts';
 import type { Assistant, CallInfo, Override, Persona } from '../contract.ts';
@@ -8,67 +7,78 @@ import { ENDINGS, type Failure, logFailure, type Reason } from '../failure.ts';
 import { CallSessions, type CallSessionsListener } from '../openai/call-sessions.ts';
 import { turnEndMs } from '../openai/session-update.ts';
 import type { Standby } from '../openai/standby.ts';
+import { wait } from '../timers.ts';
 import { loggable } from '../wire/loggable.ts';
 import type { Close } from '../wire/socket.ts';
 import type { TwilioCommand, TwilioMessage } from '../wire/twilio.ts';
-import type { Calls, NextStep } from './calls.ts';
+import type { NextStep } from '../wire/twiml.ts';
 import { runTool } from './run-tool.ts';
 
-/** What every call shares. */
+/** What calls share. */
 export interface Shared {
   config: Config;
   assistant: Assistant;
-  calls: Calls;
   standby: Standby;
 }
 
-/** A call's stream, once it has started. */
-export interface CallStream {
-  streamSid: string;
-  /** Sends what belongs together in one write. */
+/** Twilio's end of a call. */
+export interface Twilio {
+  readonly streamSid: string;
+  /** Messages that were ignored. */
+  readonly ignored: number;
+  /** Resolves when the socket is closed. */
+  readonly closed: Promise<Close>;
+  /** Sends `commands` in one write. */
   send(commands: TwilioCommand[]): void;
   close(code: number): void;
-  /** Resolves when it is closed. */
-  closed: Promise<Close>;
-  /** How many of its messages were ignored. */
-  ignored(): number;
+  /** Whether too much is coming, asked a few times a second. */
+  isFlooded(now: number): boolean;
 }
 
+/** Time for the stream of a ringing call, in ms. */
+const CLAIM_MS = 15_000;
 const TOOL_MS = 10_000;
-/** How many tools that fail are logged one by one. */
+/** How many failures of tools are logged one by one. */
 const MAX_TOOL_FAILURES = 20;
-/** How long what the caller has just said may take to be written down, and how often that is looked at, in ms. */
+/** Time for the transcription of the caller's last words, in ms. */
 const LATE_TEXT_MS = 2_000;
-const LATE_TEXT_POLL_MS = 50;
 
-/** One call in this process, from its webhook or its stream to its end: a conversation, and the session it is held with. */
+/**
+ * A call in this process: a conversation, and the sessions that it is held with.
+ *
+ *     ringing ── its stream starts ──▶ live ──▶ over
+ *        └────── 15 s, or a failure ─────────────▲
+ */
 export class Call {
   readonly info: CallInfo;
-  /** Resolves when it is over, both sides are closed, and the log has it. */
+  /** Resolves when both sides are closed, the log has the call, and `ended` has returned. */
   readonly finished: Promise<void>;
   readonly #shared: Shared;
   readonly #persona: Persona;
   /** Aborts `info.signal`. */
   readonly #abort: AbortController;
+  readonly #onOver: (reason: Reason, next: NextStep) => void;
   readonly #conversation: Conversation;
   readonly #sessions: CallSessions;
   readonly #startedAt = performance.now();
+  #state: 'ringing' | 'live' | 'over' = 'ringing';
   #log: FastifyBaseLogger;
-  #limit: NodeJS.Timeout | undefined;
-  #stream: CallStream | undefined;
-  #isOver = false;
-  /** When it has lasted for as long as it may, by `performance.now()`. */
+  #claim: NodeJS.Timeout | undefined;
+  #twilio: Twilio | undefined;
+  /** When its time is up, by `performance.now()`. */
   #endsAt = Number.POSITIVE_INFINITY;
   #toolFailures = 0;
   #resolveFinished: () => void = () => {};
+  #textsWritten: () => void = () => {};
 
-  /** Takes a place among the calls, and a session; what the assistant says waits for the stream. */
+  /** `onOver` is called once, when the call is over. */
   constructor(
     info: CallInfo,
     abort: AbortController,
     persona: Persona & Override,
     shared: Shared,
     log: FastifyBaseLogger,
+    onOver: (reason: Reason, next: NextStep) => void,
   ) {
     this.info = info;
     this.#abort = abort;
@@ -77,6 +87,7 @@ export class Call {
     });
     this.#shared = shared;
     this.#persona = persona;
+    this.#onOver = onOver;
     this.#log = log.child({ callSid: info.sid });
     const { greeting, turnDetection, tools = [], about } = persona;
     this.#conversation = new Conversation(
@@ -88,29 +99,33 @@ export class Call {
       },
       this.#startedAt,
     );
-    shared.calls.begin(info.sid);
     this.#sessions = new CallSessions(shared, persona, this.#log, this.#listener);
+  }
+
+  /** To be called right after the constructor, which calls no listener: the assistant may speak, and waits to be heard. */
+  begin(): void {
+    this.#claim = setTimeout(() => this.end('not claimed'), CLAIM_MS);
     this.#sessions.begin();
   }
 
-  /** What comes before its stream. */
+  get isRinging(): boolean {
+    return this.#state === 'ringing';
+  }
+
+  /** TwiML that comes before the stream. */
   get twiml(): string | undefined {
     return this.#persona.twiml;
   }
 
-  get isOver(): boolean {
-    return this.#isOver;
-  }
-
-  /** The stream of the call has started. */
-  attach(stream: CallStream, log: FastifyBaseLogger): void {
-    this.#stream = stream;
+  /** The stream of a ringing call has started. */
+  attach(twilio: Twilio, log: FastifyBaseLogger): void {
+    clearTimeout(this.#claim);
+    this.#state = 'live';
+    this.#twilio = twilio;
     this.#log = log;
-    const maxMs = this.#shared.config.maxCallSeconds * 1_000;
-    this.#endsAt = performance.now() + maxMs;
-    this.#limit = setTimeout(() => this.conclude('time limit'), maxMs);
+    this.#endsAt = performance.now() + this.#shared.config.maxCallSeconds * 1_000;
     log.info('call started');
-    this.#perform((now) => this.#conversation.streamStarted(stream.streamSid, now));
+    this.#perform((now) => this.#conversation.streamStarted(twilio.streamSid, now));
   }
 
   fromTwilio(message: TwilioMessage): void {
@@ -119,34 +134,37 @@ export class Call {
 
   /** To be called a few times a second. */
   tick(now: number): void {
+    if (this.#twilio?.isFlooded(now)) this.end('twilio flooded');
+    if (now >= this.#endsAt) this.conclude('time limit');
     this.#perform(() => this.#conversation.tick(now));
-    if (!this.#isOver) this.#sessions.tick(() => this.#conversation.isPause(now), this.#endsAt - now);
+    if (this.#state !== 'over')
+      this.#sessions.tick(() => this.#conversation.isPause(now), this.#endsAt - now);
   }
 
-  /** Has the assistant itself say why the call has to end, where it can; the call is over once that was heard, or in 10 s. */
+  /** Has the assistant say why the call must end, if it can. The call ends when that was heard, or after 10 s. */
   conclude(reason: Reason): void {
     this.#sessions.keep();
     this.#perform((now) => this.#conversation.conclude(reason, this.#sentence(reason) ?? '', now));
   }
 
-  /** The only way out, for whatever reason, and only once. */
+  /** Ends the call: the only way out. */
   end(reason: Reason, failure: Failure = { reason }, how: Omit<End, 'end'> = {}): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    clearTimeout(this.#limit);
+    if (this.#state === 'over') return;
+    this.#state = 'over';
+    clearTimeout(this.#claim);
     this.#sessions.keep();
     const { outcome, code } = ENDINGS[reason];
-    this.#stream?.close(code);
-    this.#shared.calls.end(this.info.sid, this.#next(reason, how));
+    this.#twilio?.close(code);
+    this.#onOver(reason, this.#next(reason, how));
     this.#abort.abort();
-    if (outcome === 'failed')
-      logFailure(this.#log.child({ sessionId: this.#sessions.id }), failure, 'call failed');
-    const finished = this.#finish(reason, performance.now());
-    void finished.then(() => this.#resolveFinished());
-    this.#shared.calls.finish(finished.then((durationMs) => this.#report(reason, durationMs)));
+    if (outcome === 'failed') {
+      const sessionId = this.#sessions.current.id;
+      logFailure(this.#log.child({ sessionId }), failure, 'call failed');
+    }
+    void this.#finish(reason, performance.now()).then(() => this.#resolveFinished());
   }
 
-  /** What is said to a caller whose call ends for that reason, if anything. */
+  /** What the caller of a call that ends for that reason is told, if anything. */
   #sentence(reason: Reason): string | undefined {
     const { outcome } = ENDINGS[reason];
     if (outcome === 'failed') return this.#persona.apology;
@@ -154,7 +172,7 @@ export class Call {
   }
 
   #next(reason: Reason, { putThrough, isTold }: Omit<End, 'end'>): NextStep {
-    // Who is dialled sees the caller's number, where there is one.
+    // The person who is dialled sees the caller's number, if there is one.
     const callerId = this.info.from ?? this.info.to;
     if (putThrough !== undefined) return { dial: putThrough, callerId };
     if (ENDINGS[reason].outcome === 'completed') return undefined;
@@ -163,11 +181,13 @@ export class Call {
 
   readonly #listener: CallSessionsListener = {
     ready: () => {
-      this.#log.info({ sessionId: this.#sessions.id }, 'session ready');
+      this.#log.info({ sessionId: this.#sessions.current.id }, 'session ready');
       this.#perform((now) => this.#conversation.sessionReady(now));
     },
-    // What was said at the end may be written down only when all is over.
-    event: (event) => this.#perform((now) => this.#conversation.fromOpenAI(event, now)),
+    event: (event) => {
+      this.#perform((now) => this.#conversation.fromOpenAI(event, now));
+      if (this.#state === 'over' && this.#conversation.transcript.isWritten) this.#textsWritten();
+    },
     lost: (isExpiring) => this.#conversation.sessionLost(isExpiring, performance.now()),
     failed: (failure) => this.#ended({ end: failure.reason }, failure),
   };
@@ -179,26 +199,25 @@ export class Call {
   }
 
   #perform(act: (now: number) => Effect[]): void {
-    this.#sessions.check();
     const commands: TwilioCommand[] = [];
-    const { takeovers } = this.#sessions;
+    // A session that takes over meanwhile knows nothing of these effects.
+    const session = this.#sessions.current;
     for (const effect of act(performance.now())) {
-      if (this.#isOver) return;
+      if (this.#state === 'over') return;
       if ('end' in effect) this.#ended(effect, { reason: effect.end, error: effect.error });
       else if ('failedTool' in effect) this.#toolFailed(effect.failedTool, { why: effect.why });
       else if ('run' in effect) void this.#run(effect.run, effect.callId, effect.args);
       else if (effect.to === 'twilio') commands.push(effect.message);
-      // One that took over in the midst of this knows nothing of it.
-      else if (takeovers === this.#sessions.takeovers) this.#sessions.send(effect.message);
+      else session.send(effect.message);
     }
-    if (commands.length > 0 && !this.#isOver) this.#stream?.send(commands);
+    if (commands.length > 0 && this.#state === 'live') this.#twilio?.send(commands);
   }
 
   async #run(name: string, callId: string, args: Record<string, unknown>): Promise<void> {
     const tool = this.#persona.tools?.find((each) => each.name === name);
     if (tool === undefined) return;
     const result = await runTool(tool, args, this.info, (err) => this.#toolFailed(name, { err }));
-    if (!this.#isOver) this.#perform((now) => this.#conversation.toolDone(callId, result, now));
+    this.#perform((now) => this.#conversation.toolDone(callId, result, now));
   }
 
   #toolFailed(name: string, cause: { err: unknown } | { why: string }): void {
@@ -207,42 +226,29 @@ export class Call {
     this.#log.error({ tool: loggable(name), ...cause }, 'tool failed');
   }
 
-  /** Waits for what the caller has just said to be written down, for 2 s at most. */
+  /** Resolves when the caller's last words are written down, if they will be. */
   async #lateTexts(): Promise<void> {
-    const deadline = performance.now() + LATE_TEXT_MS;
-    if (!this.#persona.transcription) return;
-    const isLate = () => !this.#conversation.transcript.isWritten && performance.now() < deadline;
-    while (this.#sessions.isReady && isLate()) {
-      await pause(LATE_TEXT_POLL_MS);
-    }
+    const { current } = this.#sessions;
+    if (!this.#persona.transcription || this.#conversation.transcript.isWritten || !current.isReady) return;
+    const written = new Promise<void>((resolve) => {
+      this.#textsWritten = resolve;
+    });
+    await Promise.race([written, current.closed, wait(LATE_TEXT_MS)]);
   }
 
-  /** Waits for both sides to close, since only then is it known how they did; logs that, and returns how long it took. */
-  async #finish(reason: Reason, endedAt: number): Promise<number> {
+  /** Waits until both sides are closed, since their close codes are known only then; logs the call, and reports it. */
+  async #finish(reason: Reason, endedAt: number): Promise<void> {
     await this.#lateTexts();
     this.#sessions.close();
-    const [twilio, openai] = await Promise.all([this.#stream?.closed, this.#sessions.closed]);
+    const [twilio, openai] = await Promise.all([this.#twilio?.closed, this.#sessions.current.closed]);
     const durationMs = Math.round(endedAt - this.#startedAt);
-    const ignored = { twilio: this.#stream?.ignored() ?? 0, openai: this.#sessions.ignored };
-    const { id: sessionId, takeovers, redials } = this.#sessions;
+    const ignored = { twilio: this.#twilio?.ignored ?? 0, openai: this.#sessions.ignored };
+    const { takeovers, redials, current } = this.#sessions;
+    const summary = this.#conversation.summary(redials);
     this.#log.info(
-      {
-        sessionId,
-        reason,
-        durationMs,
-        twilio,
-        openai,
-        ignored,
-        takeovers,
-        ...this.#conversation.summary(redials),
-      },
+      { sessionId: current.id, reason, durationMs, twilio, openai, ignored, takeovers, ...summary },
       'call ended',
     );
-    return durationMs;
-  }
-
-  /** Tells `ended`, which may take its time. */
-  async #report(reason: Reason, durationMs: number): Promise<void> {
     try {
       await this.#shared.assistant.ended?.({
         ...this.info,

@@ -1,102 +1,237 @@
-import { setTimeout as pause } from 'node:timers/promises';
+import type { FastifyBaseLogger } from 'fastify';
+import type { Reason } from '../failure.ts';
+import { wait } from '../timers.ts';
+import { isTokenGood } from '../wire/auth.ts';
+import { isPhoneAudio, type Start } from '../wire/twilio.ts';
+import type { NextStep } from '../wire/twiml.ts';
+import { type CallDetails, readDetails } from '../wire/webhook.ts';
+import { whoAnswers } from './answer.ts';
+import { Call, type Shared } from './call.ts';
 
-/**
- * What Twilio is to do with a call whose stream this server has closed: hang up, after a sentence perhaps, or put the caller
- * through; undefined for one that Twilio left, of which it asks nothing.
- */
-export type NextStep =
-  | undefined
-  | { say: string | undefined }
-  | { dial: string; callerId: string | undefined };
-
-/** For how long an outcome is kept, in ms, for Twilio to ask what to tell the caller. */
+/** Streams that a call may have, one after another: it may come back from a menu, for example. */
+const MAX_STREAMS = 5;
+/** Calls that are remembered. */
+const MAX_KNOWN = 10_000;
+/** How long an outcome is kept, in ms, for Twilio to ask what comes next. */
 const OUTCOME_MS = 60_000;
-/** How soon Twilio asks, in ms, if it asks at all. */
+/** Twilio asks within 2 s, if at all. */
 const ASKED_MS = 2_000;
+/** Interval of the calls' ticks, in ms: one timer for all wakes the process less than one for each. */
+const TICK_MS = 250;
 
-/** The calls of this process: which are live, how the last ones ended, and whether there is room for more. */
+/** What is known of a CallSid. */
+interface Known {
+  /** The call, unless it is over. */
+  call: Call | undefined;
+  /** The webhook's call while `answer` is asked. */
+  beginning: Promise<Call | Reason> | undefined;
+  /** Tokens that were used: each admits one stream. */
+  tokens: string[];
+  streams: number;
+  wasGivenUp: boolean;
+  outcome: { next: NextStep; at: number; asked: () => void } | undefined;
+}
+
+/** The calls of this process, by CallSid, and the only place that says whether one may begin. */
 export class Calls {
-  readonly #max: number;
-  readonly #live = new Set<string>();
-  /** By CallSid, the oldest first; `at` is a monotonic time in ms. */
-  readonly #ended = new Map<string, { next: NextStep; at: number; wasAsked: boolean }>();
-  /** What is still to be done about calls that are over. */
-  readonly #finishing = new Set<Promise<void>>();
-  #isClosing = false;
+  readonly #shared: Shared;
+  /** The latest last. */
+  readonly #known = new Map<string, Known>();
+  readonly #live = new Set<Call>();
+  /** What must be done before the process may exit. */
+  readonly #unfinished = new Set<Promise<unknown>>();
+  /** `closing` takes only streams of calls that were answered, here or by another process; `closed` none. */
+  #state: 'open' | 'closing' | 'closed' = 'open';
+  #ticker: NodeJS.Timeout | undefined;
 
-  /** At most `max` calls are live at a time. */
-  constructor(max: number) {
-    this.#max = max;
+  constructor(shared: Shared) {
+    this.#shared = shared;
   }
 
+  /** The number of calls that ring or are live. */
   get live(): number {
     return this.#live.size;
   }
 
-  /** Whether new calls are to be asked again elsewhere. */
   get isClosing(): boolean {
-    return this.#isClosing;
-  }
-
-  /** The process is about to stop. */
-  close(): void {
-    this.#isClosing = true;
+    return this.#state !== 'open';
   }
 
   /** Whether all places are taken. */
   get isBusy(): boolean {
-    return this.#live.size >= this.#max;
+    return this.#live.size >= this.#shared.config.maxConcurrentCalls;
   }
 
-  /** Whether Twilio is about to ask how to go on with a call whose stream has just been closed. */
-  get isAwaitingTwilio(): boolean {
-    const now = performance.now();
-    return [...this.#ended.values()].some(
-      ({ next, at, wasAsked }) => next !== undefined && !wasAsked && now - at < ASKED_MS,
-    );
-  }
-
-  isLive(callSid: string): boolean {
-    return this.#live.has(callSid);
-  }
-
-  begin(callSid: string): void {
-    this.forget(callSid);
-    this.#live.add(callSid);
-  }
-
-  /** Forgets how the call's last stream ended. */
-  forget(callSid: string): void {
-    this.#ended.delete(callSid);
-  }
-
-  /** Frees the call's place. */
-  end(callSid: string, next: NextStep): void {
-    const now = performance.now();
-    this.#live.delete(callSid);
-    for (const [sid, { at }] of this.#ended) {
-      if (at + OUTCOME_MS > now) break;
-      this.#ended.delete(sid);
+  /**
+   * Begins the call of a webhook. Resolves to the call, which rings; to the reason why it may not begin; or to undefined if
+   * nobody came for it before: then its stream begins it.
+   */
+  async ring(
+    callSid: string,
+    details: CallDetails,
+    log: FastifyBaseLogger,
+  ): Promise<Call | Reason | undefined> {
+    const known = this.#knownOf(callSid);
+    if (known.call?.isRinging) return known.call;
+    if (known.beginning !== undefined) return known.beginning;
+    const refusal = this.#refusal(known, 'webhook');
+    if (refusal !== undefined) return refusal;
+    // Discard the outcome of an earlier stream.
+    known.outcome = undefined;
+    if (known.wasGivenUp) return undefined;
+    known.streams += 1;
+    known.beginning = this.#begin(callSid, details, new AbortController(), log);
+    try {
+      return await known.beginning;
+    } finally {
+      known.beginning = undefined;
     }
-    this.#ended.delete(callSid);
-    this.#ended.set(callSid, { next, at: now, wasAsked: false });
   }
 
-  /** What Twilio, which asks, is to do next; nothing for a call that this process doesn't know. */
+  /**
+   * Returns the call of a stream that starts, or the reason why the stream is rejected; a Promise if `answer` must be asked.
+   *
+   * It must carry a telephone's audio, be the only stream of its call, and bring back a token that was issued with the same
+   * auth token, by this process or another, and that wasn't used here. `abort` stands for the stream: it is aborted when the
+   * stream or its call ends.
+   */
+  claim(
+    { start }: Start,
+    abort: AbortController,
+    log: FastifyBaseLogger,
+  ): Call | Reason | Promise<Call | Reason> {
+    const { callSid, mediaFormat, customParameters } = start;
+    const { token = '', call: details = '' } = customParameters;
+    const { assistant, config } = this.#shared;
+    if (config.twilioAuthToken !== undefined) {
+      if (!isTokenGood(config.twilioAuthToken, callSid, token, Date.now(), details)) return 'bad token';
+      if (this.#known.get(callSid)?.tokens.includes(token)) return 'token already used';
+    }
+    if (!isPhoneAudio(mediaFormat)) return 'not mu-law 8000 mono';
+    const known = this.#knownOf(callSid);
+    const refusal = this.#refusal(known, 'stream');
+    if (refusal === 'call already live') return refusal;
+    // What Twilio is to say unless the call begins.
+    this.#over(known, { say: assistant.apology });
+    if (refusal !== undefined) return refusal;
+    known.tokens.push(token);
+    if (known.call !== undefined) return known.call;
+    known.streams += 1;
+    return this.#begin(callSid, readDetails(details), abort, log);
+  }
+
+  /** What Twilio, which asks, is to do next; undefined for a call that this process doesn't know. */
   next(callSid: string | undefined): NextStep {
-    const ended = callSid === undefined ? undefined : this.#ended.get(callSid);
-    if (ended) ended.wasAsked = true;
-    return ended?.next;
+    const outcome = callSid === undefined ? undefined : this.#known.get(callSid)?.outcome;
+    outcome?.asked();
+    return outcome && performance.now() - outcome.at < OUTCOME_MS ? outcome.next : undefined;
   }
 
-  /** Notes what is still to be done about a call that is over. */
-  finish(work: Promise<void>): void {
-    this.#finishing.add(work);
-    void work.finally(() => this.#finishing.delete(work));
+  /** Takes only streams of calls that were answered. */
+  close(): void {
+    this.#state = 'closing';
   }
 
-  /** Resolves when all that is finished, or after `maxMs`. */
-  async untilFinished(maxMs: number): Promise<void> {
-    await Promise.race([Promise.all(this.#finishing), pause(maxMs, undefined, { ref: false })]);
+  /** Ends all calls, and takes no more; live ones `with a word` of the assistant's. */
+  end(how: 'at once' | 'with a word'): void {
+    this.#state = 'closed';
+    for (const call of this.#live) {
+      if (how === 'at once') call.end('shutdown');
+      else call.conclude('shutdown');
+    }
+  }
+
+  /** Has `untilFinished` wait for `work`, which must not reject. */
+  track(work: Promise<unknown>): void {
+    this.#unfinished.add(work);
+    void work.then(() => this.#unfinished.delete(work));
+  }
+
+  /** Resolves to true when no call is left and all that follows their ends is done, or to false after `maxMs`. */
+  async untilFinished(maxMs: number): Promise<boolean> {
+    const finished = async () => {
+      while (this.#unfinished.size > 0) await Promise.all(this.#unfinished);
+    };
+    await Promise.race([finished(), wait(maxMs)]);
+    return this.#unfinished.size === 0;
+  }
+
+  /** Why a call may not begin now; a call that rings has begun. */
+  #refusal({ call, streams }: Known, by: 'webhook' | 'stream'): Reason | undefined {
+    if (this.#state === 'closed') return 'shutdown';
+    if (call?.isRinging) return undefined;
+    if (this.#state === 'closing' && by === 'webhook') return 'shutdown';
+    if (call !== undefined) return 'call already live';
+    if (this.isBusy) return 'busy';
+    const isLimited = this.#shared.config.twilioAuthToken !== undefined;
+    return isLimited && streams >= MAX_STREAMS ? 'too many streams' : undefined;
+  }
+
+  /** Begins a call, for its webhook or its stream. Aborts `abort` if it may not. */
+  async #begin(
+    callSid: string,
+    details: CallDetails,
+    abort: AbortController,
+    log: FastifyBaseLogger,
+  ): Promise<Call | Reason> {
+    const info = { sid: callSid, ...details, signal: abort.signal };
+    const persona = await whoAnswers(this.#shared.assistant, info, log);
+    // Meanwhile the last place may be taken, or the call have begun by another stream.
+    const known = this.#knownOf(callSid);
+    const refusal = known.call !== undefined ? 'call already live' : this.isBusy ? 'busy' : undefined;
+    if (persona === 'busy' || refusal !== undefined || abort.signal.aborted) {
+      abort.abort();
+      return refusal ?? 'busy';
+    }
+    const call = new Call(info, abort, persona, this.#shared, log, (reason, next) => {
+      this.#live.delete(call);
+      known.call = undefined;
+      if (reason === 'not claimed') known.wasGivenUp = true;
+      this.#over(known, next);
+    });
+    known.call = call;
+    known.outcome?.asked();
+    known.outcome = undefined;
+    this.#live.add(call);
+    this.#ticker ??= setInterval(() => this.#tick(), TICK_MS);
+    this.track(call.finished);
+    call.begin();
+    return call;
+  }
+
+  /** Notes what Twilio is to do when it asks. */
+  #over(known: Known, next: NextStep): void {
+    const wasAsked = new Promise<void>((resolve) => {
+      known.outcome = { next, at: performance.now(), asked: resolve };
+    });
+    if (next === undefined || known.call !== undefined) return;
+    this.track(Promise.race([wasAsked, wait(ASKED_MS)]));
+  }
+
+  #tick(): void {
+    const now = performance.now();
+    for (const call of this.#live) call.tick(now);
+    if (this.#live.size > 0) return;
+    clearInterval(this.#ticker);
+    this.#ticker = undefined;
+  }
+
+  /** Returns what is known of a call, which becomes the latest. */
+  #knownOf(callSid: string): Known {
+    const known = this.#known.get(callSid) ?? {
+      call: undefined,
+      beginning: undefined,
+      tokens: [],
+      streams: 0,
+      wasGivenUp: false,
+      outcome: undefined,
+    };
+    this.#known.delete(callSid);
+    for (const [oldest, { call, beginning }] of this.#known) {
+      if (this.#known.size < MAX_KNOWN) break;
+      if (call === undefined && beginning === undefined) this.#known.delete(oldest);
+    }
+    this.#known.set(callSid, known);
+    return known;
   }
 }

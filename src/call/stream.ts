@@ -1,10 +1,10 @@
 import type { Socket } from 'node:net';
 import type { FastifyBaseLogger } from 'fastify';
-import type { WebSocket } from 'ws';
+import type { RawData, WebSocket } from 'ws';
 import { ENDINGS, type Reason } from '../failure.ts';
 import type { ThrottledLog } from '../log.ts';
 import { loggable } from '../wire/loggable.ts';
-import { floodDetector, isStalled, TEXT, untilClosed, watch } from '../wire/socket.ts';
+import { type Close, floodDetector, isStalled, TEXT, untilClosed, watch } from '../wire/socket.ts';
 import {
   encodeTwilioCommand,
   parseTwilioMessage,
@@ -12,151 +12,135 @@ import {
   type TwilioCommand,
   type TwilioMessage,
 } from '../wire/twilio.ts';
-import { readDetails } from '../wire/webhook.ts';
-import { refusal, type Used } from './admission.ts';
-import { whoAnswers } from './answer.ts';
-import { Call, type Shared } from './call.ts';
-import type { Preparations } from './preparations.ts';
-import type { Stream, Streams } from './streams.ts';
+import type { Call, Twilio } from './call.ts';
+import type { Calls } from './calls.ts';
 
-/** What every stream shares. */
-export interface RelayOptions extends Shared {
-  streams: Streams;
-  preparations: Preparations;
-  used: Used;
-  refusals: ThrottledLog;
-}
-
-/** How long Twilio may take to start a stream that it has opened, in ms. */
+/** Time for the `start` of an open stream, in ms. */
 const START_MS = 10_000;
+const NORMAL_CLOSES = [1000, 1001, 1005];
 
 /**
- * Carries a call between Twilio's socket and its session, until either is over; then both are.
+ * Twilio's socket of a call. When it ends, its call ends.
  *
- * `tcp` is the connection below Twilio's socket.
+ *     connecting ── start ──▶ starting ── its call may begin ──▶ started ──▶ over
+ *         └── 10 s, or anything else ─┴── it may not ─────────────────────────▲
  */
-export function relay(
-  twilio: WebSocket,
-  tcp: Socket,
-  options: RelayOptions,
-  parentLog: FastifyBaseLogger,
-): void {
-  const { config, assistant, calls, streams, preparations, used, refusals } = options;
-  const closed = untilClosed(twilio);
-  const isFlooded = floodDetector(tcp);
-  let ids = {};
-  let streamSid: string | undefined;
-  let call: Call | undefined;
-  /** What comes while it is asked who answers. */
-  let waiting: TwilioMessage[] = [];
-  /** The call that it has proved to be of. */
-  let admitted: string | undefined;
-  let isOver = false;
-  let ignored = 0;
+export class Stream implements Twilio {
+  streamSid = '';
+  ignored = 0;
+  readonly closed: Promise<Close>;
+  readonly isFlooded: (now: number) => boolean;
+  readonly #socket: WebSocket;
+  readonly #tcp: Socket;
+  readonly #calls: Calls;
+  readonly #refusals: ThrottledLog;
+  readonly #log: FastifyBaseLogger;
+  readonly #onSettled: () => void;
+  readonly #abort = new AbortController();
+  readonly #startTimer: NodeJS.Timeout;
+  #state: 'connecting' | 'starting' | 'started' | 'over' = 'connecting';
+  #ids = {};
+  #call: Call | undefined;
+  /** Messages that came while the stream was starting. */
+  #early: TwilioMessage[] = [];
 
-  const startTimer = setTimeout(() => end('no start'), START_MS);
-  const stream: Stream = {
-    get hasStarted() {
-      return call !== undefined;
-    },
-    tick() {
-      const now = performance.now();
-      if (isFlooded(now)) end('twilio flooded');
-      else call?.tick(now);
-    },
-    end: (reason) => end(reason),
-    conclude: (reason) => (call === undefined ? end(reason) : call.conclude(reason)),
-  };
-  streams.add(stream);
-  if (streams.isShut) end('shutdown');
-  void closed.then(() => call === undefined && streams.remove(stream));
-  watch(twilio, tcp, 'bytes', () => end('twilio silent'));
-  twilio.on('error', (err) => {
-    // A close follows.
-    if (call !== undefined) parentLog.warn({ ...ids, err }, 'media stream error');
-    else refusals.warn(() => ({ ...ids, err }), 'media stream error');
-  });
-  twilio.on('close', (code) => end([1000, 1001, 1005].includes(code) ? 'twilio closed' : 'twilio lost'));
-  twilio.on('message', (data, isBinary) => {
-    if (isOver) return;
-    const message = isBinary || !Buffer.isBuffer(data) ? undefined : parseTwilioMessage(data);
-    if (streamSid === undefined) receiveFirst(message);
-    else if (message === undefined || !receive(message)) ignored += 1;
-  });
-
-  /** Nothing comes before the start but `connected`. */
-  function receiveFirst(message: TwilioMessage | undefined): void {
-    if (message?.event === 'start') void start(message);
-    else if (message?.event !== 'connected') end('no start');
+  /** `tcp` is the connection below `socket`; `onSettled` is called when the stream has started, and when it is over. */
+  constructor(
+    socket: WebSocket,
+    tcp: Socket,
+    calls: Calls,
+    refusals: ThrottledLog,
+    log: FastifyBaseLogger,
+    onSettled: () => void,
+  ) {
+    this.closed = untilClosed(socket);
+    this.isFlooded = floodDetector(tcp);
+    this.#socket = socket;
+    this.#tcp = tcp;
+    this.#calls = calls;
+    this.#refusals = refusals;
+    this.#log = log;
+    this.#onSettled = onSettled;
+    this.#startTimer = setTimeout(() => this.end('no start'), START_MS);
+    watch(socket, tcp, 'bytes', () => this.end('twilio silent'));
+    socket.on('message', (data, isBinary) => this.#message(data, isBinary));
+    socket.on('error', (error) => this.#error(error));
+    socket.on('close', (code) => this.end(NORMAL_CLOSES.includes(code) ? 'twilio closed' : 'twilio lost'));
   }
 
-  /** Returns whether the message belongs to the stream that has started. */
-  function receive(message: TwilioMessage): boolean {
-    if (message.event === 'connected' || message.event === 'start') return false;
-    if (message.streamSid !== streamSid) return false;
-    if (message.event === 'stop') end('twilio stopped');
-    else if (call === undefined) waiting.push(message);
-    else call.fromTwilio(message);
-    return true;
-  }
-
-  async function start(message: Start): Promise<void> {
-    const { callSid, mediaFormat, customParameters } = message.start;
-    clearTimeout(startTimer);
-    ids = { callSid, streamSid: message.streamSid };
-    const log = parentLog.child(ids);
-    const { twilioAuthToken: authToken } = config;
-    const isPrepared = preparations.has(callSid);
-    const refused = refusal(message, { authToken, calls, used, isPrepared, now: Date.now() });
-    if (refused === 'not mu-law 8000 mono') {
-      const format = loggable(JSON.stringify(mediaFormat));
-      log.warn({ format }, 'the stream is not in mu-law at 8000 Hz, mono');
-    }
-    if (refused === undefined || refused === 'busy') admitted = callSid;
-    if (refused !== undefined) return end(refused);
-    streamSid = message.streamSid;
-    if (authToken !== undefined) used.token(callSid, customParameters.token ?? '', isPrepared);
-    let begun = preparations.claim(callSid);
-    if (begun === undefined) {
-      // Another process answered the call, or its session has failed since.
-      const abort = new AbortController();
-      const info = { sid: callSid, ...readDetails(customParameters.call ?? ''), signal: abort.signal };
-      const persona = await whoAnswers(assistant, info, log);
-      if (isOver) return abort.abort();
-      // Another stream of the same call may have begun it meanwhile.
-      if (calls.isLive(callSid)) return end('call already live');
-      if (persona === 'busy' || calls.isBusy) return end('busy');
-      begun = new Call(info, abort, persona, options, log);
-    }
-    call = begun;
-    call.attach(
-      { streamSid, send, close: (code) => twilio.close(code), closed, ignored: () => ignored },
-      log,
-    );
-    for (const early of waiting) call.fromTwilio(early);
-    waiting = [];
-    void call.finished.then(() => streams.remove(stream));
-  }
-
-  function send(commands: TwilioCommand[]): void {
+  send(commands: TwilioCommand[]): void {
     // Audio and its mark leave in one write.
-    tcp.cork();
-    for (const command of commands) twilio.send(encodeTwilioCommand(command), TEXT);
-    tcp.uncork();
-    if (isStalled(twilio)) end('twilio stalled');
+    this.#tcp.cork();
+    for (const command of commands) this.#socket.send(encodeTwilioCommand(command), TEXT);
+    this.#tcp.uncork();
+    if (isStalled(this.#socket)) this.end('twilio stalled');
   }
 
-  /** The stream is over; so is its call. */
-  function end(reason: Reason): void {
-    if (isOver) return;
-    isOver = true;
-    clearTimeout(startTimer);
-    if (call !== undefined) return call.end(reason);
-    const isFailed = ENDINGS[reason].outcome === 'failed';
-    if (isFailed && admitted && !calls.isLive(admitted)) calls.end(admitted, { say: assistant.apology });
-    twilio.close(ENDINGS[reason].code);
-    void closed.then((twilio) => {
-      refusals.warn(() => ({ ...ids, reason, twilio }), 'stream ended before its call began');
+  close(code: number): void {
+    this.#state = 'over';
+    this.#socket.close(code);
+  }
+
+  /** Ends the stream, and its call. */
+  end(reason: Reason): void {
+    if (this.#state === 'over') return;
+    clearTimeout(this.#startTimer);
+    this.#onSettled();
+    if (this.#call !== undefined) return this.#call.end(reason);
+    this.#abort.abort();
+    this.close(ENDINGS[reason].code);
+    void this.closed.then((twilio) => {
+      this.#refusals.warn(() => ({ ...this.#ids, reason, twilio }), 'stream rejected');
     });
+  }
+
+  #message(data: RawData, isBinary: boolean): void {
+    if (this.#state === 'over') return;
+    const message = isBinary || !Buffer.isBuffer(data) ? undefined : parseTwilioMessage(data);
+    if (this.#state === 'connecting') this.#first(message);
+    else if (message === undefined || !('streamSid' in message) || message.streamSid !== this.streamSid)
+      this.ignored += 1;
+    else if (message.event === 'stop') this.end('twilio stopped');
+    else if (message.event === 'start') this.ignored += 1;
+    else if (this.#call === undefined) this.#early.push(message);
+    else this.#call.fromTwilio(message);
+  }
+
+  /** Only `connected` precedes `start`. */
+  #first(message: TwilioMessage | undefined): void {
+    if (message?.event === 'start') void this.#start(message);
+    else if (message?.event !== 'connected') this.end('no start');
+  }
+
+  async #start(message: Start): Promise<void> {
+    const { callSid, mediaFormat } = message.start;
+    this.#state = 'starting';
+    clearTimeout(this.#startTimer);
+    this.streamSid = message.streamSid;
+    this.#ids = { callSid, streamSid: message.streamSid };
+    const log = this.#log.child(this.#ids);
+    const claimed = this.#calls.claim(message, this.#abort, log);
+    const call = claimed instanceof Promise ? await claimed : claimed;
+    if (call === 'not mu-law 8000 mono') {
+      log.warn({ format: loggable(JSON.stringify(mediaFormat)) }, 'unsupported audio format');
+    }
+    if (this.#isOver) return;
+    if (typeof call === 'string') return this.end(call);
+    this.#state = 'started';
+    this.#call = call;
+    this.#onSettled();
+    call.attach(this, log);
+    for (const early of this.#early) call.fromTwilio(early);
+    this.#early = [];
+  }
+
+  /** A close follows. */
+  #error(err: Error): void {
+    if (this.#call !== undefined) this.#log.warn({ ...this.#ids, err }, 'media stream error');
+    else this.#refusals.warn(() => ({ ...this.#ids, err }), 'media stream error');
+  }
+
+  get #isOver(): boolean {
+    return this.#state === 'over';
   }
 }

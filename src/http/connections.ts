@@ -1,29 +1,37 @@
 import type { EventEmitter } from 'node:events';
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Stream } from '../call/stream.ts';
 
-/** How long a connection that isn't a stream may last, in ms. */
+/** Time for a connection that isn't a stream, in ms. */
 const CONNECTION_MS = 10_000;
-/** How long an upgrade may wait for a handler to take it, in ms. */
+/** Time for a handler to accept an upgrade, in ms. */
 const UPGRADE_MS = 1_000;
-/** How many connections there may be that aren't streams; beyond that the oldest has to go. */
+/** Connections that aren't streams: beyond that, the oldest is closed. */
 const MAX_CONNECTIONS = 250;
+/** Streams that may be open without having started, beyond the number of calls. */
+const MAX_EXTRA_STREAMS = 10;
 
-/** Bounds what strangers' connections to a server cost: how many there are, for how long, and what they may ask for. */
+/** Bounds what strangers' connections cost: how many there are, for how long, and what they may ask for. */
 export class Connections {
-  /** The connections that aren't streams, the oldest first. */
-  readonly #connections = new Map<Socket, NodeJS.Timeout>();
-  readonly #asked = new WeakSet<Socket>();
+  /** The oldest first. */
+  readonly #plain = new Map<Socket, NodeJS.Timeout>();
+  readonly #wasAsked = new WeakSet<Socket>();
+  /** Streams that haven't started, the oldest first. */
+  readonly #pending = new Set<Stream>();
+  readonly #maxPending: number;
+  #isClosed = false;
 
-  /** Passes upgrades to `path`, and to a call's own below it, on to `upgrades`, and refuses all others; there may be `maxStreams`. */
-  constructor(server: Server, path: string, upgrades: EventEmitter, maxStreams: number) {
+  /** Passes upgrades to `path`, and to a call's own path below it, on to `upgrades`, and rejects all others. */
+  constructor(server: Server, path: string, upgrades: EventEmitter, maxCalls: number) {
+    this.#maxPending = maxCalls + MAX_EXTRA_STREAMS;
     const isStreamPath = new RegExp(`^${path}(/[\\w-]{1,200})?/?(\\?|$)`);
-    // A connection carries one request: pipelines of them would keep the calls waiting.
+    // One request a connection: pipelined requests would hold up the calls.
     server.maxRequestsPerSocket = 1;
-    server.maxConnections = MAX_CONNECTIONS + maxStreams;
+    server.maxConnections = MAX_CONNECTIONS + maxCalls + this.#maxPending;
     server.on('dropRequest', (_request, socket) => socket.destroy());
     server.on('connection', (socket) => this.#add(socket));
-    server.on('request', ({ socket }) => this.#asked.add(socket));
+    server.on('request', ({ socket }) => this.#wasAsked.add(socket));
     server.on('upgrade', (request: IncomingMessage, socket: Socket, head) => {
       socket.on('error', () => socket.destroy());
       this.#limit(socket, UPGRADE_MS);
@@ -31,35 +39,58 @@ export class Connections {
         request.method === 'GET' &&
         request.headers.upgrade?.toLowerCase() === 'websocket' &&
         isStreamPath.test(request.url ?? '') &&
-        !this.#asked.has(socket);
+        !this.#wasAsked.has(socket);
       if (isForStream) upgrades.emit('upgrade', request, socket, head);
       else dismiss(socket, '404 Not Found');
     });
   }
 
-  /** Lets a stream stay that a handler has taken. */
-  pass(socket: Socket): void {
-    clearTimeout(this.#connections.get(socket));
-    this.#connections.delete(socket);
+  /** Makes room for one more stream: ends the oldest that hasn't started, as Twilio starts its own at once. */
+  makeRoom(): void {
+    const [oldest] = this.#pending;
+    if (this.#pending.size >= this.#maxPending) oldest?.end('no start');
+  }
+
+  /** A handler has accepted the upgrade of `socket`: its stream may stay for as long as `stream` lets it. */
+  accept(socket: Socket, stream: Stream): void {
+    this.#release(socket);
+    this.#pending.add(stream);
+    if (this.#isClosed) stream.end('shutdown');
+  }
+
+  /** The stream has started, or is over. */
+  settled(stream: Stream): void {
+    this.#pending.delete(stream);
+  }
+
+  /** Ends all streams that haven't started, and those to come. */
+  close(): void {
+    this.#isClosed = true;
+    for (const stream of this.#pending) stream.end('shutdown');
   }
 
   #add(socket: Socket): void {
     this.#limit(socket, CONNECTION_MS);
-    socket.once('close', () => this.pass(socket));
-    const [oldest] = this.#connections.keys();
-    if (this.#connections.size > MAX_CONNECTIONS) oldest?.destroy();
+    socket.once('close', () => this.#release(socket));
+    const [oldest] = this.#plain.keys();
+    if (this.#plain.size > MAX_CONNECTIONS) oldest?.destroy();
   }
 
   #limit(socket: Socket, ms: number): void {
-    clearTimeout(this.#connections.get(socket));
-    this.#connections.set(
+    clearTimeout(this.#plain.get(socket));
+    this.#plain.set(
       socket,
       setTimeout(() => socket.destroy(), ms),
     );
   }
+
+  #release(socket: Socket): void {
+    clearTimeout(this.#plain.get(socket));
+    this.#plain.delete(socket);
+  }
 }
 
-/** Answers a request that no route gets to see with `status`, and closes its connection. */
+/** Answers a request that no route sees with `status`, and closes its connection. */
 export function dismiss(socket: Socket, status: string): void {
   socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () => socket.destroy());
 }

@@ -19,12 +19,23 @@ export function connectStream(
   return twiml(`${before}<Connect action="${escapeXml(actionUrl)}">${stream}</Connect>`);
 }
 
-/** Puts the caller through to a number or a `sip:` address; Twilio then asks `actionUrl` how to go on. */
-export function dial(to: string, callerId: string | undefined, actionUrl: string): string {
-  const noun = to.startsWith('sip:') ? 'Sip' : 'Number';
+/**
+ * What Twilio is to do when this server has closed a call's stream: hang up, perhaps after a sentence, or dial; undefined
+ * if Twilio closed it, and asks nothing.
+ */
+export type NextStep =
+  | undefined
+  | { say: string | undefined }
+  | { dial: string; callerId: string | undefined };
+
+/** Takes the next step. After a `<Dial>` to a number or a `sip:` address, Twilio asks `dialledUrl`. */
+export function takeStep(next: NextStep, dialledUrl: string): string {
+  if (next === undefined || 'say' in next) return hangUp(next?.say);
+  const { dial, callerId } = next;
+  const noun = dial.startsWith('sip:') ? 'Sip' : 'Number';
   const shown = callerId === undefined ? '' : ` callerId="${escapeXml(callerId)}"`;
   return twiml(
-    `<Dial answerOnBridge="true" timeout="25"${shown} action="${escapeXml(actionUrl)}"><${noun}>${escapeXml(to)}</${noun}></Dial>`,
+    `<Dial answerOnBridge="true" timeout="25"${shown} action="${escapeXml(dialledUrl)}"><${noun}>${escapeXml(dial)}</${noun}></Dial>`,
   );
 }
 

@@ -1,10 +1,14 @@
-import type { CallInfo } from '../contract.ts';
 import { isE164, isSid, parseObject, texts } from './json.ts';
 
 // What Twilio says of a call: https://www.twilio.com/docs/voice/twiml#request-parameters
 
-/** A call, as one process may tell it to another. */
-export type CallDetails = Omit<CallInfo, 'sid' | 'signal'>;
+/** What Twilio says of a call, as one process may tell it to another. */
+export interface CallDetails {
+  direction: 'inbound' | 'outbound';
+  from?: string;
+  to?: string;
+  query: Record<string, string>;
+}
 
 /** What stands for a number that is withheld: ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN and UNAVAILABLE on a keypad. */
 const WITHHELD = new Set(['+266696687', '+7378742833', '+2562533', '+8566696', '+86282452253']);

@@ -99,7 +99,7 @@ describe('what differs for a call', () => {
     expect(await ring(server)).toContain(BUSY);
     expect(server.calls.live).toBe(0);
     expect(openai.handshakes).toBe(0);
-    expect(await server.log.find('call rejected')).toMatchObject({ reason: "answer() said 'busy'" });
+    expect(await server.log.find('call rejected')).toMatchObject({ reason: "answer() returned 'busy'" });
   });
 
   it('The verbs before the stream are those of the call', async () => {

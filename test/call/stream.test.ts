@@ -25,8 +25,9 @@ describe('a call that begins', () => {
 
   it('A stream that comes when all have been ended, as the server stops, is closed', async () => {
     const { openai, server } = await startServer();
-    server.streams.shutDown('with a word');
+    server.calls.end('with a word');
     const twilio = await dialStream(server.origin);
+    twilio.start();
     expect((await twilio.closed).code).toBe(1001);
     expect(openai.handshakes).toBe(0);
   });

@@ -1,15 +1,8 @@
-import { once } from 'node:events';
-import { createServer } from 'node:http';
-import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { Calls } from '../../src/call/calls.ts';
-import { type Stream, Streams } from '../../src/call/streams.ts';
-import type { Reason } from '../../src/failure.ts';
-import { shutDown } from '../../src/http/shutdown.ts';
-
-// Node's own promises of timers can't be faked.
-vi.mock('node:timers/promises', () => ({
-  setTimeout: (ms: number, value: unknown) => new Promise((resolve) => void setTimeout(resolve, ms, value)),
-}));
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { liveCall, startServer } from '../support/call.ts';
+import { dialStream } from '../support/peers.ts';
+import { ring } from '../support/ring.ts';
+import type { TestServer } from '../support/server.ts';
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'] });
@@ -18,99 +11,64 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** A server that was told to stop a moment ago, and how far it is. */
-async function stopping(graceMs: number | undefined, calls = new Calls(2), streams = new Streams()) {
-  const server = createServer();
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  onTestFinished(() => void server.close());
+/** Tells the server to stop; `isOver` says whether it has. */
+function stop(server: TestServer, graceMs: number | undefined) {
   const progress = { isOver: false };
-  void shutDown(server, calls, streams, graceMs).then(() => {
+  void server.shutDown(graceMs).then(() => {
     progress.isOver = true;
   });
-  return { server, calls, streams, progress };
+  return progress;
 }
 
-/** A stream that notes how it is ended. */
-function stream(hasStarted: boolean): Stream & { ends: string[] } {
-  const ends: string[] = [];
-  const note = (how: string) => (reason: Reason) => void ends.push(`${how} ${reason}`);
-  return { ends, hasStarted, tick: () => {}, end: note('end'), conclude: note('conclude') };
-}
-
-describe('a server that is told to stop', () => {
-  it('It takes no new call from the first moment, and is gone after a second where there is none', async () => {
-    const { server, calls, progress } = await stopping(30_000);
-    expect(calls.isClosing).toBe(true);
+describe('A shutdown', () => {
+  it('takes a second if there are no calls, and refuses new ones at once', async () => {
+    const { server } = await startServer();
+    const progress = stop(server, 30_000);
+    expect(await ring(server)).toContain('<Redirect>');
     await vi.advanceTimersByTimeAsync(999);
-    expect(server.listening).toBe(true);
+    expect(server.app.server.listening).toBe(true);
     await vi.advanceTimersByTimeAsync(1);
     await vi.waitFor(() => expect(progress.isOver).toBe(true));
-    expect(server.listening).toBe(false);
+    expect(server.app.server.listening).toBe(false);
   });
 
-  it('It answers for as long as a call goes on, up to the grace', async () => {
-    const calls = new Calls(2);
-    calls.begin('CA1');
-    const { server, progress } = await stopping(30_000, calls);
-    await vi.advanceTimersByTimeAsync(29_000);
-    expect(server.listening).toBe(true);
-    calls.end('CA1', undefined);
-    await vi.advanceTimersByTimeAsync(100);
+  it('waits for a live call, up to the grace', async () => {
+    const { server, twilio } = await liveCall();
+    const progress = stop(server, 10_000);
+    await vi.advanceTimersByTimeAsync(9_000);
+    expect(server.app.server.listening).toBe(true);
+    twilio.stop();
     await vi.waitFor(() => expect(progress.isOver).toBe(true));
   });
 
-  it('A stream whose call another process answered is waited for', async () => {
-    const streams = new Streams();
-    const open = stream(false);
-    streams.add(open);
-    const { server } = await stopping(30_000, new Calls(2), streams);
-    await vi.advanceTimersByTimeAsync(29_000);
-    expect(server.listening).toBe(true);
-    expect(open.ends).toEqual([]);
+  it('waits for a stream that has not started', async () => {
+    const { server } = await startServer();
+    await dialStream(server.origin);
+    const progress = stop(server, 9_000);
+    await vi.advanceTimersByTimeAsync(8_900);
+    expect(progress.isOver).toBe(false);
   });
 
-  it('After the grace, calls end with a word of the assistant, and are waited for', async () => {
-    const calls = new Calls(2);
-    const streams = new Streams();
-    const [started, waiting] = [stream(true), stream(false)];
-    calls.begin('CA1');
-    streams.add(started);
-    streams.add(waiting);
-    const { progress } = await stopping(5_000, calls, streams);
-    await vi.advanceTimersByTimeAsync(5_100);
-    expect([started.ends, waiting.ends]).toEqual([['conclude shutdown'], ['conclude shutdown']]);
-    expect(streams.isShut).toBe(true);
+  it('has the assistant say goodbye after the grace, and waits for that', async () => {
+    const { server, session } = await liveCall();
+    session.send({ type: 'response.created', response: { id: 'r0' } });
+    session.send({ type: 'response.done', response: { id: 'r0', status: 'completed' } });
+    await session.settle();
+    const progress = stop(server, 5_000);
+    await vi.advanceTimersByTimeAsync(5_000);
+    await session.next('conversation.item.create');
     await vi.advanceTimersByTimeAsync(9_000);
     expect(progress.isOver).toBe(false);
-    calls.end('CA1', undefined);
-    streams.remove(started);
-    streams.remove(waiting);
-    await vi.advanceTimersByTimeAsync(100);
+    await vi.advanceTimersByTimeAsync(1_300);
+    await server.log.find('call ended');
+    await vi.advanceTimersByTimeAsync(2_000);
     await vi.waitFor(() => expect(progress.isOver).toBe(true));
   });
 
-  it('A stream that comes while the last one is logged has what is left of the grace, and no more', async () => {
-    const streams = new Streams();
-    const [last, late] = [stream(true), stream(true)];
-    streams.add(last);
-    await stopping(30_000, new Calls(2), streams);
-    await vi.advanceTimersByTimeAsync(2_000);
-    streams.add(late);
-    streams.remove(last);
-    await vi.advanceTimersByTimeAsync(27_000);
-    expect(late.ends).toEqual([]);
-    await vi.advanceTimersByTimeAsync(1_100);
-    expect(late.ends).toEqual(['conclude shutdown']);
-  });
-
-  it('Without a grace, calls end at once', async () => {
-    const calls = new Calls(2);
-    const streams = new Streams();
-    const started = stream(true);
-    calls.begin('CA1');
-    streams.add(started);
-    await stopping(undefined, calls, streams);
+  it('ends calls at once without a grace', async () => {
+    const { server, twilio } = await liveCall();
+    stop(server, undefined);
     await vi.advanceTimersByTimeAsync(1);
-    expect(started.ends).toEqual(['end shutdown']);
+    expect((await twilio.closed).code).toBe(1001);
   });
 });

@@ -41,7 +41,7 @@ export async function startParrotServer(
     TWILIO_AUTH_TOKEN: authToken,
     LOG_LEVEL: logLevel,
   });
-  const app = await buildApp(config, { ...assistant, tools: DEMO_TOOLS });
+  const { app } = await buildApp(config, { ...assistant, tools: DEMO_TOOLS });
   const url = await app.listen({ port: 0, host: '127.0.0.1' });
   await ready;
   return {

@@ -1,9 +1,8 @@
 import { Writable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
-import { Calls } from '../../src/call/calls.ts';
-import { Streams } from '../../src/call/streams.ts';
+import type { Calls } from '../../src/call/calls.ts';
 import type { Assistant } from '../../src/contract.ts';
-import { buildApp } from '../../src/http/app.ts';
+import { buildApp, type Relay } from '../../src/http/app.ts';
 import { assistant as testAssistant } from '../simulator/assistant.ts';
 import { testConfig } from './config.ts';
 import { found } from './found.ts';
@@ -14,14 +13,14 @@ type Line = Record<string, unknown>;
 export class TestServer {
   readonly app: FastifyInstance;
   readonly calls: Calls;
-  readonly streams: Streams;
+  readonly shutDown: Relay['shutDown'];
   readonly origin: string;
   readonly log: Log;
 
-  constructor(app: FastifyInstance, calls: Calls, streams: Streams, origin: string, log: Log) {
+  constructor({ app, calls, shutDown }: Relay, origin: string, log: Log) {
     this.app = app;
     this.calls = calls;
-    this.streams = streams;
+    this.shutDown = shutDown;
     this.origin = origin;
     this.log = log;
   }
@@ -29,11 +28,8 @@ export class TestServer {
   static async start(env: Record<string, string>, assistant: Assistant = testAssistant): Promise<TestServer> {
     const config = testConfig(env);
     const log = new Log();
-    const calls = new Calls(config.maxConcurrentCalls);
-    const streams = new Streams();
-    const logger = { level: 'trace', stream: log };
-    const app = await buildApp(config, assistant, { calls, streams, logger });
-    return new TestServer(app, calls, streams, await app.listen({ host: '127.0.0.1', port: 0 }), log);
+    const relay = await buildApp(config, assistant, { level: 'trace', stream: log });
+    return new TestServer(relay, await relay.app.listen({ host: '127.0.0.1', port: 0 }), log);
   }
 
   /** What Twilio would tell the caller of a call that has ended. */

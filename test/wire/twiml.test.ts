@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { askAgain, connectStream, dial, hangUp, isWellFormed, rejectAsBusy } from '../../src/wire/twiml.ts';
+import {
+  askAgain,
+  connectStream,
+  hangUp,
+  isWellFormed,
+  rejectAsBusy,
+  takeStep,
+} from '../../src/wire/twiml.ts';
 
 const ACTION = 'https://relay.example.com/transfer-ended';
 
@@ -73,13 +80,13 @@ describe('A TwiML document', () => {
   });
 
   it('dials a number with the caller ID to be shown', () => {
-    expect(verbs(dial('+14155550100', '+14155550123', ACTION))).toBe(
+    expect(verbs(takeStep({ dial: '+14155550100', callerId: '+14155550123' }, ACTION))).toBe(
       `<Dial answerOnBridge="true" timeout="25" callerId="+14155550123" action="${ACTION}"><Number>+14155550100</Number></Dial>`,
     );
   });
 
   it('dials a SIP address, escaped', () => {
-    expect(verbs(dial('sip:desk@pbx.example?a=1&b=2', undefined, ACTION))).toBe(
+    expect(verbs(takeStep({ dial: 'sip:desk@pbx.example?a=1&b=2', callerId: undefined }, ACTION))).toBe(
       `<Dial answerOnBridge="true" timeout="25" action="${ACTION}"><Sip>sip:desk@pbx.example?a=1&amp;b=2</Sip></Dial>`,
     );
   });

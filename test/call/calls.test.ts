@@ -1,0 +1,193 @@
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { Call } from '../../src/call/call.ts';
+import type { Calls } from '../../src/call/calls.ts';
+import type { Assistant } from '../../src/contract.ts';
+import { buildApp } from '../../src/http/app.ts';
+import { issueToken } from '../../src/wire/auth.ts';
+import type { Start } from '../../src/wire/twilio.ts';
+import { assistant } from '../simulator/assistant.ts';
+import { AUTH_TOKEN, GUARDED, testConfig } from '../support/config.ts';
+import { FakeOpenAI } from '../support/peers.ts';
+import { STREAM } from '../support/wire.ts';
+
+const MULAW = { encoding: 'audio/x-mulaw', sampleRate: 8000, channels: 1 };
+const DETAILS = { direction: 'inbound', query: {} } as const;
+
+let calls: Calls;
+let openai: FakeOpenAI;
+
+beforeEach(async () => {
+  openai = await FakeOpenAI.listen(() => 'hang');
+});
+
+afterEach(() => openai.close());
+
+/** Calls of a server that only Twilio may use; no session of theirs is ever ready. */
+async function start(env: Record<string, string> = GUARDED, changes: Partial<Assistant> = {}): Promise<void> {
+  const config = testConfig({ OPENAI_REALTIME_URL: openai.url, ...env });
+  const { app, ...relay } = await buildApp(config, { ...assistant, ...changes });
+  onTestFinished(() => app.close());
+  calls = relay.calls;
+}
+
+function ring(callSid = 'CA1') {
+  return calls.ring(callSid, DETAILS, log());
+}
+
+const log = () => new Log();
+
+/** A log that nobody reads. */
+class Log {
+  level = 'silent';
+  child = () => this;
+  info = () => {};
+  warn = () => {};
+  error = () => {};
+  debug = () => {};
+  fatal = () => {};
+  trace = () => {};
+  silent = () => {};
+}
+
+/** What comes of a stream of the call that brings this token. */
+function claim(
+  token: string | undefined,
+  callSid = 'CA1',
+  mediaFormat: object = MULAW,
+  abort = new AbortController(),
+) {
+  const customParameters: Record<string, string> = token === undefined ? {} : { token };
+  const message: Start = {
+    event: 'start',
+    streamSid: STREAM,
+    start: { callSid, mediaFormat: { ...mediaFormat }, customParameters },
+  };
+  return calls.claim(message, abort, log());
+}
+
+const issued = (callSid = 'CA1', at = Date.now(), authToken = AUTH_TOKEN) =>
+  issueToken(authToken, callSid, at);
+
+describe('Tokens', () => {
+  it('admit the stream of the call that they were issued for', async () => {
+    await start();
+    expect(await claim(issued('CA1', Date.now() - 50_000))).toBeInstanceOf(Call);
+  });
+
+  it('are not needed if requests need no signature', async () => {
+    await start({});
+    expect(await claim(undefined)).toBeInstanceOf(Call);
+  });
+
+  it.each([
+    ['no token', undefined],
+    ['nonsense', 'nonsense'],
+    ["another call's token", issued('CA-other')],
+    ['an expired token', issued('CA1', Date.now() - 60_000)],
+    ['a token of another key', issued('CA1', Date.now(), 'guess')],
+    ['a token with a later expiry', issued().replace(/^\d+/, String(Date.now() + 3_600_000))],
+  ])('reject a stream that brings %s', async (_, token) => {
+    await start();
+    expect(claim(token)).toBe('bad token');
+  });
+
+  it('admit one stream each', async () => {
+    await start();
+    const token = issued();
+    const call = await claim(token);
+    if (call instanceof Call) call.end('twilio closed');
+    expect(claim(token)).toBe('token already used');
+    expect(await claim(issued('CA1', Date.now() + 1))).toBeInstanceOf(Call);
+  });
+
+  it('are remembered for the last 10,000 calls', async () => {
+    await start();
+    const token = issued('CA0');
+    for (let n = 0; n < 10_000; n++)
+      await claim(n === 0 ? token : issued(`CA${n}`), `CA${n}`, MULAW, aborted());
+    expect(claim(token, 'CA0')).toBe('token already used');
+    await claim(issued('CA-one-more'), 'CA-one-more', MULAW, aborted());
+    expect(claim(token, 'CA0')).not.toBe('token already used');
+  });
+});
+
+/** The signal of a stream that is gone. */
+function aborted(): AbortController {
+  const abort = new AbortController();
+  abort.abort();
+  return abort;
+}
+
+describe('Streams', () => {
+  it.each([
+    { ...MULAW, encoding: 'audio/x-alaw' },
+    { ...MULAW, sampleRate: 16_000 },
+    { ...MULAW, channels: 2 },
+    {},
+  ])('are rejected with audio in %j', async (mediaFormat) => {
+    await start();
+    expect(claim(issued(), 'CA1', mediaFormat)).toBe('not mu-law 8000 mono');
+  });
+
+  it('claim their ringing call, even if all places are taken', async () => {
+    await start({ ...GUARDED, MAX_CONCURRENT_CALLS: '1' });
+    const call = await ring();
+    expect(claim(issued())).toBe(call);
+  });
+
+  it('are rejected if all places are taken', async () => {
+    await start({ ...GUARDED, MAX_CONCURRENT_CALLS: '1' });
+    await ring();
+    expect(claim(issued('CA2'), 'CA2')).toBe('busy');
+  });
+
+  it('are five for a call, those of its webhooks among them', async () => {
+    await start();
+    for (let n = 1; n <= 5; n++) {
+      const call = n === 1 ? await ring() : await claim(issued('CA1', Date.now() + n));
+      if (call instanceof Call) call.end('twilio closed');
+    }
+    expect(claim(issued())).toBe('too many streams');
+    expect(await ring()).toBe('too many streams');
+  });
+
+  it('of calls that were answered are admitted while the process stops', async () => {
+    await start();
+    calls.close();
+    expect(await ring()).toBe('shutdown');
+    expect(await claim(issued())).toBeInstanceOf(Call);
+    calls.end('with a word');
+    expect(claim(issued('CA2'), 'CA2')).toBe('shutdown');
+  });
+});
+
+describe("A call's signal", () => {
+  it('is aborted if its stream is rejected after `answer`', async () => {
+    const signals: AbortSignal[] = [];
+    await start(GUARDED, { answer: ({ signal }) => void signals.push(signal) });
+    const streams = [claim(issued()), claim(issued('CA1', Date.now() + 1))];
+    const [first, second] = await Promise.all(streams);
+    expect([first instanceof Call, second]).toEqual([true, 'call already live']);
+    expect(signals.map(({ aborted }) => aborted)).toEqual([false, true]);
+  });
+
+  it('is aborted if a stream began the call while its webhook asked `answer`', async () => {
+    const signals: AbortSignal[] = [];
+    await start(GUARDED, { answer: ({ signal }) => void signals.push(signal) });
+    const [first, second] = await Promise.all([claim(issued()), ring()]);
+    expect([first instanceof Call, second]).toEqual([true, 'call already live']);
+    expect(signals.map(({ aborted }) => aborted)).toEqual([false, true]);
+  });
+
+  it('is aborted if `answer` turns the call away', async () => {
+    const signals: AbortSignal[] = [];
+    await start(GUARDED, {
+      answer({ signal }) {
+        signals.push(signal);
+        return 'busy';
+      },
+    });
+    expect([await ring(), await claim(issued())]).toEqual(['busy', 'busy']);
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true, true]);
+  });
+});
