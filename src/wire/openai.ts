@@ -27,10 +27,20 @@ export function addUsage(a: TokenUsage, b: TokenUsage): TokenUsage {
   };
 }
 
-/** A response that is over: its `status` is completed, cancelled, incomplete or failed. */
+/** What transcription is billed by, depending on the model. */
+export interface TranscriptionUsage {
+  seconds: number;
+  tokensIn: number;
+  tokensOut: number;
+}
+
+/** A response that is over: its `status` is completed, cancelled, incomplete (with a `reason`) or failed (with an `error`). */
 export interface ResponseDone {
   id: string;
   status: string;
+  reason: string | undefined;
+  /** Whether the model chose to say and do nothing. */
+  isEmpty: boolean;
   error: OpenAIError | undefined;
   usage: TokenUsage;
 }
@@ -47,17 +57,18 @@ export type ServerEvent =
   | { type: 'session.updated'; isForPhone: boolean }
   | { type: 'input_audio_buffer.speech_started' }
   | { type: 'input_audio_buffer.speech_stopped' }
+  | { type: 'input_audio_buffer.timeout_triggered' }
   | { type: 'response.created'; response: { id: string } }
   | { type: 'response.output_audio.delta'; response_id: string; item_id: string; delta: string }
   | { type: 'response.done'; response: ResponseDone }
-  | { type: 'response.output_audio_transcript.delta'; item_id: string; delta: string }
+  | { type: 'response.output_audio_transcript.delta'; response_id?: string; item_id: string; delta: string }
   | { type: 'response.output_audio_transcript.done'; item_id: string; transcript: string }
   | { type: 'response.output_item.done'; response_id: string; item: FunctionCall }
   | { type: 'conversation.item.added'; previous_item_id: string | null | undefined; item: AddedItem }
-  /** What the caller said was written down; empty where that failed. */
-  | { type: 'caller transcribed'; item_id: string; transcript: string; seconds: number }
+  /** The transcription of the caller's words, empty if it failed; `usage` is in seconds or in tokens. */
+  | { type: 'caller transcribed'; item_id: string; transcript: string; usage: TranscriptionUsage }
   | { type: 'error'; error: OpenAIError }
-  | { type: 'other' };
+  | { type: 'other'; response_id?: string };
 
 /** A tool that the model calls; `arguments` are JSON. A call that was cut off isn't `completed`, and must not be run. */
 export interface FunctionCall {
@@ -67,7 +78,7 @@ export interface FunctionCall {
   arguments: string;
 }
 
-/** An item that joined the conversation; `text` is that of a message which came as text. */
+/** An item that joined the conversation; `text` is that of a message that was sent as text. */
 export interface AddedItem {
   id: string;
   type: string;
@@ -78,7 +89,8 @@ export interface AddedItem {
 /** What a client adds to the conversation. */
 export type NewItem =
   | { type: 'function_call_output'; call_id: string; output: string }
-  | { type: 'message'; role: 'system' | 'user'; content: [{ type: 'input_text'; text: string }] };
+  | { type: 'message'; role: 'system' | 'user'; content: [{ type: 'input_text'; text: string }] }
+  | { type: 'message'; role: 'assistant'; content: [{ type: 'output_text'; text: string }] };
 
 /** What OpenAI is sent. */
 export type ClientEvent =
@@ -86,7 +98,7 @@ export type ClientEvent =
   | { type: 'input_audio_buffer.append'; audio: string }
   | { type: 'conversation.item.truncate'; item_id: string; content_index: 0; audio_end_ms: number }
   | { type: 'conversation.item.create'; item: NewItem }
-  | { type: 'response.create' }
+  | { type: 'response.create'; response?: { tool_choice: 'none' } }
   | { type: 'response.cancel'; response_id: string };
 
 /** A telephone's audio as a session is asked for it: mu-law at 8 kHz, which takes no `rate`. */
@@ -126,6 +138,7 @@ function parseAnyEvent(text: string, apiKey: string): ServerEvent | undefined {
       return { type, isForPhone: isForPhone(event.session) };
     case 'input_audio_buffer.speech_started':
     case 'input_audio_buffer.speech_stopped':
+    case 'input_audio_buffer.timeout_triggered':
       return { type };
     case 'response.created': {
       const { id } = asObject(event.response);
@@ -134,14 +147,24 @@ function parseAnyEvent(text: string, apiKey: string): ServerEvent | undefined {
     case 'response.output_audio.delta':
       return audioDelta(event, isAudio(event.delta) ? event.delta : undefined);
     case 'response.done': {
-      const { id, status, status_details, usage } = asObject(event.response);
+      const { id, status, status_details, output, usage } = asObject(event.response);
       if (!isId(id) || typeof status !== 'string') return undefined;
-      const error = parseError(asObject(status_details).error, apiKey);
-      return { type, response: { id, status, error, usage: parseUsage(usage) } };
+      const { error, reason } = asObject(status_details);
+      const isEmpty = status === 'completed' && Array.isArray(output) && output.length === 0;
+      return {
+        type,
+        response: {
+          ...{ id, status, isEmpty, usage: parseUsage(usage) },
+          reason: typeof reason === 'string' ? withoutKey(reason, apiKey) : undefined,
+          error: parseError(error, apiKey),
+        },
+      };
     }
     case 'response.output_audio_transcript.delta': {
       const { item_id, delta } = event;
-      return isId(item_id) && typeof delta === 'string' ? { type, item_id, delta } : undefined;
+      return isId(item_id) && typeof delta === 'string'
+        ? { type, ...ofResponse(event), item_id, delta }
+        : undefined;
     }
     case 'response.output_audio_transcript.done': {
       const { item_id, transcript } = event;
@@ -151,7 +174,13 @@ function parseAnyEvent(text: string, apiKey: string): ServerEvent | undefined {
     case 'conversation.item.input_audio_transcription.completed': {
       const { item_id, transcript = '', usage } = event;
       if (!isId(item_id) || typeof transcript !== 'string') return undefined;
-      return { type: 'caller transcribed', item_id, transcript, seconds: count(asObject(usage).seconds) };
+      const { seconds, input_tokens, output_tokens } = asObject(usage);
+      const counts = {
+        seconds: count(seconds),
+        tokensIn: count(input_tokens),
+        tokensOut: count(output_tokens),
+      };
+      return { type: 'caller transcribed', item_id, transcript, usage: counts };
     }
     case 'response.output_item.done':
       return functionCall(event.response_id, asObject(event.item));
@@ -160,7 +189,7 @@ function parseAnyEvent(text: string, apiKey: string): ServerEvent | undefined {
     case 'error':
       return { type, error: parseError(event.error, apiKey) ?? { code: undefined, message: undefined } };
     default:
-      return typeof type === 'string' ? { type: 'other' } : undefined;
+      return typeof type === 'string' ? { type: 'other', ...ofResponse(event) } : undefined;
   }
 }
 
@@ -178,10 +207,16 @@ function audioDelta(event: JsonObject | undefined, delta: string | undefined): S
   return { type: 'response.output_audio.delta', response_id, item_id, delta };
 }
 
-/** A call that was cut off, or another kind of item, is nobody's business. */
+/** The response that an event belongs to, if any. */
+function ofResponse({ response_id }: JsonObject): { response_id?: string } {
+  return isId(response_id) ? { response_id } : {};
+}
+
+/** Ignores incomplete calls and other item types. */
 function functionCall(response_id: unknown, item: JsonObject): ServerEvent | undefined {
   const { type, status, call_id, name, arguments: json } = item;
-  if (type !== 'function_call' || status !== 'completed') return { type: 'other' };
+  if (type !== 'function_call' || status !== 'completed')
+    return { type: 'other', ...ofResponse({ response_id }) };
   if (!isId(response_id) || !isId(call_id) || typeof name !== 'string' || typeof json !== 'string')
     return undefined;
   return { type: 'response.output_item.done', response_id, item: { type, call_id, name, arguments: json } };
@@ -199,7 +234,7 @@ function addedItem(previous: unknown, item: JsonObject): ServerEvent | undefined
       id,
       type,
       role: typeof role === 'string' ? role : undefined,
-      text: kind === 'input_text' && typeof text === 'string' ? text : undefined,
+      text: (kind === 'input_text' || kind === 'output_text') && typeof text === 'string' ? text : undefined,
     },
   };
 }
@@ -232,8 +267,12 @@ function count(value: unknown): number {
   return typeof value === 'number' && value > 0 ? value : 0;
 }
 
-/** The text frame for `event`. */
+/** The text frame for `event`, without half a surrogate pair: OpenAI rejects it. */
 export function encodeClientEvent(event: ClientEvent): Buffer {
-  if (event.type !== 'input_audio_buffer.append') return Buffer.from(JSON.stringify(event));
+  if (event.type !== 'input_audio_buffer.append') return Buffer.from(JSON.stringify(event, wellFormed));
   return Buffer.from(`{"type":"input_audio_buffer.append","audio":"${event.audio}"}`, 'latin1');
+}
+
+function wellFormed(_key: string, value: unknown): unknown {
+  return typeof value === 'string' ? value.toWellFormed() : value;
 }

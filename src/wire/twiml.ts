@@ -77,7 +77,11 @@ export function askAgain(url: string): string {
   return twiml(`<Pause length="1"/><Redirect>${escapeXml(url)}</Redirect>`);
 }
 
-function twiml(verbs: string): string {
+/** A document without characters that XML 1.0 doesn't have: https://www.w3.org/TR/xml/#charsets */
+function twiml(text: string): string {
+  const verbs = text
+    .toWellFormed()
+    .replace(/[^\t\n\r\u{20}-\u{D7FF}\u{E000}-\u{FFFD}\u{10000}-\u{10FFFF}]/gu, '');
   return `<?xml version="1.0" encoding="UTF-8"?>\n<Response>${verbs}</Response>\n`;
 }
 
