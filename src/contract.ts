@@ -125,7 +125,7 @@ export interface Entry {
   cut: boolean;
 }
 
-/** Tokens that a call took, each in one of the six kinds that have a price of their own; and s of transcription. */
+/** The tokens of a call, in the six kinds that have a price of their own; transcription is billed by seconds or by tokens. */
 export interface Usage {
   textIn: number;
   cachedTextIn: number;
@@ -134,6 +134,8 @@ export interface Usage {
   textOut: number;
   audioOut: number;
   transcriptionSeconds: number;
+  transcriptionTokensIn: number;
+  transcriptionTokensOut: number;
 }
 
 /** A call that is over. */

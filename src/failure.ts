@@ -37,6 +37,7 @@ export const ENDINGS = {
   'no reply': failed,
   'assistant hung up': { outcome: 'hung up', code: 1000 },
   'put through': { outcome: 'put through', code: 1000 },
+  'nobody there': { outcome: 'hung up', code: 1000 },
   'not claimed': completed,
   'time limit': { outcome: 'time limit', code: 1000 },
   shutdown: { outcome: 'failed', code: 1001 },
@@ -52,9 +53,8 @@ export interface Failure {
   httpStatus?: number | undefined;
 }
 
-/** How long to wait where OpenAI has had too many requests and doesn't say, and at most, in ms. */
+/** Pause before a retry if OpenAI has had too many requests and doesn't say how long to wait, in ms. */
 const RETRY_AFTER_MS = 1_000;
-const MAX_RETRY_AFTER_MS = 5_000;
 
 /** `again`: it may pass. `give up`: it lasts until the owner mends it. `over`: neither, and another try changes nothing. */
 type Verdict = 'again' | 'give up' | 'over';
@@ -104,14 +104,13 @@ const FAULTS_BY_NUMBER = new Map([
   [4004, MODEL],
 ]);
 
-/** How long to wait before the other try, in ms: as long as OpenAI says where it has had too many requests. */
+/** Pause before a retry, in ms: as long as OpenAI says if it has had too many requests. */
 export function retryAfterMs({ error }: Failure): number {
   if (error?.code !== 'rate_limit_exceeded') return 0;
-  const wait = /try again in (?<minutes>\d+m(?!s))?(?:(?<amount>[\d.]+) ?(?<unit>ms|s))?/;
+  const wait = /try again in (?:(?<minutes>\d+)m(?!s))?(?:(?<amount>[\d.]+) ?(?<unit>ms|s))?/;
   const { minutes, amount, unit } = wait.exec(error.message ?? '')?.groups ?? {};
-  if (minutes !== undefined) return MAX_RETRY_AFTER_MS;
-  const ms = Number(amount) * (unit === 'ms' ? 1 : 1_000);
-  return Number.isFinite(ms) ? Math.min(ms, MAX_RETRY_AFTER_MS) : RETRY_AFTER_MS;
+  if (minutes === undefined && amount === undefined) return RETRY_AFTER_MS;
+  return Number(minutes ?? 0) * 60_000 + Number(amount ?? 0) * (unit === 'ms' ? 1 : 1_000);
 }
 
 /** What the owner can do about a failure; undefined where only OpenAI can do something. */

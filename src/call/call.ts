@@ -91,12 +91,9 @@ export class Call {
     this.#log = log.child({ callSid: info.sid });
     const { greeting, turnDetection, tools = [], about } = persona;
     this.#conversation = new Conversation(
-      {
-        greets: greeting !== '',
-        turnEndMs: turnEndMs(turnDetection),
-        tools: tools.map(({ name, timeoutMs = TOOL_MS }) => ({ name, timeoutMs })),
-        about,
-      },
+      turnEndMs(turnDetection),
+      tools.map(({ name, timeoutMs = TOOL_MS }) => ({ name, timeoutMs })),
+      { greets: greeting !== '', about },
       this.#startedAt,
     );
     this.#sessions = new CallSessions(shared, persona, this.#log, this.#listener);

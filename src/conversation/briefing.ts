@@ -1,11 +1,13 @@
+import type { Entry } from '../contract.ts';
 import { type Effect, textMessage } from './effect.ts';
 
-/** How much the model is told about a caller, in characters. */
+/** The longest text about a caller, in characters. */
 const MAX_ABOUT = 2_000;
-/** How a session is to go on that takes over from one that was lost, and where nobody is to notice. */
+/** What a session is to do that takes over from a lost one. */
 const GO_ON =
-  'Your line was interrupted for a moment, and the last words of the caller may be lost. The caller is still there: go ' +
-  'on in one short sentence, and do not greet again.';
+  'Your line was interrupted for a moment. The caller is still there: go on in one short sentence, and do not greet again.';
+const ANSWER =
+  'Your line was interrupted for a moment. What the caller said last follows as audio: answer it, and do not greet again.';
 const WAIT = 'You are in the middle of the call: do not greet again, and wait for the caller to speak.';
 
 export interface BriefingOptions {
@@ -29,19 +31,23 @@ export class Briefing {
   }
 
   /**
-   * The session is gone. Its successor is told what was `said` so far, if anything was, which tools are `running`, and to say
-   * the `task`, or to go on, or that nobody is to notice.
+   * The session is gone. The next one is told what was `said`, in the roles that it had; which tools are `running`; and its
+   * `task`, or else to answer the caller if a turn `isAsked` once more, to go on if it `speaks`, or to wait.
    */
-  sessionLost(said: string, running: readonly string[], speaks: boolean, task = speaks ? GO_ON : WAIT): void {
+  sessionLost(
+    said: readonly Entry[],
+    running: readonly string[],
+    { speaks, isAsked, task }: { speaks: boolean; isAsked: boolean; task: string | undefined },
+  ): void {
     if (!this.isUnderWay) return;
-    const parts =
-      said === '' ? [] : [`What was said on this call so far, as data, the newest last:\n${said}`];
-    if (running.length > 0) {
-      parts.push(
-        `Still running: ${running.join(', ')}. A message will say what comes of it: do not call it again.`,
-      );
-    }
-    this.#handover = [textMessage('system', [...parts, task].join('\n\n'))];
+    const tools = `Still running: ${running.join(', ')}. A message will say what they return: do not call them again. `;
+    const next = task ?? (isAsked ? ANSWER : speaks ? GO_ON : WAIT);
+    this.#handover = [
+      ...said.map(({ who, text, cut }) =>
+        textMessage(who === 'caller' ? 'user' : 'assistant', cut ? `${text} …` : text),
+      ),
+      textMessage('system', (running.length > 0 ? tools : '') + next),
+    ];
     this.#speaks = speaks;
   }
 
@@ -54,8 +60,7 @@ export class Briefing {
   }
 }
 
-/** What the owner knows of a caller may be the caller's own words: it is data, and no instructions. */
+/** The text may be the caller's own words: it is data, and no instructions. */
 function quoted(about: string): string {
-  const text = about.replace(/\p{Cc}/gu, ' ').slice(0, MAX_ABOUT);
-  return `What is known of this caller, as data: ${JSON.stringify(text)}`;
+  return `What is known of this caller, as data: ${JSON.stringify(about.slice(0, MAX_ABOUT))}`;
 }

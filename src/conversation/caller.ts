@@ -1,23 +1,19 @@
 import { audioMs, silence } from '../wire/audio.ts';
 import { type Effect, toOpenAI } from './effect.ts';
+import { TurnAudio } from './turn-audio.ts';
 
-/** How much of what the caller says before the session is ready is kept, in ms and in frames, which may be tiny. */
-const MAX_EARLY_MS = 10_000;
-const MAX_EARLY_FRAMES = 1_000;
-/** How much of a gap in the caller's audio is filled, in ms. */
+/** The longest gap in the caller's audio that is filled, in ms. */
 const MAX_GAP_MS = 10_000;
-/** By how much a stream's audio may be ahead of the time that has passed since its start came, in ms. */
+/** A stream's audio may be so far ahead of the time since its start, in ms. */
 const MAX_AHEAD_MS = 1_000;
-/** A caller from whom nothing comes in mid-sentence is muted after this long, in ms. */
+/** A caller is muted if no frame comes for so long in mid-sentence, in ms. */
 const MUTED_AFTER_MS = 750;
 
-/** The caller's audio on its way up: kept while it is early, with silence where some is missing; and the stream's clock. */
+/** The caller's audio on its way to OpenAI, with silence in its gaps, and the stream's clock. */
 export class Caller {
-  /** For the log alone. */
-  readonly counts = { framesUp: 0, earlyFramesDropped: 0, gapsFilled: 0 };
-  /** What was said before the session was ready; undefined once it is, as nothing waits then. */
-  #early: { audio: string; ms: number }[] | undefined = [];
-  #earlyMs = 0;
+  readonly #counts = { framesUp: 0, gapsFilled: 0 };
+  readonly #turn = new TurnAudio();
+  #isSessionReady = false;
   /** What to add to the process's clock to get the stream's. */
   #offset: number;
   /** What to add to a timestamp to get the stream's clock: timestamps may start late, or anew. */
@@ -54,33 +50,56 @@ export class Caller {
   }
 
   /** Passes a frame on, after silence for what is missing before it. */
-  frame({ timestamp, payload }: { timestamp: number; payload: string }, now: number): Effect[] {
+  frame(
+    { timestamp, payload }: { timestamp: number; payload: string },
+    isCallerSpeaking: boolean,
+    now: number,
+  ): Effect[] {
     const ms = audioMs(payload);
     if (ms === 0) return [];
     // Whatever its timestamps claim, a stream has no more audio than time.
     const room = MAX_AHEAD_MS + now - this.#began - this.#audioMs - ms;
     const gap = Math.floor(Math.min(this.#advance(timestamp, ms, now), room, MAX_GAP_MS));
-    this.counts.framesUp += 1;
-    const filled = gap > 0 ? this.#fill(gap) : [];
+    this.#counts.framesUp += 1;
+    const filled = gap > 0 ? this.#fill(gap, isCallerSpeaking) : [];
     this.#audioMs += Math.max(0, gap) + ms;
-    return [...filled, ...this.#append(payload, ms)];
+    return [...filled, ...this.#append(payload, ms, isCallerSpeaking)];
+  }
+
+  /** What the log has of the caller's audio. */
+  get counts() {
+    return { ...this.#counts, earlyFramesDropped: this.#turn.dropped };
   }
 
   get isSessionReady(): boolean {
-    return this.#early === undefined;
+    return this.#isSessionReady;
   }
 
-  /** The session takes audio from now on; returns what waited for it. */
+  /** Whether the caller has spoken since the last reply. */
+  get hasTurn(): boolean {
+    return this.#turn.hasTurn;
+  }
+
+  /** A session takes audio from now on; returns what no reply has answered yet. */
   sessionReady(): Effect[] {
-    const early = this.#early ?? [];
-    this.#early = undefined;
-    this.#earlyMs = 0;
-    return early.map(({ audio }) => toOpenAI({ type: 'input_audio_buffer.append', audio }));
+    this.#isSessionReady = true;
+    return this.#turn.frames.map((audio) => toOpenAI({ type: 'input_audio_buffer.append', audio }));
   }
 
   /** Another session will be ready: the caller's audio waits for it. */
   sessionLost(): void {
-    this.#early ??= [];
+    this.#isSessionReady = false;
+    this.#turn.keepPreRoll();
+  }
+
+  speechStarted(): void {
+    this.#turn.hasTurn = true;
+    this.#turn.keepPreRoll();
+  }
+
+  /** A reply is heard. */
+  answered(): void {
+    this.#turn.answered();
   }
 
   /** Ends the turn of a caller who was muted in mid-sentence. */
@@ -90,23 +109,17 @@ export class Caller {
     if (quietMs < MUTED_AFTER_MS) return [];
     this.#isTurnEnded = true;
     this.#audioEnds += this.#turnEndMs;
-    return this.#fill(this.#turnEndMs);
+    return this.#fill(this.#turnEndMs, true);
   }
 
-  #fill(ms: number): Effect[] {
-    this.counts.gapsFilled += 1;
-    return this.#append(silence(ms), ms);
+  #fill(ms: number, isCallerSpeaking: boolean): Effect[] {
+    this.#counts.gapsFilled += 1;
+    return this.#append(silence(ms), ms, isCallerSpeaking);
   }
 
-  #append(audio: string, ms: number): Effect[] {
-    if (this.#early === undefined) return [toOpenAI({ type: 'input_audio_buffer.append', audio })];
-    this.#early.push({ audio, ms });
-    this.#earlyMs += ms;
-    while (this.#earlyMs > MAX_EARLY_MS || this.#early.length > MAX_EARLY_FRAMES) {
-      this.#earlyMs -= this.#early.shift()?.ms ?? this.#earlyMs;
-      this.counts.earlyFramesDropped += 1;
-    }
-    return [];
+  #append(audio: string, ms: number, isCallerSpeaking: boolean): Effect[] {
+    this.#turn.add(audio, ms, isCallerSpeaking || !this.#isSessionReady);
+    return this.#isSessionReady ? [toOpenAI({ type: 'input_audio_buffer.append', audio })] : [];
   }
 
   /** Sets the clock by a frame of `ms`; returns how many ms are missing between it and the audio before it. */

@@ -3,7 +3,7 @@ import type { ServerEvent } from '../wire/openai.ts';
 import type { TwilioMessage } from '../wire/twilio.ts';
 import { Briefing, type BriefingOptions } from './briefing.ts';
 import { Caller } from './caller.ts';
-import { addsItem, type Effect, type End, sound, truncate } from './effect.ts';
+import { addsItem, type Effect, type End, sound, textMessage, truncate } from './effect.ts';
 import { Farewell } from './farewell.ts';
 import { Held } from './held.ts';
 import { Keypad } from './keypad.ts';
@@ -13,16 +13,10 @@ import { Tally } from './tally.ts';
 import { outputOf, TIMED_OUT, type ToolInfo, type ToolResult, Tools } from './tools.ts';
 import { Transcript } from './transcript.ts';
 
-export interface ConversationOptions extends BriefingOptions {
-  /** How much silence ends a turn at the latest, in ms. */
-  turnEndMs: number;
-  tools: readonly ToolInfo[];
-}
-
 /**
- * One conversation: takes messages, and returns what must be done about them, in order. It does no I/O; `now` is the process's
- * monotonic clock in ms. It begins while the phone still rings: what the assistant says before the stream has started waits
- * for it, as what the caller says waits for the session.
+ * One conversation: takes messages and returns effects, in order. `now` is the process's monotonic clock in ms.
+ *
+ * It begins while the phone rings: the assistant's first words wait for the stream, and the caller's for the session.
  */
 export class Conversation {
   readonly #briefing: Briefing;
@@ -37,63 +31,61 @@ export class Conversation {
   readonly tally: Tally;
   #streamSid: string | undefined;
 
-  constructor(options: ConversationOptions, now: number) {
-    this.#briefing = new Briefing(options);
-    this.#caller = new Caller(options.turnEndMs, now);
-    this.#tools = new Tools(options.tools);
+  /** `turnEndMs` of silence end a turn at the latest. */
+  constructor(turnEndMs: number, tools: readonly ToolInfo[], briefing: BriefingOptions, now: number) {
+    this.#briefing = new Briefing(briefing);
+    this.#caller = new Caller(turnEndMs, now);
+    this.#tools = new Tools(tools);
     this.tally = new Tally(now);
   }
 
-  /**
-   * The session takes audio from now on: greets, or goes on, then passes on what the caller has said meanwhile. In this order
-   * the greeting isn't asked for in the middle of the caller's turn, and is heard sooner.
-   */
+  /** A session takes audio: asks for the greeting, if one is due, before the caller's words begin a turn. */
   sessionReady(now: number): Effect[] {
     this.tally.sessionReady(now);
     const { items, speaks } = this.#briefing;
     this.#replies.sessionReady(items.length, speaks, now);
     const effects = [...items, ...this.#owed(now), ...this.#caller.sessionReady()];
-    return [...effects, ...this.#tools.kept().flatMap(([id, result]) => this.toolDone(id, result, now))];
+    return [...effects, ...this.#tools.kept().flatMap((kept) => this.toolDone(...kept, now))];
   }
 
-  /** The session is gone, or is left as it is about to expire, and another will be ready. What was sent is still heard. */
+  /** The session is gone, or left as it `isExpiring`, and another will be ready. What was sent is still heard. */
   sessionLost(isExpiring: boolean, now: number): void {
     if (!this.#caller.isSessionReady) return;
     const isSilent = isExpiring && this.isPause(now);
-    this.transcript.sessionLost((itemId) => this.#playback.lengthOf(itemId));
+    const task = this.#farewell.unsaid;
+    const isAsked = this.#caller.hasTurn && task === undefined;
+    const speaks = !isSilent && !isAsked && (task !== undefined || !this.#farewell.isPending);
+    this.transcript.sessionLost((itemId) => this.#playback.lengthOf(itemId), isAsked);
     this.#held.take();
     this.#tools.sessionLost();
     this.#playback.sessionLost();
     this.#caller.sessionLost();
-    const unsaid = this.#farewell.sessionLost();
-    const speaks = !isSilent && (unsaid !== undefined || !this.#farewell.isPending);
-    this.#replies.sessionLost(this.#briefing.isUnderWay && speaks, now);
-    this.#briefing.sessionLost(this.transcript.newest(), this.#tools.running, speaks, unsaid);
+    this.#replies.sessionLost(this.#briefing.isUnderWay && (speaks || isAsked), now);
+    this.#briefing.sessionLost(this.transcript.newest(), this.#tools.running, { speaks, isAsked, task });
   }
 
-  /** Whether nobody would notice if another session took over. */
+  /** Whether the caller wouldn't notice a switch to another session. */
   isPause(now: number): boolean {
     const isBusy = this.#tools.running.length > 0 || this.#keypad.isCollecting || this.#farewell.isPending;
-    return !isBusy && this.#replies.isPause && this.#playback.lateMs(this.#caller.clock(now)) >= 0;
+    return !isBusy && this.#replies.isPause && this.#lateMs(now) >= 0;
   }
 
-  /** How the call is to end, if it is, and nothing more is waited for. */
+  /** How the call ends at once, if it is to end anyway. */
   get ending(): End | undefined {
     return this.#farewell.now;
   }
 
-  /** Has the assistant say a sentence in its own voice, for the reason for which the call has to end, which it then does. */
+  /** Has the assistant say a sentence, or goodbye, and then ends the call, which must end for that reason. */
   conclude(reason: End['end'], sentence: string, now: number): Effect[] {
     if (this.#streamSid === undefined || !this.#caller.isSessionReady) return [{ end: reason }];
     const task = this.#farewell.conclude(reason, sentence, this.#replies.latest, now);
     if (task === undefined) return [];
-    return [
-      ...this.#cut(this.#streamSid, now),
-      ...this.#tell([...this.#replies.cancel(), task], undefined, now),
-    ];
+    const mayFinish = this.#farewell.mayFinish(this.#lateMs(now));
+    const cut = mayFinish ? [] : [...this.#cut(this.#streamSid, now), ...this.#replies.cancel()];
+    return [...cut, ...this.#tell([task], undefined, now)];
   }
 
-  /** The stream has started: what the assistant has said meanwhile is handed over as if it had just come. */
+  /** The stream has started: what the assistant has said so far is played. */
   streamStarted(streamSid: string, now: number): Effect[] {
     this.#streamSid = streamSid;
     this.#caller.streamStarted(now);
@@ -103,11 +95,17 @@ export class Conversation {
   }
 
   fromTwilio(message: TwilioMessage, now: number): Effect[] {
-    if (message.event === 'media') return this.#caller.frame(message.media, now);
-    if (message.event === 'dtmf') return this.#pressed(message.streamSid, message.dtmf.digit, now);
-    if (message.event !== 'mark') return [];
-    this.#playback.echoed(message.mark.name, this.#caller.clock(now));
-    return this.#goodbye(now);
+    switch (message.event) {
+      case 'media':
+        return this.#caller.frame(message.media, this.#replies.isCallerSpeaking, now);
+      case 'dtmf':
+        return this.#pressed(message.streamSid, message.dtmf.digit, now);
+      case 'mark':
+        this.#playback.echoed(message.mark.name, this.#caller.clock(now));
+        return this.#goodbye(now);
+      default:
+        return [];
+    }
   }
 
   fromOpenAI(event: ServerEvent, now: number): Effect[] {
@@ -119,17 +117,17 @@ export class Conversation {
 
   #receive(streamSid: string, event: ServerEvent, now: number): Effect[] {
     this.transcript.listen(event);
+    if ('response_id' in event) this.#replies.working(now);
     switch (event.type) {
       case 'response.created':
-        this.#replies.created(event.response.id);
         this.#tools.responseCreated();
-        return [];
+        return this.#replies.created(event.response.id);
       case 'response.output_audio.delta':
         return this.#play(streamSid, event.response_id, event.item_id, event.delta, now);
       case 'response.output_item.done':
         return this.#tell(this.#tools.called(event.response_id, event.item, now), event.response_id, now);
       case 'response.done':
-        if (!this.#replies.isInterrupted(event.response.id)) this.#farewell.responseDone(event.response.id);
+        this.#farewell.responseDone(event.response.id, this.#replies.isInterrupted(event.response.id));
         if (this.#replies.isSaid(event.response)) this.#tools.responseSaid();
         return [...this.#replies.done(event.response, now), ...this.#owed(now), ...this.#goodbye(now)];
       case 'conversation.item.added':
@@ -137,10 +135,15 @@ export class Conversation {
         return [];
       case 'input_audio_buffer.speech_started':
         this.#briefing.isUnderWay = true;
+        this.#tools.endRounds();
+        this.#caller.speechStarted();
         this.#replies.speechStarted(now);
         return this.#bargeIn(streamSid, now);
+      case 'input_audio_buffer.timeout_triggered':
+        this.#replies.turnEnded(now);
+        return this.#farewell.isNobodyThere() ? this.conclude('nobody there', '', now) : [];
       case 'input_audio_buffer.speech_stopped':
-        this.#replies.speechStopped(now);
+        this.#replies.turnEnded(now);
         return [];
       case 'error':
         return this.#replies.error(event.error);
@@ -149,7 +152,7 @@ export class Conversation {
     }
   }
 
-  /** A tool that was run has come to something. */
+  /** A tool has returned, failed or timed out. */
   toolDone(callId: string, result: ToolResult, now: number): Effect[] {
     const tool = this.#tools.finished(callId, result, this.#caller.isSessionReady);
     if (tool === undefined) return [];
@@ -166,14 +169,14 @@ export class Conversation {
     const timedOut = this.#tools.overdue(now).flatMap((callId) => this.toolDone(callId, TIMED_OUT, now));
     const silence = this.#caller.tick(this.#replies.isCallerSpeaking, now);
     if (silence.length > 0) this.#replies.muted(now);
-    if (this.#replies.isOverdue(this.#areToolsAwaited, now)) {
-      // Whoever waits in vain for a goodbye isn't told that something has gone wrong.
+    // A goodbye that never comes is no reason for an apology.
+    if (this.#replies.isOverdue(this.#areToolsAwaited || this.#lateMs(now) < 0, now)) {
       return [this.ending ?? { end: 'no reply' }];
     }
     return [...timedOut, ...this.#keys(now), ...silence, ...this.#owed(now), ...this.#goodbye(now)];
   }
 
-  /** What is known of the call when it is over, as it goes into the log; `redials` are the sessions' own retries. */
+  /** What the log has of a call that is over; `redials` are those of its sessions. */
   summary(redials: number): object {
     const keysPressed = this.#keypad.pressed;
     return { ...this.#caller.counts, keysPressed, ...this.tally.summary(this.#replies.retries + redials) };
@@ -184,30 +187,31 @@ export class Conversation {
   }
 
   #owed(now: number): Effect[] {
-    return this.#replies.due(this.#areToolsAwaited, now);
+    return this.#replies.due(this.#areToolsAwaited, this.#tools.areAllowed, now);
   }
 
   #play(streamSid: string, responseId: string, itemId: string, delta: string, now: number): Effect[] {
     const ms = audioMs(delta);
     if (ms === 0) return [];
-    // OpenAI would believe that it was heard.
     const clock = this.#caller.clock(now);
-    if (this.#replies.isInterrupted(responseId) || this.#playback.isFull(clock)) {
-      return this.#truncate(this.#playback.dropped(itemId));
-    }
+    const isUnwanted = this.#replies.isInterrupted(responseId) || this.#farewell.isAfter(responseId);
+    // OpenAI would believe that it was heard.
+    if (isUnwanted || this.#playback.isFull(clock)) return this.#truncate(this.#playback.dropped(itemId));
     this.tally.sound(this.#replies.heard(responseId, now), now);
+    this.#tools.endRounds();
+    this.#caller.answered();
     this.#briefing.isUnderWay = true;
     return sound(streamSid, delta, this.#playback.sent(itemId, ms, clock));
   }
 
+  /** The caller speaks or presses a key over the assistant. The final goodbye is heard to its end. */
   #bargeIn(streamSid: string, now: number): Effect[] {
-    this.#farewell.interrupted();
-    const effects = this.#cut(streamSid, now);
+    const effects = this.#farewell.interrupted() ? this.#cut(streamSid, now) : [];
     if (effects.length > 0) this.tally.bargeIns += 1;
     return effects;
   }
 
-  /** Silences what the caller hasn't heard yet. */
+  /** Clears what the caller hasn't heard. */
   #cut(streamSid: string, now: number): Effect[] {
     const cuts = this.#playback.interrupt(this.#caller.clock(now));
     if (cuts.length === 0) return [];
@@ -221,7 +225,7 @@ export class Conversation {
     });
   }
 
-  /** Sends up what owes a response, unless it `isEnough`, or the caller has moved on from the one that it came of. */
+  /** Sends items, which owe a response unless they are `isEnough`, or come from one that the caller has interrupted. */
   #tell(effects: Effect[], responseId: string | undefined, now: number, isEnough = false): Effect[] {
     const isLeft = responseId !== undefined && this.#replies.isInterrupted(responseId);
     this.#replies.sent(effects.filter(addsItem).length, !isLeft && !isEnough, now);
@@ -229,22 +233,30 @@ export class Conversation {
   }
 
   #pressed(streamSid: string, digit: string, now: number): Effect[] {
-    const cut = this.#keypad.begins(digit) ? this.#bargeIn(streamSid, now) : [];
-    // OpenAI doesn't hear a key, and goes on with what it is saying unless told to stop.
+    const cut = this.#keypad.isCollecting ? [] : this.#bargeIn(streamSid, now);
+    // OpenAI doesn't hear a key, and goes on unless its response is cancelled.
     const cancelled = cut.length > 0 ? this.#replies.cancel() : [];
     this.#keypad.press(digit, now);
     return [...cut, ...cancelled, ...this.#keys(now)];
   }
 
   #keys(now: number): Effect[] {
-    return this.#tell(this.#keypad.take(this.#caller.isSessionReady, now), undefined, now);
+    const keys = this.#keypad.take(this.#caller.isSessionReady, now);
+    if (keys === undefined) return this.#owed(now);
+    const text = `(The caller pressed ${[...keys].join(' ')} on the keypad.)`;
+    this.transcript.keys(keys.length, text);
+    return this.#tell([textMessage('user', text)], undefined, now);
   }
 
   /** Ends the call once the goodbye was heard. */
   #goodbye(now: number): Effect[] {
     if (!this.#farewell.isPending) return [];
     const isIdle = this.#replies.isIdle && !this.#areToolsAwaited && !this.#keypad.isCollecting;
-    const lateMs = this.#playback.lateMs(this.#caller.clock(now));
-    return this.#farewell.due(isIdle, this.#playback.isHeard, lateMs, now);
+    return this.#farewell.due(isIdle, this.#playback.isHeard, this.#lateMs(now), now);
+  }
+
+  /** How long ago all that was sent has been heard, in ms; negative while it plays. */
+  #lateMs(now: number): number {
+    return this.#playback.lateMs(this.#caller.clock(now));
   }
 }

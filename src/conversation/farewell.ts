@@ -6,24 +6,34 @@ export const DONE = 'Done.';
 export const KEPT = 'The caller has cut in, and the call goes on.';
 export const SAY_GOODBYE = 'Say goodbye in one short sentence. The call ends then.';
 export const SAY_PUT_THROUGH = 'Say in one short sentence that you put the caller through now.';
-/** How much later than reckoned the goodbye may be heard, in ms. */
+/** How much later than estimated the goodbye may be heard, in ms. */
 const MAX_LATE_MS = 2_000;
-/** How long the last words may take of a call that has to end, in ms. */
+/** A sentence that takes less, in ms, is finished before the last words. */
+const MAX_SENTENCE_MS = 5_000;
+/** Questions that may go unanswered in a row. */
+const MAX_QUESTIONS = 3;
+/** Time for the last words of a call that must end, in ms. */
 const MAX_CONCLUSION_MS = 10_000;
 
-/** How the assistant ends the call: once the caller has heard the goodbye, and hasn't objected; or at last, if it has to. */
+/** An end to come. The goodbye is any response but `notId`, the latest one before; `goodbyeId` once it was generated. */
+interface Pending {
+  reason: Reason;
+  to?: string | undefined;
+  notId: string | undefined;
+  goodbyeId?: string | undefined;
+}
+
+/** How the assistant ends the call: once the caller has heard the goodbye and hasn't objected, or by a deadline. */
 export class Farewell {
-  /** `responseId` is the last one before it; `isSaid` once another one, or that one, has said goodbye. */
-  #pending:
-    | { reason: Reason; to?: string | undefined; responseId: string | undefined; isSaid: boolean }
-    | undefined;
+  #pending: Pending | undefined;
   #wasKept = false;
-  /** When a call that has to end does so, whatever was heard. */
+  #questions = 0;
+  /** When a call that must end does so, whatever was heard. */
   #deadline = Number.POSITIVE_INFINITY;
 
   /**
-   * The call is to end, unless the caller has cut in meanwhile: `to` is whom the caller is put through to; `isSaid` if the
-   * response has said goodbye itself. Returns what to tell the model.
+   * A tool ends the call, unless the caller has cut in: `to` says whom the caller is put through to; `isSaid` whether its
+   * response has said goodbye. Returns what to tell the model.
    */
   begin(
     { to }: { to: string | undefined },
@@ -32,73 +42,87 @@ export class Farewell {
     hasCutIn: boolean,
   ): { output: string } {
     const reason = to === undefined ? 'assistant hung up' : 'put through';
-    if (this.#hasToEnd) {
+    if (this.#mustEnd) {
       if (this.#pending !== undefined && to !== undefined) this.#pending = { ...this.#pending, reason, to };
       return { output: DONE };
     }
     if (hasCutIn) return { output: KEPT };
-    this.#pending = { reason, to, responseId, isSaid };
-    return { output: this.#unsaid ?? DONE };
+    this.#pending = { reason, to, notId: responseId, goodbyeId: isSaid ? responseId : undefined };
+    return { output: this.unsaid ?? DONE };
   }
 
-  /** The call has to end; returns what has the model say the `sentence`, unless it is saying goodbye anyway. */
-  conclude(
-    reason: Reason,
-    sentence: string,
-    lastResponseId: string | undefined,
-    now: number,
-  ): Effect | undefined {
+  /** The call must end; returns what has the model say `sentence`, or goodbye, unless it says goodbye anyway. */
+  conclude(reason: Reason, sentence: string, latestId: string | undefined, now: number): Effect | undefined {
     this.#deadline = Math.min(this.#deadline, now + MAX_CONCLUSION_MS);
     if (this.#pending !== undefined) return undefined;
-    this.#pending = { reason, responseId: lastResponseId, isSaid: false };
+    this.#pending = { reason, notId: latestId };
     const task =
-      'The call has to end. Say this to the caller, in the language that is spoken, and nothing else';
-    return textMessage('system', `${task}: "${sentence}"`);
+      'The call must end. Say this to the caller, in the language that is spoken, and nothing else';
+    return textMessage('system', sentence === '' ? SAY_GOODBYE : `${task}: "${sentence}"`);
   }
 
-  responseDone(responseId: string): void {
-    if (this.#pending !== undefined && responseId !== this.#pending.responseId) this.#pending.isSaid = true;
+  /** Whether the assistant may finish what it is saying first, which takes another `-lateMs`. */
+  mayFinish(lateMs: number): boolean {
+    return lateMs < 0 && -lateMs < MAX_SENTENCE_MS;
   }
 
-  /** The session is gone; returns what its successor is still to say, nothing where that was said. */
-  sessionLost(): string | undefined {
-    return this.#unsaid;
+  responseDone(responseId: string, isInterrupted: boolean): void {
+    if (this.#pending === undefined || responseId === this.#pending.notId) return;
+    if (!isInterrupted || this.#isFinal) this.#pending.goodbyeId ??= responseId;
+  }
+
+  /** Whether a response comes after the final goodbye. */
+  isAfter(responseId: string): boolean {
+    const { goodbyeId = responseId } = this.#pending ?? {};
+    return this.#isFinal && goodbyeId !== responseId;
   }
 
   get isPending(): boolean {
     return this.#pending !== undefined;
   }
 
-  /** A caller who speaks or presses a key before the end keeps the call, once: an answer to a second goodbye is only that. */
-  interrupted(): void {
-    if (this.#pending === undefined || this.#wasKept || this.#hasToEnd) return;
-    this.#wasKept = true;
+  /** A caller who speaks or presses a key keeps the call, once; returns whether that cuts the assistant off. */
+  interrupted(): boolean {
+    this.#questions = 0;
+    if (this.#isFinal) return false;
+    this.#wasKept ||= this.isPending;
     this.#pending = undefined;
+    return true;
   }
 
-  /**
-   * Returns how to end the call if that is due: the assistant has nothing more to say, and all was heard or is `lateMs`
-   * late by the reckoning.
-   */
+  /** The assistant asks whether the caller is there; returns whether it has asked often enough. */
+  isNobodyThere(): boolean {
+    this.#questions += 1;
+    return this.#questions > MAX_QUESTIONS;
+  }
+
+  /** Returns how the call ends, once the goodbye was heard and nothing more is to be said, or is `lateMs` late. */
   due(isIdle: boolean, isHeard: boolean, lateMs: number, now: number): Effect[] {
     if (this.#pending === undefined) return [];
-    const { reason, to, isSaid } = this.#pending;
-    const isTold = isSaid && isIdle && (isHeard || lateMs >= MAX_LATE_MS);
+    const { reason, to, goodbyeId } = this.#pending;
+    const isOver = goodbyeId !== undefined && (isIdle || this.#isFinal);
+    const isTold = isOver && (isHeard || lateMs >= MAX_LATE_MS);
     return isTold || now >= this.#deadline ? [{ end: reason, putThrough: to, isTold }] : [];
   }
 
-  /** How the call ends, if it is to, where the goodbye can't be waited for. */
+  /** How the call ends at once, if it is to end. */
   get now(): End | undefined {
     if (this.#pending === undefined) return undefined;
     return { end: this.#pending.reason, putThrough: this.#pending.to, isTold: false };
   }
 
-  get #hasToEnd(): boolean {
+  /** What the model is still to say before the call ends, as an instruction. */
+  get unsaid(): string | undefined {
+    if (this.#pending === undefined || this.#pending.goodbyeId !== undefined) return undefined;
+    return this.#pending.to === undefined ? SAY_GOODBYE : SAY_PUT_THROUGH;
+  }
+
+  get #mustEnd(): boolean {
     return this.#deadline < Number.POSITIVE_INFINITY;
   }
 
-  get #unsaid(): string | undefined {
-    if (this.#pending === undefined || this.#pending.isSaid) return undefined;
-    return this.#pending.to === undefined ? SAY_GOODBYE : SAY_PUT_THROUGH;
+  /** Whether the call ends after this goodbye even if the caller speaks. */
+  get #isFinal(): boolean {
+    return this.isPending && (this.#wasKept || this.#mustEnd);
   }
 }

@@ -1,8 +1,9 @@
-import { type Effect, textMessage } from './effect.ts';
-
 /** How long after the last key the caller is taken to have finished, in ms. */
 const PAUSE_MS = 1_500;
 const MAX_DIGITS = 32;
+/** Numbers that are told to the model within a minute: each costs a response. */
+const MAX_A_MINUTE = 20;
+const MINUTE_MS = 60_000;
 
 /** The keys that the caller presses, collected until they make a number, and told to the model then. */
 export class Keypad {
@@ -11,32 +12,31 @@ export class Keypad {
   #digits = '';
   #isComplete = false;
   #lastAt = 0;
-
-  /** Whether a number begins with this key: a `#` alone is none. */
-  begins(digit: string): boolean {
-    return this.#digits === '' && digit !== '#';
-  }
+  readonly #toldAt: number[] = [];
 
   /** Whether keys are still to be told to the model. */
   get isCollecting(): boolean {
     return this.#digits !== '';
   }
 
-  /** Notes a key. A `#` ends the number, and isn't part of it. */
+  /** Notes a key. A `#` ends the number, and is part of it only if it is alone. */
   press(digit: string, now: number): void {
     this.pressed += 1;
     this.#lastAt = now;
-    if (digit !== '#' && this.#digits.length < MAX_DIGITS) this.#digits += digit;
-    this.#isComplete = this.isCollecting && (digit === '#' || this.#digits.length === MAX_DIGITS);
+    if ((digit !== '#' || !this.isCollecting) && this.#digits.length < MAX_DIGITS) this.#digits += digit;
+    this.#isComplete = digit === '#' || this.#digits.length === MAX_DIGITS;
   }
 
   /** Takes what to tell the model, once that is complete or the caller has paused; it waits for the session. */
-  take(isSessionReady: boolean, now: number): Effect[] {
-    if (!isSessionReady || !this.isCollecting) return [];
-    if (!this.#isComplete && now - this.#lastAt < PAUSE_MS) return [];
+  take(isSessionReady: boolean, now: number): string | undefined {
+    if (!isSessionReady || !this.isCollecting) return undefined;
+    if (!this.#isComplete && now - this.#lastAt < PAUSE_MS) return undefined;
+    if (now - (this.#toldAt.at(-MAX_A_MINUTE) ?? Number.NEGATIVE_INFINITY) < MINUTE_MS) return undefined;
+    this.#toldAt.splice(0, this.#toldAt.length - MAX_A_MINUTE + 1);
+    this.#toldAt.push(now);
     const digits = this.#digits;
     this.#digits = '';
     this.#isComplete = false;
-    return [textMessage('user', `(The caller pressed ${[...digits].join(' ')} on the keypad.)`)];
+    return digits;
   }
 }

@@ -2,23 +2,20 @@ import { dropOldest } from '../drop-oldest.ts';
 import { type Failure, retryAfterMs, verdict } from '../failure.ts';
 import type { AddedItem, OpenAIError, ResponseDone } from '../wire/openai.ts';
 import { type Effect, toOpenAI } from './effect.ts';
+import { Watchdog } from './watchdog.ts';
 
-/** The longest wait of a caller for a sound, in ms. */
-const MAX_WAIT_MS = 15_000;
 /** The longest speech without a pause that OpenAI detects, in ms: noise has no pauses. */
 const MAX_SPEECH_MS = 180_000;
 /** Late audio comes for the last few responses only. */
 const MAX_INTERRUPTED = 100;
-/** Time for a new session to detect that the caller is speaking already, in ms. */
-const MAX_ONSET_MS = 1_000;
 
 /**
  * The response that OpenAI has in the making. `sees` counts the items that were sent before it was asked for; undefined if
- * turn detection made it.
+ * turn detection made it. One that `isCut` before it exists is never heard.
  */
 type Response =
   | { is: 'none' }
-  | { is: 'asked'; sees: number }
+  | { is: 'asked'; sees: number; isCut: boolean }
   | { is: 'active'; id: string; sees: number | undefined };
 
 /** A response that is still to come. It must see that many items, and isn't asked for before `notBefore`. */
@@ -28,8 +25,8 @@ interface Debt {
   isRetry: boolean;
 }
 
-/** Whose turn it is: the caller's, the assistant's after the caller has spoken, or nobody's. */
-type Turn = { is: 'open' } | { is: 'caller'; since: number } | { is: 'assistant' };
+/** Whose turn it is: the caller's; the assistant's, when turn detection is about to make a response; or nobody's. */
+type Turn = { is: 'open' } | { is: 'caller'; since: number } | { is: 'assistant'; isCut: boolean };
 
 /**
  * OpenAI's responses, and the only place that asks for one.
@@ -54,8 +51,7 @@ export class Replies {
   #spoken: string | undefined;
   /** Whether the response before failed, and was not interrupted. */
   #hasFailed = false;
-  /** Since when the caller has been waiting: for a reply, for any sound, or for the rest of a response. */
-  #waiting: { since: number; what: 'reply' | 'sound' | 'rest' } | undefined;
+  readonly #watchdog = new Watchdog();
 
   /** Whether the assistant has nothing more to say. */
   get isIdle(): boolean {
@@ -75,10 +71,10 @@ export class Replies {
     return this.#latest;
   }
 
-  /** A session is ready and was sent `items`; the assistant `speaks` first, unless the caller is speaking. */
+  /** A session is ready and was sent `items`; the assistant `speaks` first, unless the caller has. */
   sessionReady(items: number, speaks: boolean, now: number): void {
     this.#items = { sent: items, added: 0 };
-    if (speaks) this.#owe(now, this.isCallerSpeaking ? MAX_ONSET_MS : 0);
+    if (speaks) this.#owe(now);
     this.#turn = { is: 'open' };
   }
 
@@ -88,12 +84,12 @@ export class Replies {
     this.#debt = undefined;
     if (this.#turn.is === 'assistant') this.#turn = { is: 'open' };
     this.#hasFailed = false;
-    if (isAwaited) this.#waiting ??= { since: now, what: 'sound' };
+    if (isAwaited) this.#watchdog.start(now);
   }
 
   /** The caller hears what comes from now on, and has not waited for it before. */
   streamStarted(now: number): void {
-    if (this.#waiting !== undefined) this.#waiting.since = now;
+    this.#watchdog.streamStarted(now);
   }
 
   /** Items were sent, to which OpenAI should respond if a response `isOwed`. */
@@ -108,12 +104,15 @@ export class Replies {
     if (isSent && this.#items.added < this.#items.sent) this.#items.added += 1;
   }
 
-  created(responseId: string): void {
+  /** A response exists; one that the caller has cut already is cancelled. */
+  created(responseId: string): Effect[] {
     const sees = this.#response.is === 'asked' ? this.#response.sees : undefined;
+    const isCut = [this.#response, this.#turn].some((each) => 'isCut' in each && each.isCut);
     this.#response = { is: 'active', id: responseId, sees };
     this.#latest = responseId;
     if (this.#turn.is === 'assistant') this.#turn = { is: 'open' };
     this.#pay(this.#items.added);
+    return isCut ? this.cancel() : [];
   }
 
   /** An error by itself ends nothing: a close would follow. */
@@ -141,11 +140,9 @@ export class Replies {
 
   /** Audio is passed on; returns how long the caller waited for it, in ms, if it begins a reply. */
   heard(responseId: string, now: number): number | undefined {
-    const waited = this.#waiting?.what === 'reply' ? now - this.#waiting.since : undefined;
     this.#latest = responseId;
     this.#spoken = responseId;
-    this.#waiting = { since: now, what: 'rest' };
-    return waited;
+    return this.#watchdog.heard(now);
   }
 
   /** Interrupts the assistant, as OpenAI does by itself, and cancels the debt: the caller's turn brings a reply. */
@@ -153,24 +150,29 @@ export class Replies {
     this.#turn = { is: 'caller', since: now };
     this.#hasFailed = false;
     this.#debt = undefined;
+    // OpenAI interrupts a response that exists, not one that is still to be created.
+    if (this.#response.is === 'asked') this.#response.isCut = true;
     this.interrupt();
   }
 
-  speechStopped(now: number): void {
-    this.#turn = { is: 'assistant' };
-    this.#waiting = { since: now, what: 'reply' };
+  /** The caller has spoken, or has been silent for so long that the assistant asks: turn detection makes a response. */
+  turnEnded(now: number): void {
+    this.#turn = { is: 'assistant', isCut: false };
+    this.#watchdog.restart('reply', now);
   }
 
   /** Interrupts the latest response. */
   interrupt(): void {
-    this.#waiting = undefined;
+    this.#watchdog.stop();
     if (this.#latest === undefined) return;
     this.#interrupted.add(this.#latest);
     dropOldest(this.#interrupted, MAX_INTERRUPTED);
   }
 
-  /** Interrupts the latest response where OpenAI doesn't by itself. */
+  /** Interrupts the latest response, or the next one, if OpenAI doesn't by itself. */
   cancel(): Effect[] {
+    if (this.#response.is === 'asked') this.#response.isCut = true;
+    else if (this.#response.is === 'none' && this.#turn.is === 'assistant') this.#turn.isCut = true;
     this.interrupt();
     if (this.#response.is !== 'active') return [];
     return [toOpenAI({ type: 'response.cancel', response_id: this.#response.id })];
@@ -178,11 +180,16 @@ export class Replies {
 
   /** The caller was muted, and OpenAI was given the silence that ends a turn: a reply should come. */
   muted(now: number): void {
-    this.#waiting ??= { since: now, what: 'sound' };
+    this.#watchdog.start(now);
   }
 
-  /** Asks once more for a response that failed, unless it was the second in a row, or a retry is pointless. */
-  done({ id, status, error }: ResponseDone, now: number): Effect[] {
+  /** An event of a response shows that it is in the making. */
+  working(now: number): void {
+    this.#watchdog.working(now);
+  }
+
+  /** Asks once more for a response that broke off unheard, unless it was the second in a row, or a retry is pointless. */
+  done({ id, status, isEmpty, error }: ResponseDone, now: number): Effect[] {
     if (this.#response.is === 'active' && id === this.#response.id) {
       const { sees } = this.#response;
       this.#response = { is: 'none' };
@@ -192,44 +199,47 @@ export class Replies {
         this.#pay(sees);
       }
     }
-    if (status !== 'failed') {
+    if (status !== 'failed' && !(status === 'incomplete' && !this.hasSpoken(id))) {
       this.#hasFailed = false;
-      if (id === this.#latest && this.#waiting?.what === 'rest') {
-        this.#waiting = this.#debt && { since: now, what: 'sound' };
+      // An empty response is the model's choice to say nothing, to a cough for example.
+      if (id === this.#latest && (this.#watchdog.isForRest || isEmpty)) {
+        this.#watchdog.stop();
+        if (this.#debt !== undefined) this.#watchdog.start(now);
       }
       return [];
     }
     const failure: Failure = { reason: 'response failed', error };
+    const waitMs = retryAfterMs(failure);
     if (verdict(failure) !== 'again') return [{ end: failure.reason, error }];
     // The caller's next turn is answered anyway.
     if (this.#interrupted.has(id) || this.isCallerSpeaking) return [];
-    if (this.#hasFailed) return [{ end: failure.reason, error }];
+    if (this.#hasFailed || this.#watchdog.isTooLong(waitMs, now)) return [{ end: failure.reason, error }];
     this.#hasFailed = true;
-    this.#owe(now, retryAfterMs(failure), true);
+    this.#owe(now, waitMs, true);
     return [];
   }
 
   /** Asks for what is owed, unless something else is going on. */
-  due(areToolsRunning: boolean, now: number): Effect[] {
+  due(areToolsRunning: boolean, mayUseTools: boolean, now: number): Effect[] {
     const isBusy = areToolsRunning || this.#response.is !== 'none' || this.#turn.is !== 'open';
     if (this.#debt === undefined || isBusy || now < this.#debt.notBefore) return [];
     if (this.#debt.isRetry) this.retries += 1;
     this.#debt.isRetry = false;
-    this.#response = { is: 'asked', sees: this.#items.sent };
-    return [toOpenAI({ type: 'response.create' })];
+    this.#response = { is: 'asked', sees: this.#items.sent, isCut: false };
+    const response = { tool_choice: 'none' } as const;
+    return [toOpenAI({ type: 'response.create', ...(!mayUseTools && { response }) })];
   }
 
-  /** Whether the caller has waited for too long; nobody waits while a tool runs. */
-  isOverdue(areToolsRunning: boolean, now: number): boolean {
-    if (areToolsRunning && this.#waiting !== undefined) this.#waiting.since = now;
+  /** Whether the caller has heard nothing for too long; `isBusy` while something is playing, or a tool runs. */
+  isOverdue(isBusy: boolean, now: number): boolean {
     const isHeld = this.#turn.is === 'caller' && now - this.#turn.since >= MAX_SPEECH_MS;
-    return isHeld || (this.#waiting !== undefined && now - this.#waiting.since >= MAX_WAIT_MS);
+    return isHeld || this.#watchdog.isOverdue(isBusy, now);
   }
 
   #owe(now: number, delayMs = 0, isRetry = false): void {
     const notBefore = Math.max(now + delayMs, this.#debt?.notBefore ?? 0);
     this.#debt = { items: this.#items.sent, notBefore, isRetry: isRetry || this.#debt?.isRetry === true };
-    this.#waiting ??= { since: now, what: 'sound' };
+    this.#watchdog.start(now);
   }
 
   /** Cancels the debt if it is for no more items than a response has seen. */

@@ -13,7 +13,7 @@ export class Tally {
   /** OpenAI's errors, by code. */
   readonly #errors = new Map<string, number>();
   #usage = NO_USAGE;
-  #transcriptionSeconds = 0;
+  #transcription = { transcriptionSeconds: 0, transcriptionTokensIn: 0, transcriptionTokensOut: 0 };
   readonly #began: number;
   #readyAt = 0;
   #readyMs: number | undefined;
@@ -30,13 +30,17 @@ export class Tally {
 
   /** Takes in what it tells of errors and of what was used. */
   listen(event: ServerEvent): void {
-    if (event.type === 'caller transcribed') this.#transcriptionSeconds += event.seconds;
+    if (event.type === 'caller transcribed') {
+      this.#transcription.transcriptionSeconds += event.usage.seconds;
+      this.#transcription.transcriptionTokensIn += event.usage.tokensIn;
+      this.#transcription.transcriptionTokensOut += event.usage.tokensOut;
+    }
     if (event.type === 'response.done') this.#response(event.response);
     if (event.type === 'error') this.#error(event.error.code);
   }
 
   get usage(): Usage {
-    return { ...this.#usage, transcriptionSeconds: this.#transcriptionSeconds };
+    return { ...this.#usage, ...this.#transcription };
   }
 
   /** The session is ready; that of a session which took over from one that was heard is no news. */
@@ -55,9 +59,10 @@ export class Tally {
     if (this.#replyMs.length > MAX_LATENCIES) this.#replyMs.shift();
   }
 
-  #response({ status, error, usage }: ResponseDone): void {
+  #response({ status, reason, error, usage }: ResponseDone): void {
     this.#usage = addUsage(this.#usage, usage);
     if (status === 'failed') this.#error(error?.code);
+    if (status === 'incomplete') this.#error(reason);
   }
 
   #error(code = 'unknown'): void {

@@ -38,6 +38,8 @@ export const OUTPUTS = {
 export const TIMED_OUT: ToolResult = { output: OUTPUTS.timedOut, isFailure: true };
 
 const MAX_RUNNING = 10;
+/** Responses in a row that call tools and say nothing: the next may call none. */
+const MAX_ROUNDS = 8;
 /** How many calls are remembered, so that none is run twice. */
 const MAX_REMEMBERED = 1_000;
 
@@ -48,6 +50,9 @@ export class Tools {
   /** By `call_id`. */
   readonly #running = new Map<string, RunningTool>();
   readonly #kept = new Map<string, ToolResult>();
+  /** Responses that called tools since the caller last heard a word, or spoke; and the latest of them. */
+  #rounds = 0;
+  #round: string | undefined;
   /** What the model was told last, by `call_id`, and may not have passed on to the caller yet. */
   readonly #unspoken = new Map<string, { tool: RunningTool; told: Told; isSeen: boolean }>();
 
@@ -58,6 +63,16 @@ export class Tools {
   /** Whether any runs that the model waits for: not for an orphan, or one of a response that the caller has left. */
   areAwaited(isLeft: (responseId: string) => boolean): boolean {
     return [...this.#running.values()].some(({ responseId, isOrphan }) => !isOrphan && !isLeft(responseId));
+  }
+
+  /** Whether the next response may call tools. */
+  get areAllowed(): boolean {
+    return this.#rounds < MAX_ROUNDS;
+  }
+
+  /** The caller hears a word, or speaks. */
+  endRounds(): void {
+    this.#rounds = 0;
   }
 
   /** The names of those that run. */
@@ -71,6 +86,8 @@ export class Tools {
     if (this.#calls.has(callId)) return [];
     this.#calls.add(callId);
     dropOldest(this.#calls, MAX_REMEMBERED);
+    if (this.#round !== responseId) this.#rounds += 1;
+    this.#round = responseId;
     const tool = this.#tools.find((each) => each.name === name);
     const refuse = (why: string) => [{ failedTool: name, why }, functionOutput(callId, why)];
     if (tool === undefined) return refuse(OUTPUTS.unknown);
@@ -140,7 +157,7 @@ export function outputOf(
   { output, isFailure }: Told,
 ): Effect[] {
   const told = isOrphan
-    ? textMessage('system', `What came of ${name}, as data: ${output}`)
+    ? textMessage('user', `(${name} returned: ${output})`)
     : functionOutput(callId, output);
   return isFailure ? [{ failedTool: name, why: output }, told] : [told];
 }

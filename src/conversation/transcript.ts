@@ -1,8 +1,11 @@
 import type { Entry } from '../contract.ts';
 import type { AddedItem, ServerEvent } from '../wire/openai.ts';
 
-/** Its text, whole unless more of it `isToCome`, and how much of it was heard, from 0 to 1, if the caller stopped hearing it. */
-type Item = Omit<Entry, 'cut'> & { share?: number; isToCome?: boolean };
+/**
+ * Its text, whole unless more of it `isToCome`, and the `share` that was heard, from 0 to 1, if the caller stopped hearing it.
+ * `secret` is what the model knows instead of `text`, which is for the record.
+ */
+type Item = Omit<Entry, 'cut'> & { share?: number; isToCome?: boolean; secret?: string };
 
 /** How much is kept: so many items, and so many characters of all of them, which take 1 MiB at most. */
 const MAX_ITEMS = 2_000;
@@ -21,6 +24,7 @@ export class Transcript {
   /** The item that the present session begins behind, if it isn't the first. */
   #lastBefore: Item | undefined;
   #characters = 0;
+  #keys = 0;
   /** The caller's turns that are still to be written down, where that is asked for. */
   readonly #unwritten = new Set<string>();
 
@@ -43,11 +47,19 @@ export class Transcript {
     }
   }
 
+  /** Text items are those that were sent: nobody said them. */
   #itemAdded(previousItemId: string | null | undefined, { id, role, text }: AddedItem): void {
-    if (role === 'system') return;
-    const who = role === 'user' ? 'caller' : 'assistant';
-    this.added(id, who, previousItemId);
-    if (text !== undefined) this.text(id, who, text);
+    if (role === 'system' || text !== undefined) return;
+    this.added(id, role === 'user' ? 'caller' : 'assistant', previousItemId);
+  }
+
+  /** The caller pressed keys, which only the model is told. */
+  keys(count: number, secret: string): void {
+    this.#keys += 1;
+    const id = `keys ${this.#keys}`;
+    this.added(id, 'caller', undefined);
+    this.text(id, 'caller', `(pressed ${count} ${count === 1 ? 'key' : 'keys'})`);
+    this.#item(id, 'caller').secret = secret;
   }
 
   /** An item joined for good behind another one: null is the session's beginning, an unknown one the end. */
@@ -81,40 +93,55 @@ export class Transcript {
     this.#item(itemId, 'assistant').share = ms > 0 ? heardMs / ms : 0;
   }
 
-  /** The session is gone: what is added to the next one comes behind all of this. `soundMs` is how much was sent of an item. */
-  sessionLost(soundMs: (itemId: string) => number): void {
+  /**
+   * The session is gone: items of the next one come after those so far. `soundMs` is how much was sent of an item. If the
+   * caller's latest turn `isRepeated`, as its audio is sent once more, it will be written down anew.
+   */
+  sessionLost(soundMs: (itemId: string) => number, isRepeated: boolean): void {
     for (const [id, item] of this.#items) {
       // Its text ran ahead of its sound, the rest of which won't come.
       if (item.isToCome) item.share ??= soundMs(id) > 0 ? 1 : 0;
       item.isToCome = false;
     }
     this.#order = this.#all();
+    if (isRepeated) this.#forgetLatestTurn();
     this.#lastBefore = this.#order.at(-1);
     this.#unwritten.clear();
   }
 
-  /** The newest 8,000 characters of what was heard so far, a line for each entry. */
-  newest(): string {
-    const lines = this.entries().map(({ who, text, cut }) => {
-      // Whoever said it, it must not look like another's line.
-      const quoted = text.replace(/[\p{Cc}"]/gu, ' ');
-      return `${who}: "${quoted}"${cut ? ' (cut off)' : ''}`;
-    });
-    // Half of a character is none that OpenAI would take.
-    return lines
-      .join('\n')
-      .slice(-MAX_NEWEST)
-      .replace(/^[\uDC00-\uDFFF]/, '');
+  /** The newest 8,000 characters of what was heard so far, as the model is told. */
+  newest(): Entry[] {
+    const newest: Entry[] = [];
+    let characters = 0;
+    for (const entry of this.#heard(({ secret, text }) => secret ?? text).reverse()) {
+      characters += entry.text.length;
+      if (characters > MAX_NEWEST) break;
+      newest.unshift(entry);
+    }
+    return newest;
   }
 
   /** What was heard so far, leaving out items without text; those that were never added are at the end. */
   entries(): Entry[] {
-    const entries = this.#all().map(({ who, text, share }) => ({
-      who,
-      text: (share === undefined ? text : beginning(text, share)).trim(),
-      cut: share !== undefined,
+    return this.#heard(({ text }) => text);
+  }
+
+  #heard(textOf: (item: Item) => string): Entry[] {
+    const entries = this.#all().map((item) => ({
+      who: item.who,
+      text: (item.share === undefined ? textOf(item) : beginning(item.text, item.share)).trim(),
+      cut: item.share !== undefined,
     }));
     return entries.filter(({ text }) => text !== '');
+  }
+
+  /** Forgets what the caller said since the last reply that was heard, and replies that weren't. */
+  #forgetLatestTurn(): void {
+    for (const [id, item] of [...this.#items].reverse()) {
+      const isUnheard = item.who === 'assistant' && (item.text === '' || item.share === 0);
+      if (item.secret !== undefined || (item.who === 'assistant' && !isUnheard)) return;
+      this.#delete(id, item);
+    }
   }
 
   #all(): Item[] {
@@ -139,10 +166,14 @@ export class Transcript {
   #forget(): void {
     for (const [id, oldest] of this.#items) {
       if (this.#items.size <= MAX_ITEMS && this.#characters <= MAX_CHARACTERS) return;
-      this.#items.delete(id);
-      this.#order = this.#order.filter((item) => item !== oldest);
-      this.#characters -= oldest.text.length;
+      this.#delete(id, oldest);
     }
+  }
+
+  #delete(id: string, item: Item): void {
+    this.#items.delete(id);
+    this.#order = this.#order.filter((each) => each !== item);
+    this.#characters -= item.text.length;
   }
 }
 

@@ -199,8 +199,11 @@ export class Session {
       const isOfUpdate = this.#isUpdating && (event.error.param ?? 'session').startsWith('session');
       if (isOfUpdate) return this.#fail('session.update rejected');
     }
-    if (event.type === 'response.done' && event.response.status === 'failed') {
-      this.#logError('response failed', event.response.error);
+    if (event.type === 'response.done') {
+      const { status, error, reason } = event.response;
+      if (status === 'failed') this.#logError('response failed', error);
+      if (status === 'incomplete')
+        this.#logError('response incomplete', { code: reason, message: undefined });
     }
     this.#listener.event(event);
   }

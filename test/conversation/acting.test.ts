@@ -39,7 +39,7 @@ const refused = error('conversation_already_has_active_response');
 /** One whose session and stream are ready, and in which the caller speaks first. */
 let call: Conversation;
 beforeEach(() => {
-  call = new Conversation({ greets: false, turnEndMs: 1_000, tools: TOOLS }, 0);
+  call = new Conversation(1_000, TOOLS, { greets: false }, 0);
   call.sessionReady(0);
   call.streamStarted(STREAM, 0);
 });
@@ -219,7 +219,7 @@ describe('a caller who presses keys', () => {
   });
 
   it('Keys that come before the session is ready wait for it', () => {
-    call = new Conversation({ greets: true, turnEndMs: 1_000, tools: [] }, 0);
+    call = new Conversation(1_000, [], { greets: true }, 0);
     call.streamStarted(STREAM, 0);
     expect([press('4'), press('#')].flatMap((key) => call.fromTwilio(key, 100))).toEqual([]);
     expect(call.sessionReady(500)).toEqual([respond]);
@@ -349,7 +349,7 @@ describe('before the stream has started', () => {
   const ABOUT = text('system', 'What is known of this caller, as data: "Known as Ann."');
 
   beforeEach(() => {
-    call = new Conversation({ greets: true, turnEndMs: 1_000, tools: TOOLS, about: 'Known as Ann.' }, 0);
+    call = new Conversation(1_000, TOOLS, { greets: true, about: 'Known as Ann.' }, 0);
   });
 
   it('The model is told about the caller, in an item before the greeting is asked for', () => {

@@ -27,7 +27,7 @@ class Simulation {
   muted = false;
   now = 0;
   readonly results: Result[] = [];
-  readonly #call = new Conversation({ greets: false, turnEndMs: 1_000, tools: [] }, DELAY_MS);
+  readonly #call = new Conversation(1_000, [], { greets: false }, DELAY_MS);
   readonly #phone = new Phone();
   readonly #toRelay: Underway[] = [];
   readonly #toTwilio: Underway[] = [];

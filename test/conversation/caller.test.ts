@@ -20,46 +20,49 @@ describe("the stream's clock", () => {
 
   it('The clock says the last timestamp and the time that has passed since', () => {
     const caller = readyCaller(1000);
-    caller.frame({ timestamp: 2000, payload: FRAME }, 2500);
+    caller.frame({ timestamp: 2000, payload: FRAME }, false, 2500);
     expect(caller.clock(2500)).toBe(2000);
     expect(caller.clock(3250)).toBe(2750);
   });
 
   it('The clock goes on when timestamps start late', () => {
     const caller = readyCaller();
-    caller.frame({ timestamp: 0, payload: FRAME }, 900);
+    caller.frame({ timestamp: 0, payload: FRAME }, false, 900);
     expect(caller.clock(900)).toBe(900);
   });
 
   it('The clock goes on when timestamps start anew', () => {
     const caller = readyCaller();
-    caller.frame({ timestamp: 60_000, payload: FRAME }, 60_000);
-    caller.frame({ timestamp: 0, payload: FRAME }, 60_020);
+    caller.frame({ timestamp: 60_000, payload: FRAME }, false, 60_000);
+    caller.frame({ timestamp: 0, payload: FRAME }, false, 60_020);
     expect(caller.clock(60_020)).toBe(60_020);
-    caller.frame({ timestamp: 500, payload: FRAME }, 60_520);
+    caller.frame({ timestamp: 500, payload: FRAME }, false, 60_520);
     expect(caller.clock(60_520)).toBe(60_520);
   });
 });
 
 describe("the caller's audio", () => {
   it('A frame goes up as it came', () => {
-    expect(readyCaller().frame({ timestamp: 0, payload: 'AAECAw==' }, 0)).toEqual([append('AAECAw==')]);
+    expect(readyCaller().frame({ timestamp: 0, payload: 'AAECAw==' }, false, 0)).toEqual([
+      append('AAECAw=='),
+    ]);
   });
 
   it('An empty frame is not passed on', () => {
-    expect(readyCaller().frame({ timestamp: 0, payload: '' }, 0)).toEqual([]);
+    expect(readyCaller().frame({ timestamp: 0, payload: '' }, false, 0)).toEqual([]);
   });
 
   it('What the caller says before the session is ready waits, and is then passed on in order', () => {
     const caller = new Caller(1_000, 0);
-    expect(caller.frame({ timestamp: 0, payload: audio(20, 1) }, 0)).toEqual([]);
-    expect(caller.frame({ timestamp: 20, payload: audio(20, 2) }, 20)).toEqual([]);
+    expect(caller.frame({ timestamp: 0, payload: audio(20, 1) }, false, 0)).toEqual([]);
+    expect(caller.frame({ timestamp: 20, payload: audio(20, 2) }, false, 20)).toEqual([]);
     expect(caller.sessionReady()).toEqual([append(audio(20, 1)), append(audio(20, 2))]);
   });
 
   it('No more than 10 s wait for the session: the oldest frame is dropped first, and counted', () => {
     const caller = new Caller(1_000, 0);
-    for (let n = 0; n < 503; n++) caller.frame({ timestamp: n * 20, payload: audio(20, n % 256) }, n * 20);
+    for (let n = 0; n < 503; n++)
+      caller.frame({ timestamp: n * 20, payload: audio(20, n % 256) }, false, n * 20);
     const kept = caller.sessionReady();
     expect(kept).toHaveLength(500);
     expect(kept[0]).toEqual(append(audio(20, 3)));
@@ -70,15 +73,18 @@ describe("the caller's audio", () => {
 describe("the caller's audio, where a stream is hostile", () => {
   it('No more than 1,000 frames wait for the session, however short they are', () => {
     const caller = new Caller(1_000, 0);
-    for (let n = 0; n < 3_000; n++) caller.frame({ timestamp: n, payload: audio(1) }, n);
+    for (let n = 0; n < 3_000; n++) caller.frame({ timestamp: n, payload: audio(1) }, false, n);
     expect(caller.sessionReady()).toHaveLength(1_000);
   });
 
   it('Timestamps make the audio no longer than the time that has passed, but for a second', () => {
     const caller = readyCaller();
-    caller.frame({ timestamp: 0, payload: FRAME }, 0);
-    expect(caller.frame({ timestamp: 10_000, payload: FRAME }, 500)).toEqual([silence(1460), append(FRAME)]);
-    expect(caller.frame({ timestamp: 20_000, payload: FRAME }, 520)).toEqual([append(FRAME)]);
+    caller.frame({ timestamp: 0, payload: FRAME }, false, 0);
+    expect(caller.frame({ timestamp: 10_000, payload: FRAME }, false, 500)).toEqual([
+      silence(1460),
+      append(FRAME),
+    ]);
+    expect(caller.frame({ timestamp: 20_000, payload: FRAME }, false, 520)).toEqual([append(FRAME)]);
   });
 });
 
@@ -87,14 +93,17 @@ describe("a gap in the caller's audio", () => {
   function filledIn(...timestamps: number[]): unknown[] {
     const caller = readyCaller();
     return timestamps.flatMap((timestamp) =>
-      caller.frame({ timestamp: timestamp, payload: FRAME }, timestamp).slice(0, -1),
+      caller.frame({ timestamp: timestamp, payload: FRAME }, false, timestamp).slice(0, -1),
     );
   }
 
   it('A gap is filled with silence, and counted', () => {
     const caller = readyCaller();
-    caller.frame({ timestamp: 0, payload: FRAME }, 0);
-    expect(caller.frame({ timestamp: 100, payload: FRAME }, 100)).toEqual([silence(80), append(FRAME)]);
+    caller.frame({ timestamp: 0, payload: FRAME }, false, 0);
+    expect(caller.frame({ timestamp: 100, payload: FRAME }, false, 100)).toEqual([
+      silence(80),
+      append(FRAME),
+    ]);
     expect(caller.counts).toMatchObject({ framesUp: 2, gapsFilled: 1 });
   });
 
@@ -118,7 +127,7 @@ describe("a gap in the caller's audio", () => {
 describe('a caller who is muted in mid-sentence', () => {
   function speakingUntil(ms: number): Caller {
     const caller = readyCaller();
-    caller.frame({ timestamp: ms, payload: FRAME }, ms);
+    caller.frame({ timestamp: ms, payload: FRAME }, false, ms);
     return caller;
   }
 
@@ -132,7 +141,7 @@ describe('a caller who is muted in mid-sentence', () => {
   it('The silence that a muted caller was given is no part of the gap', () => {
     const caller = speakingUntil(1000);
     caller.tick(true, 1750);
-    expect(caller.frame({ timestamp: 5000, payload: FRAME }, 5000)[0]).toEqual(silence(2980));
+    expect(caller.frame({ timestamp: 5000, payload: FRAME }, false, 5000)[0]).toEqual(silence(2980));
   });
 
   it('A caller who is muted after a sentence is given no silence', () => {
@@ -143,10 +152,10 @@ describe('a caller who is muted in mid-sentence', () => {
   it('The silence that a muted caller was given leaves room for gaps later on', () => {
     const caller = new Caller(8_500, 0);
     caller.sessionReady();
-    caller.frame({ timestamp: 0, payload: FRAME }, 0);
+    caller.frame({ timestamp: 0, payload: FRAME }, false, 0);
     caller.tick(true, 1_000);
-    for (let at = 20; at < 20_000; at += 20) caller.frame({ timestamp: at, payload: FRAME }, at);
-    expect(caller.frame({ timestamp: 25_000, payload: FRAME }, 25_000)).toEqual([
+    for (let at = 20; at < 20_000; at += 20) caller.frame({ timestamp: at, payload: FRAME }, false, at);
+    expect(caller.frame({ timestamp: 25_000, payload: FRAME }, false, 25_000)).toEqual([
       silence(5_000),
       append(FRAME),
     ]);

@@ -24,10 +24,7 @@ const ADDED = itemAdded('task', { role: 'system', text: 'Time is up.' });
 /** A call whose session is ready, and whose stream has started. */
 let call: Conversation;
 beforeEach(() => {
-  call = new Conversation(
-    { greets: false, turnEndMs: 1_000, tools: [{ name: 'desk', timeoutMs: 10_000 }] },
-    0,
-  );
+  call = new Conversation(1_000, [{ name: 'desk', timeoutMs: 10_000 }], { greets: false }, 0);
   call.streamStarted(STREAM, 0);
   call.sessionReady(0);
 });

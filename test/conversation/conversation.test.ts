@@ -19,7 +19,7 @@ import {
 const { append, clear, end, mark, media, respond, truncate } = expected;
 
 function newCall(greets = false, now = 0): Conversation {
-  const call = new Conversation({ greets, turnEndMs: 1_000, tools: [] }, now);
+  const call = new Conversation(1_000, [], { greets }, now);
   call.streamStarted(STREAM, now);
   return call;
 }

@@ -111,7 +111,7 @@ function conversation(seed: number): void {
   const random = seeded(seed);
   const upTo = (most: number) => Math.floor(random() * (most + 1));
   const farEnd = new FarEnd(upTo(60));
-  const call = new Conversation({ greets: false, turnEndMs: 1_000, tools: [] }, 0);
+  const call = new Conversation(1_000, [], { greets: false }, 0);
   call.sessionReady(0);
   call.streamStarted(STREAM, 0);
   const interrupted: string[] = [];
@@ -292,16 +292,16 @@ class Server {
 }
 
 const MS_BETWEEN_TICKS = 250;
-const ACTING = {
-  turnEndMs: 1_000,
-  tools: ['quick', 'slow', 'bye'].map((name) => ({ name, timeoutMs: name === 'slow' ? 60_000 : 10_000 })),
-};
+const ACTING = ['quick', 'slow', 'bye'].map((name) => ({
+  name,
+  timeoutMs: name === 'slow' ? 60_000 : 10_000,
+}));
 
 function acting(seed: number): void {
   const random = seeded(seed);
   const upTo = (most: number) => Math.floor(random() * (most + 1));
   let server = new Server();
-  const call = new Conversation({ ...ACTING, greets: random() < 0.5 }, 0);
+  const call = new Conversation(1_000, ACTING, { greets: random() < 0.5 }, 0);
   const running = new Map<string, string>();
   /** Those whose response the caller hasn't left. */
   const awaited = new Set<string>();

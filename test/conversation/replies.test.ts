@@ -21,23 +21,23 @@ beforeEach(() => {
 
 /** What is asked for at `now`, or that the call is over. */
 function tick(now: number): unknown[] {
-  return replies.isOverdue(false, now) ? ['overdue'] : replies.due(false, now);
+  return replies.isOverdue(false, now) ? ['overdue'] : replies.due(false, true, now);
 }
 
 /** What is asked for when a response is over. */
 function over(response: ResponseDone, now: number): unknown[] {
-  return [...replies.done(response, now), ...replies.due(false, now)];
+  return [...replies.done(response, now), ...replies.due(false, true, now)];
 }
 
 describe('the greeting', () => {
   it('The greeting is asked for when the session is ready', () => {
     replies.sessionReady(0, true, 0);
-    expect(replies.due(false, 0)).toEqual([respond]);
+    expect(replies.due(false, true, 0)).toEqual([respond]);
   });
 
   it('No greeting is asked for where there is none', () => {
     replies.sessionReady(0, false, 0);
-    expect(replies.due(false, 0)).toEqual([]);
+    expect(replies.due(false, true, 0)).toEqual([]);
   });
 
   it('The greeting is asked for again where it failed', () => {
@@ -46,14 +46,14 @@ describe('the greeting', () => {
 
   it('A caller is not left waiting for more than 15 s for the greeting', () => {
     replies.sessionReady(0, true, 0);
-    replies.due(false, 0);
+    replies.due(false, true, 0);
     expect(tick(14_999)).toEqual([]);
     expect(tick(15_000)).toEqual(['overdue']);
   });
 
   it('A caller who has heard the greeting waits for nothing, and no wait for a reply is told', () => {
     replies.sessionReady(0, true, 0);
-    replies.due(false, 0);
+    replies.due(false, true, 0);
     replies.created('r0');
     expect(replies.heard('r0', 500)).toBeUndefined();
     replies.done(done('r0'), 900);
@@ -91,7 +91,7 @@ describe('a response that failed', () => {
     replies.created('r1');
     replies.speechStarted(100);
     over(failed('r1'), 200);
-    replies.speechStopped(1000);
+    replies.turnEnded(1000);
     replies.created('r2');
     expect(over(failed('r2'), 1100)).toEqual([respond]);
   });
@@ -103,7 +103,7 @@ describe('a response that failed', () => {
     replies.heard('r2', 500);
     replies.speechStarted(1_000);
     replies.done({ ...done('r2'), status: 'cancelled' }, 1_001);
-    replies.speechStopped(2_000);
+    replies.turnEnded(2_000);
     replies.created('r3');
     expect(over(failed('r3'), 2_100)).toEqual([respond]);
   });
@@ -165,7 +165,7 @@ describe('a response that the caller spoke over', () => {
 
 describe('a caller who waits for a reply', () => {
   beforeEach(() => {
-    replies.speechStopped(1000);
+    replies.turnEnded(1000);
   });
 
   it('A caller is not left waiting for more than 15 s after speaking', () => {
@@ -192,7 +192,7 @@ describe('a caller who waits for a reply', () => {
     replies.created('r0');
     replies.heard('r0', 1100);
     replies.speechStarted(1200);
-    replies.speechStopped(2000);
+    replies.turnEnded(2000);
     replies.done({ ...done('r0'), status: 'cancelled' }, 2001);
     expect(tick(17_000)).toEqual(['overdue']);
   });

@@ -25,10 +25,7 @@ const { append, clear, respond, text, truncate } = expected;
 /** A call whose stream has started and whose session is ready and greets. */
 let call: Conversation;
 beforeEach(() => {
-  call = new Conversation(
-    { greets: true, turnEndMs: 1_000, tools: [{ name: 'time', timeoutMs: 10_000 }] },
-    0,
-  );
+  call = new Conversation(1_000, [{ name: 'time', timeoutMs: 10_000 }], { greets: true }, 0);
   call.streamStarted(STREAM, 0);
   call.sessionReady(0);
 });
@@ -62,7 +59,7 @@ describe('a session that is lost before anything was said', () => {
   });
 
   it('The next one waits for the caller where the assistant does not greet', () => {
-    call = new Conversation({ greets: false, turnEndMs: 1_000, tools: [] }, 0);
+    call = new Conversation(1_000, [], { greets: false }, 0);
     call.streamStarted(STREAM, 0);
     call.sessionReady(0);
     call.sessionLost(false, 200);

@@ -24,19 +24,21 @@ export function delta(response_id: string, item_id: string, ms: number, byte?: n
   return { type: 'response.output_audio.delta', response_id, item_id, delta: audio(ms, byte) };
 }
 
+const response = { reason: undefined, isEmpty: false, error: undefined, usage: NO_USAGE };
+
 export function done(id: string, usage = NO_USAGE): ServerEvent {
-  return { type: 'response.done', response: { id, status: 'completed', error: undefined, usage } };
+  return { type: 'response.done', response: { ...response, id, status: 'completed', usage } };
 }
 
 /** A response that the caller, or we, cut off. */
 export function cancelled(id: string): ServerEvent {
-  return { type: 'response.done', response: { id, status: 'cancelled', error: undefined, usage: NO_USAGE } };
+  return { type: 'response.done', response: { ...response, id, status: 'cancelled' } };
 }
 
 /** A response that failed, with OpenAI's code for why. */
 export function failed(id: string, code = 'server_error'): ServerEvent {
   const error = { code, message: undefined };
-  return { type: 'response.done', response: { id, status: 'failed', error, usage: NO_USAGE } };
+  return { type: 'response.done', response: { ...response, id, status: 'failed', error } };
 }
 
 export function error(code: string): ServerEvent {
@@ -78,7 +80,7 @@ export function said(item_id: string, transcript: string): ServerEvent {
 
 /** What the caller said was written down. */
 export function written(item_id: string, transcript: string, seconds = 0): ServerEvent {
-  return { type: 'caller transcribed', item_id, transcript, seconds };
+  return { type: 'caller transcribed', item_id, transcript, usage: { seconds, tokensIn: 0, tokensOut: 0 } };
 }
 
 export const speechStarted: ServerEvent = { type: 'input_audio_buffer.speech_started' };
