@@ -94,7 +94,7 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
     const port = await freePort();
     const { child, exited, openai } = await runOpen({ PORT: port }, { stdout: openSync('/dev/full', 'w') });
     const origin = `http://127.0.0.1:${port}`;
-    await vi.waitFor(() => fetch(origin), { timeout: 10_000 });
+    await vi.waitFor(() => fetch(origin), { timeout: START_MS });
     const { twilio, session } = await readyCall(openai, origin);
     session.say(20);
     await twilio.next('media');
