@@ -7,10 +7,10 @@ import { STREAM } from './support/wire.ts';
 
 const tool = (run: Tool['run'], name = 'act'): Tool => ({ name, description: 'Acts.', run });
 
-/** A call whose assistant has one tool. */
+/** A call to an assistant with one tool. */
 const callWith = (run: Tool['run'], form?: Record<string, string>) => callTo({ tools: [tool(run)] }, form);
 
-/** What the model is told next of the tool that it has called. */
+/** The next tool output that the session receives. */
 async function output(session: OpenAIPeer): Promise<unknown> {
   return (await session.next('conversation.item.create')).item;
 }
@@ -21,13 +21,13 @@ const told = (text: unknown, call_id = 'call_r1') => ({
   output: text,
 });
 
-/** Twilio has played what comes before the mark that it is sent next. */
+/** Echoes the next mark: the caller has heard the audio before it. */
 async function hear(twilio: TwilioPeer): Promise<void> {
   const { mark } = await twilio.next('mark');
   twilio.send({ event: 'mark', streamSid: STREAM, mark });
 }
 
-/** The types of what a session was sent and nobody has asked for yet. */
+/** The types of the events that the session received after the first `count`. */
 async function sentSince(session: OpenAIPeer, count: number): Promise<unknown[]> {
   await session.settle();
   return session.received.slice(count).map(({ type }) => type);
@@ -121,7 +121,7 @@ describe('The assistant', () => {
     expect((await twilio.closed).code).toBe(1000);
     expect((await session.closed).code).toBe(1000);
     expect(await server.log.find('call ended')).toMatchObject({ reason: 'assistant hung up', level: 30 });
-    // Twilio is about to ask, and a server that stops waits for that.
+    // A draining server waits for Twilio's request.
     expect(await server.calls.untilFinished(0)).toBe(false);
     expect(await server.lastWords(CALL)).toMatch(HUNG_UP);
     expect(await server.calls.untilFinished(1_000)).toBe(true);

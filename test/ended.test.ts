@@ -7,14 +7,14 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** A call whose reports are kept. */
+/** A call that keeps its reports. */
 async function reportedCall(transcription?: { model: string }) {
   const reports: Report[] = [];
   const ended = (report: Report) => void reports.push(report);
   return { ...(await callTo({ ended, ...(transcription && { transcription }) })), reports };
 }
 
-/** An item that joins the conversation. */
+/** The event of an item that is added to the conversation. */
 function added(id: string, role: 'user' | 'assistant', previous_item_id: string | null) {
   const content = role === 'user' ? [{ type: 'input_audio', transcript: null }] : [];
   return { type: 'conversation.item.added', previous_item_id, item: { id, type: 'message', role, content } };

@@ -30,7 +30,7 @@ describe('The advice', () => {
     closed(1001, 'Your session hit the maximum.'),
     { httpStatus: 503 },
     dialling({ httpStatus: 503, ...closed(1006) }),
-    // A reason says more than a number.
+    // The error is more specific than the status.
     dialling({ httpStatus: 429, ...error('rate_limit_exceeded') }),
   ])('is none after %j', (failure) => {
     expect(advice({ reason: 'openai closed', ...failure })).toBeUndefined();

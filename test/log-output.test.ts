@@ -7,7 +7,7 @@ import { LogOutput, ThrottledLog } from '../src/log.ts';
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-/** A place to log to that writes nothing before `release` is called. */
+/** A stream that writes nothing before `release` is called. */
 function output() {
   const written: string[] = [];
   const waiting: ((error?: Error) => void)[] = [];

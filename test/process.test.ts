@@ -14,7 +14,7 @@ import { rollingRestarts } from './support/rolling.ts';
 import { rounds } from './support/rounds.ts';
 import { STREAM } from './support/wire.ts';
 
-/** How long a process may take to start, in ms. */
+/** Time for a process to start, in ms. */
 const START_MS = 30_000;
 
 const cleanups: (() => unknown)[] = [];
@@ -22,14 +22,14 @@ afterAll(async () => {
   for (const cleanup of cleanups.reverse()) await cleanup();
 });
 
-/** The server in a process of its own, which is gone after the tests. */
+/** Starts a process, and kills it after the tests. */
 function run(...args: Parameters<typeof runServer>) {
   const server = runServer(...args);
   cleanups.push(() => server.child.kill('SIGKILL'));
   return server;
 }
 
-/** A server that anyone may call, and the OpenAI of the test. */
+/** A process without signatures, and its fake OpenAI. */
 async function runOpen(env: Record<string, string> = {}, launch: Parameters<typeof runServer>[1] = {}) {
   const openai = await FakeOpenAI.listen();
   cleanups.push(() => openai.close());
@@ -74,7 +74,7 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
     const { child, exited, listening, openai } = await runOpen();
     const origin = await listening;
     child.stdout?.pause();
-    // Each is logged, and the pipe and its reader hold 128 KiB at most. All of them prepare the same call.
+    // Each request is logged. All of them prepare the same call, so that it can be claimed.
     const callSid = 'x'.repeat(200);
     const ring = () =>
       fetch(`${origin}/incoming-call?CallSid=${callSid}`).then((response) => response.text());
@@ -94,7 +94,7 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
     const port = await freePort();
     const { child, exited, openai } = await runOpen({ PORT: port }, { stdout: openSync('/dev/full', 'w') });
     const origin = `http://127.0.0.1:${port}`;
-    await vi.waitFor(() => fetch(origin), { timeout: 10_000 });
+    await vi.waitFor(() => fetch(origin), { timeout: START_MS });
     const { twilio, session } = await readyCall(openai, origin);
     session.say(20);
     await twilio.next('media');
@@ -108,7 +108,7 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
       SHUTDOWN_GRACE_SECONDS: '1',
     });
     child.kill('SIGTERM');
-    // The goodbye can't be said.
+    // Nobody can say goodbye now.
     await session.next('conversation.item.create');
     session.socket.terminate();
     expect((await twilio.closed).code).toBe(1001);
@@ -133,7 +133,7 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
     });
 
     it('exits with 0 on SIGTERM, whatever clients hold open', async () => {
-      // A connection that is kept alive, one that says nothing, and half a request.
+      // A keep-alive connection, a silent one, and half a request.
       await (await fetch(origin)).text();
       for (const text of ['', 'GET / HTTP/1.1\r\nHost: a']) {
         const client = connect(Number(new URL(origin).port), '127.0.0.1');
@@ -162,7 +162,7 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
     const { child, exited, origin } = await runWithCall();
     child.kill('SIGINT');
     await untilStopping(origin);
-    // Its clock is not in our hands.
+    // The process has a clock of its own.
     await pause(1_000);
     child.kill('SIGINT');
     expect(await exited).toBe(1);
@@ -222,7 +222,7 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
           .map(([name, value]) => `${name}=${value}\n`)
           .join(''),
       );
-      // In one step: a file that is half written would be a mistake again.
+      // Atomically: a half-written file would be another mistake.
       await rename(join(cwd, 'new'), join(cwd, '.env'));
       origin = await server.listening;
     }, START_MS);

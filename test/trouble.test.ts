@@ -12,14 +12,14 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** The address of a server in the place of OpenAI's that is no WebSocket server. */
+/** The address of a server in OpenAI's place. */
 async function listen(server: Server): Promise<string> {
   await once(server.listen(0, '127.0.0.1'), 'listening');
   onTestFinished(() => void server.close());
   return `ws://127.0.0.1:${portOf(server)}/`;
 }
 
-/** A server that refuses every handshake, in the way of the test. */
+/** A server that answers every handshake by `refuse`. */
 function refusing(refuse: (socket: Duplex) => void): Server {
   return createHttpServer().on('upgrade', (_request, socket) => {
     socket.on('error', () => {});
@@ -31,7 +31,7 @@ function head(status: number, length: number): string {
   return `HTTP/1.1 ${status} No\r\nContent-Length: ${length}\r\n\r\n`;
 }
 
-/** That the caller is told that something failed; returns what the log has of it. */
+/** Expects that the caller gets the apology; returns the log line. */
 async function expectApology(server: TestServer, twilio: TwilioPeer) {
   expect((await twilio.closed).code).toBe(1011);
   expect(await server.lastWords(CALL)).toMatch(/<Say>I am sorry, something has gone wrong.*<Hangup\/>/);

@@ -22,17 +22,17 @@ async function startRelay(env: Record<string, string> = {}, rejections = 0): Pro
   return relay;
 }
 
-/** What a server that is open to all returns. */
+/** The reply of a server without signatures. */
 async function ask(request: InjectOptions, env?: Record<string, string>): Promise<LightMyRequestResponse> {
   return (await startRelay(env)).app.inject(request);
 }
 
-/** What a server that is open to the world returns to a form that was posted. */
+/** The reply of a guarded server to a form. */
 function post(url: string, payload: string, headers: Record<string, string>, env = GUARDED) {
   return ask({ method: 'POST', url, payload, headers: { ...FORM, ...headers } }, env);
 }
 
-/** The header by which Twilio signs a request to that server. */
+/** Twilio's signature for a request to that server. */
 function signed(path: string, parameters?: Parameters): Record<string, string> {
   return { 'x-twilio-signature': sign(AUTH_TOKEN, `https://${HOST}${path}`, parameters) };
 }

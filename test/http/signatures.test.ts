@@ -21,7 +21,7 @@ afterEach(() => {
 const dial = (): Promise<TwilioPeer> => dialStream(server.origin, SIGNATURE);
 const token = (callSid: string): string => issueToken(AUTH_TOKEN, callSid, Date.now());
 
-/** A call that has been let in: OpenAI was dialled for it. */
+/** An accepted call, after the dial of its session. */
 async function admitted(callSid: string): Promise<TwilioPeer> {
   const twilio = await dial();
   twilio.start(callSid, token(callSid));
@@ -29,7 +29,7 @@ async function admitted(callSid: string): Promise<TwilioPeer> {
   return twilio;
 }
 
-/** What an upgrade with these headers is answered with. */
+/** Resolves to the status of an upgrade with these headers. */
 function upgrade(headers: Record<string, string>, path = '/media-stream'): Promise<number> {
   return new Promise((resolve) => {
     const socket = new WebSocket(`${server.origin.replace('http', 'ws')}${path}`, { headers });

@@ -1,4 +1,4 @@
-// The server's process as `src/main.ts` starts it, with the tests' own assistant.
+// The process of `src/main.ts` with the tests' assistant.
 import { start } from '../../src/start.ts';
 import { assistant } from '../simulator/assistant.ts';
 

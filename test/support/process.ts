@@ -9,11 +9,11 @@ const MAIN = fileURLToPath(new URL('main.ts', import.meta.url));
 export interface ServerProcess {
   child: ChildProcess;
   exited: Promise<number | null>;
-  /** Its log. */
+  /** The parsed log. */
   lines: Record<string, unknown>[];
-  /** Its origin, once it listens. */
+  /** Resolves to the origin when it listens. */
   listening: Promise<string>;
-  /** All of its stderr, once it is over. */
+  /** Resolves to all of stderr when it has exited. */
   stderr: Promise<string>;
 }
 

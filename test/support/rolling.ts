@@ -5,7 +5,7 @@ import { startBalancer } from './balancer.ts';
 import { runServer, type ServerProcess } from './process.ts';
 
 const AUTH_TOKEN = 'a-secret';
-/** For how long callers listen, in ms: most of them shortly, some for longer than a server without calls takes to stop. */
+/** How long callers listen, in ms: some for longer than an idle server takes to stop. */
 const LISTENING_MS = [400, 400, 400, 1_500];
 
 /** How the calls went that were placed while each of three servers was restarted in turn, and what the servers logged. */
