@@ -1,6 +1,6 @@
 // npm run call: a simulated phone calls a server that is running, with whatever assistant is behind it.
 import { existsSync } from 'node:fs';
-import { open, readFile, rm, writeFile } from 'node:fs/promises';
+import { open, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -8,8 +8,9 @@ import { type CallerEvent, type PhoneCall, placeCall } from './caller.ts';
 import { fail, messageOf, readServer, SERVER_OPTIONS } from './command-line.ts';
 import { callerLine, Narrator, seconds, table } from './narrator.ts';
 import { reportOf } from './report.ts';
+import { readSpeech } from './speech.ts';
 import { troubleOf } from './trouble.ts';
-import { readWav, WavError, writeWav } from './wav.ts';
+import { writeWav } from './wav.ts';
 
 const USAGE = `Usage: npm run call -- [--url http://localhost:3000] [--from +1…] [--to +1…] [--save reply.wav] [speech.wav]
 
@@ -40,19 +41,10 @@ function readArguments() {
   }
 }
 
-async function recording(file: string): Promise<Uint8Array> {
-  try {
-    return readWav(await readFile(file));
-  } catch (error) {
-    if (!(error instanceof WavError)) return fail(`${file} can't be read: ${messageOf(error)}`);
-    const { message, isConvertible } = error;
-    return fail(`${file} ${message}.${isConvertible ? `\n\n${howToConvert(file)}` : ''}`);
-  }
-}
-
-function howToConvert(file: string): string {
-  return `Convert it with  sox '${file}' -r 8000 -c 1 -b 16 speech.wav
-or with          ffmpeg -i '${file}' -ar 8000 -ac 1 -c:a pcm_s16le speech.wav`;
+async function wordsOf(file: string): Promise<Uint8Array> {
+  const { audio, warning } = await readSpeech(file).catch((error: unknown) => fail(messageOf(error)));
+  if (warning !== undefined) console.error(`${file} ${warning}.`);
+  return audio;
 }
 
 /** Fails unless `file` can be written; creates it, if need be, and returns what takes that back. */
@@ -74,7 +66,7 @@ function heardWithin(phone: PhoneCall, ms: number): Promise<boolean> {
 }
 
 const { server, save, speech } = readArguments();
-const words = await recording(speech);
+const words = await wordsOf(speech);
 const unsave = save === undefined ? undefined : await checkWritable(save);
 const narrator = new Narrator();
 const events: CallerEvent[] = [];

@@ -10,7 +10,7 @@ export function decodeMulaw(byte: number): number {
   return bits & 0x80 ? -magnitude : magnitude;
 }
 
-/** The mu-law byte nearest to a 16-bit sample. */
+/** The mu-law byte of a 16-bit sample, truncated as in G.711's reference code, not rounded to the nearest. */
 export function encodeMulaw(sample: number): number {
   const biased = Math.min(Math.abs(sample), CLIP) + BIAS;
   const exponent = 24 - Math.clz32(biased);
