@@ -1,5 +1,5 @@
-import { isObject, type JsonObject } from '../../src/wire/json.ts';
-import { type ApiError, findFault, text } from './shape.ts';
+import type { JsonObject } from '../../src/wire/json.ts';
+import { type ApiError, check, findFault, object, text } from './shape.ts';
 
 /** What a client may add to a conversation. */
 export type ClientItem =
@@ -9,14 +9,14 @@ export type ClientItem =
 const MESSAGE = {
   type: 'message',
   role: ['user', 'system'],
-  content: (value: unknown) => Array.isArray(value) && value.length === 1,
+  content: check('a list of one part', (value) => Array.isArray(value) && value.length === 1),
 };
 const PART = { type: 'input_text', text };
 const OUTPUT = { type: 'function_call_output', call_id: text, output: text };
 
 /** The item of a conversation.item.create in the shapes that this project sends, or what is wrong with the event. */
 export function readItem(event: JsonObject): ClientItem | { error: ApiError } {
-  const envelope = { type: text, event_id: text, item: isObject };
+  const envelope = { type: text, event_id: text, item: object };
   const error = findFault(envelope, event, '', ['item']) ?? findItemFault(event.item as JsonObject);
   return error === undefined ? (event.item as ClientItem) : { error };
 }

@@ -2,29 +2,27 @@ import { BYTES_PER_MS } from '../../src/wire/audio.ts';
 import { isObject, type JsonObject } from '../../src/wire/json.ts';
 import { type ClientItem, digitsIn, findCancelFault, readItem } from './client-event.ts';
 import type { ParrotSession } from './parrot-session.ts';
-import { type Item, type Output, Reply, type ReplyStatus } from './reply.ts';
+import { type Item, type Output, Reply, type ReplyStatus, type ToolCall } from './reply.ts';
 import { newId } from './session-config.ts';
 import type { ApiError } from './shape.ts';
 
 /** What happens in a session, for whoever watches; all times are of audio, in ms, but for how long a tool took. */
 export type ParrotEvent =
-  | { type: 'session-ready' }
+  | { type: 'session-ready'; instructions: string; tools: string[] }
+  | { type: 'told'; text: string }
   | { type: 'speech-started' }
   | { type: 'speech-stopped'; turnMs: number }
   | { type: 'reply-started' }
   | { type: 'reply-done'; ms: number }
   | { type: 'truncated'; audioEndMs: number }
   | { type: 'keys-heard'; digits: string }
-  | { type: 'tool-called'; name: string }
-  | { type: 'tool-answered'; name: string; ms: number }
+  | { type: 'tool-called'; name: string; args: object }
+  | { type: 'tool-answered'; name: string; ms: number; output: string }
   | { type: 'error'; message: string }
   | { type: 'closed'; code: number };
 
-/** What a parrot does when it is told that the caller pressed certain keys. */
-export interface KeyMeaning {
-  /** The tool that it calls, if the session has it. */
-  tool: string;
-  args: object;
+/** What a parrot does when it is told that the caller pressed certain keys: it calls a tool that the session has. */
+export interface KeyMeaning extends ToolCall {
   /** What it says first, in the same response; without it, that response has no audio at all. */
   says?: Uint8Array;
   /** What it says once it has the tool's output; the greeting's words by default. */
@@ -36,6 +34,8 @@ export interface Manner {
   greeting: Uint8Array;
   /** By the digits pressed, such as `12`; others have the tool of that number called, 1 the session's first, without arguments. */
   onKeys: Record<string, KeyMeaning>;
+  /** The tool that it calls instead of repeating the user's first words. */
+  onFirstTurn?: ToolCall | undefined;
   /** How many times faster than real time the audio comes. */
   pace: number;
   /** From session.update to session.updated. */
@@ -59,6 +59,8 @@ export class Conversation {
   /** The user's last words, or the greeting. */
   #words: Uint8Array;
   #next: Next;
+  /** A tool that is called in the next response, whatever that would be. */
+  #due: ToolCall | undefined;
   /** By call_id: the calls whose output is yet to come, and when they were made. */
   readonly #calls = new Map<string, { meaning: KeyMeaning; at: number }>();
   #reply: Reply | undefined;
@@ -71,14 +73,29 @@ export class Conversation {
     this.#next = { words: this.#words };
   }
 
+  /** Whether there is a call: a session that is kept ready has nothing to say. */
+  get hasBegun(): boolean {
+    return this.items.length > 0 || this.#reply !== undefined;
+  }
+
   /** Whether the assistant's voice has been heard. */
   get hasSpoken(): boolean {
     return this.items.some(({ role, audioMs }) => role === 'assistant' && audioMs > 0);
   }
 
+  /** Calls a tool in a response of its own, after the one that is being generated. */
+  callTool(call: ToolCall): void {
+    if (!this.#has(call.tool)) return;
+    this.#due = call;
+    if (this.#reply === undefined) this.createResponse();
+  }
+
   /** Takes the user's turn in; its transcription comes later, if the session has one. */
   addTurn(id: string, words: Uint8Array): void {
     const audioMs = words.length / BYTES_PER_MS;
+    const { onFirstTurn } = this.#manner;
+    const isFirst = !this.items.some((item) => item.role === 'user' && item.audioMs > 0);
+    if (isFirst && onFirstTurn !== undefined && this.#has(onFirstTurn.tool)) this.#due = onFirstTurn;
     const previous_item_id = this.items.at(-1)?.id ?? null;
     const content = [{ type: 'input_audio', transcript: null }];
     this.#words = words;
@@ -106,7 +123,9 @@ export class Conversation {
     const id = newId('item');
     const [{ text }] = content;
     this.#add({ id, type, role, audioMs: 0, text }, { id, type, status: 'completed', role, content });
-    if (role === 'user') this.#hearKeys(digitsIn(text));
+    const digits = role === 'user' ? digitsIn(text) : undefined;
+    if (digits === undefined) this.#session.report({ type: 'told', text });
+    if (role === 'user') this.#hearKeys(digits);
     return undefined;
   }
 
@@ -114,7 +133,7 @@ export class Conversation {
   truncate({ item_id, content_index, audio_end_ms }: JsonObject): ApiError | undefined {
     const item = this.items.find(({ id }) => id === item_id);
     if (typeof audio_end_ms !== 'number' || !Number.isInteger(audio_end_ms) || audio_end_ms < 0) {
-      const message = "Invalid type for 'audio_end_ms': expected a whole number.";
+      const message = "This parrot takes only a whole number as 'audio_end_ms'.";
       return { code: 'invalid_type', message, param: 'audio_end_ms' };
     }
     if (item?.role !== 'assistant' || item.audioMs === 0 || content_index !== 0) {
@@ -139,7 +158,8 @@ export class Conversation {
       const message = `Conversation already has an active response in progress: ${this.#reply.id}. Wait until the response is finished before creating a new one.`;
       return { code: 'conversation_already_has_active_response', message };
     }
-    const output = this.#next;
+    const output: Next = this.#due === undefined ? this.#next : { call: this.#due };
+    this.#due = undefined;
     const reply = new Reply(this.#session, this.#manner, {
       output,
       metadata: isObject(response) ? (response.metadata ?? null) : null,
@@ -200,8 +220,19 @@ export class Conversation {
     this.#add({ id, type, audioMs: 0, text: output }, { id, type, call_id, output });
     this.#next = { words: call.meaning.answer ?? this.#manner.greeting };
     const ms = performance.now() - call.at;
-    this.#session.report({ type: 'tool-answered', name: call.meaning.tool, ms });
+    this.#session.report({ type: 'tool-answered', name: call.meaning.tool, ms, output });
     return undefined;
+  }
+
+  /** Whether the session has a tool; reports it if not. */
+  #has(tool: string): boolean {
+    const names = this.#session.config.tools.map(({ name }) => name);
+    if (names.includes(tool)) return true;
+    this.#session.report({
+      type: 'error',
+      message: `the session has ${names.join(', ') || 'no tools'}, not ${tool}`,
+    });
+    return false;
   }
 
   /** Takes in what the user wrote, which may be of keys. */
@@ -232,11 +263,12 @@ export class Conversation {
       this.#calls.set(callId, { meaning: call, at: performance.now() });
       // The keys have had their effect, unless there is something newer.
       if (this.#next === output) this.#next = { words: this.#words };
-      this.#session.report({ type: 'tool-called', name: call.tool });
+      this.#session.report({ type: 'tool-called', name: call.tool, args: call.args });
     }
     const tokens = { name: 'tokens', limit: 15_000_000, remaining: 14_999_371, reset_seconds: 0.002 };
     this.#session.later(RATE_LIMITS_MS, () => {
       this.#session.send({ type: 'rate_limits.updated', rate_limits: [tokens] });
     });
+    if (this.#due !== undefined) this.createResponse();
   }
 }

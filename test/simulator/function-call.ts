@@ -1,7 +1,14 @@
-import type { JsonObject } from '../../src/wire/json.ts';
+import { type JsonObject, parseObject } from '../../src/wire/json.ts';
 import type { ParrotSession } from './parrot-session.ts';
-import type { Item, OutputItem } from './reply.ts';
+import type { Item, OutputItem, ToolCall } from './reply.ts';
 import { newId } from './session-config.ts';
+
+/** Reads a call as it is typed, `book {"day":"Friday"}`; undefined if it is none. */
+export function readToolCall(line: string): ToolCall | undefined {
+  const { tool, json = '{}' } = /^(?<tool>[\w-]+)(?:\s+(?<json>.+))?$/s.exec(line.trim())?.groups ?? {};
+  const args = parseObject(json);
+  return tool === undefined || args === undefined ? undefined : { tool, args };
+}
 
 /** A call of a tool, its arguments with the white space that the real ones come with. */
 export class FunctionCall implements OutputItem {
@@ -14,7 +21,7 @@ export class FunctionCall implements OutputItem {
 
   constructor(
     session: ParrotSession,
-    { tool, args }: { tool: string; args: object },
+    { tool, args }: ToolCall,
     ids: { response_id: string; output_index: number },
   ) {
     this.#session = session;

@@ -1,14 +1,31 @@
+import { loggable } from '../../src/wire/loggable.ts';
 import type { CallerEvent } from './caller.ts';
 import type { ParrotEvent } from './parrot.ts';
-import { unescapeXml } from './webhook.ts';
+import { readDial, unescapeXml } from './webhook.ts';
+
+/** The most characters of a line, and of a text of the server's in it. */
+const LINE_CHARACTERS = 400;
+const TEXT_CHARACTERS = 100;
 
 /** Tells a call as it happens, one line an event, with the time since it began. */
 export class Narrator {
   readonly #began = performance.now();
 
-  tell(text: string): void {
-    console.log(`${seconds(performance.now() - this.#began).padStart(8)}  ${text}`);
+  /** Prints; ends the process quietly once nobody reads what it prints, as in `npm run call | head`. */
+  constructor() {
+    process.stdout.on('error', () => process.exit(0));
   }
+
+  tell(text: string): void {
+    console.log(
+      `${seconds(performance.now() - this.#began).padStart(8)}  ${loggable(text, LINE_CHARACTERS)}`,
+    );
+  }
+}
+
+/** The beginning of a text, in one line. */
+function excerpt(text: string): string {
+  return loggable(text.trim().replace(/\s+/g, ' '), TEXT_CHARACTERS);
 }
 
 /** What an event at Twilio's end means to the caller. */
@@ -48,6 +65,10 @@ function answeredLine(twiml: string): string {
 }
 
 function twimlLine(twiml: string): string {
+  const dial = readDial(twiml);
+  if (dial !== undefined) {
+    return `is put through to ${dial.to}, where ${dial.callerId ?? "the caller's own number"} is shown`;
+  }
   const words = wordsIn(twiml);
   return words === undefined && twiml.includes('<Hangup/>')
     ? 'is hung up on'
@@ -56,15 +77,19 @@ function twimlLine(twiml: string): string {
 
 /** What TwiML has Twilio say to the caller; undefined if that is nothing. */
 export function wordsIn(twiml: string): string | undefined {
-  const words = twiml.match(/<Say>(?<words>.*?)<\/Say>/)?.groups?.words;
-  return words === undefined ? undefined : unescapeXml(words);
+  const words = Array.from(twiml.matchAll(/<Say\b[^>]*>(?<words>[^<]*)/g), ([, said = '']) =>
+    unescapeXml(said),
+  );
+  return words.length === 0 ? undefined : words.join(' ');
 }
 
 /** What an event at OpenAI's end means to the parrot. */
 export function parrotLine(event: ParrotEvent): string {
   switch (event.type) {
     case 'session-ready':
-      return 'is ready';
+      return `is ready, with ${event.tools.join(', ') || 'no tools'}, and the instructions: ${excerpt(event.instructions)}`;
+    case 'told':
+      return `is told: ${excerpt(event.text)}`;
     case 'speech-started':
       return 'hears speech';
     case 'speech-stopped':
@@ -78,9 +103,9 @@ export function parrotLine(event: ParrotEvent): string {
     case 'keys-heard':
       return `hears of the keys ${event.digits}`;
     case 'tool-called':
-      return `calls ${event.name}`;
+      return `calls ${event.name} ${excerpt(JSON.stringify(event.args))}`;
     case 'tool-answered':
-      return `has the output of ${event.name} after ${seconds(event.ms)}`;
+      return `has the output of ${event.name} after ${seconds(event.ms)}: ${excerpt(event.output)}`;
     case 'error':
       return `objects: ${event.message}`;
     case 'closed':

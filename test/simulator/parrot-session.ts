@@ -3,11 +3,23 @@ import { BYTES_PER_MS, isAudio } from '../../src/wire/audio.ts';
 import { type JsonObject, parseObject } from '../../src/wire/json.ts';
 import { Conversation, type Manner, type ParrotEvent } from './conversation.ts';
 import { Ear, type Heard } from './ear.ts';
-import type { Item } from './reply.ts';
+import type { Item, ToolCall } from './reply.ts';
 import { defaultSession, newId, type SessionConfig, updateSession } from './session-config.ts';
-import type { ApiError } from './shape.ts';
+import { type ApiError, findFault } from './shape.ts';
 
-const NOT_AN_EVENT: ApiError = { code: 'invalid_json', message: 'Expected a JSON object in a text frame.' };
+const TYPES = [
+  ...[
+    'session.update',
+    'input_audio_buffer.append',
+    'conversation.item.create',
+    'conversation.item.truncate',
+  ],
+  ...['response.create', 'response.cancel'],
+];
+const NOT_AN_EVENT: ApiError = {
+  code: 'invalid_json',
+  message: 'This parrot takes only JSON objects in text frames.',
+};
 
 /** One Realtime session, from its 101 to its close: what the client did, and what it is told. */
 export class ParrotSession {
@@ -39,6 +51,16 @@ export class ParrotSession {
   /** The truncations that were accepted, in order. */
   get truncations(): readonly { itemId: string; audioEndMs: number }[] {
     return this.#conversation.truncations;
+  }
+
+  /** Whether a call is on it. */
+  get isLive(): boolean {
+    return this.#socket.readyState === WebSocket.OPEN && this.#conversation.hasBegun;
+  }
+
+  /** Has the model call a tool of its own accord. */
+  callTool(call: ToolCall): void {
+    this.#conversation.callTool(call);
   }
 
   /** Sends session.created, and listens until the socket closes. */
@@ -93,7 +115,7 @@ export class ParrotSession {
       case 'response.cancel':
         return this.#conversation.cancelResponse(event);
       default:
-        return { code: 'invalid_value', message: `Invalid value: '${event.type}'.`, param: 'type' };
+        return findFault({ type: TYPES }, { type: event.type }, '');
     }
   }
 
@@ -106,12 +128,13 @@ export class ParrotSession {
     this.config = updated;
     this.#ear.configure(updated.audio.input.turn_detection);
     this.send({ type: 'session.updated', session: updated });
-    this.report({ type: 'session-ready' });
+    const tools = updated.tools.map(({ name }) => name);
+    this.report({ type: 'session-ready', instructions: updated.instructions, tools });
   }
 
   #hear(audio: unknown): ApiError | undefined {
     if (!isAudio(audio)) {
-      const message = "Invalid 'audio'. Expected base64-encoded audio bytes.";
+      const message = "This parrot takes only base64 as 'audio'.";
       return { code: 'invalid_value', message, param: 'audio' };
     }
     if (this.config.audio.input.format.type === 'audio/pcmu') {

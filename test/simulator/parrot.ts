@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import type { IncomingHttpHeaders } from 'node:http';
 import { WebSocketServer } from 'ws';
 import { portOf } from '../support/port.ts';
 import type { KeyMeaning, Manner, ParrotEvent } from './conversation.ts';
@@ -20,6 +21,9 @@ export interface Parrot {
   close(): Promise<void>;
 }
 
+/** More than any session or tool output has. */
+const MOST_PAYLOAD_BYTES = 1_048_576;
+
 /**
  * Listens on 127.0.0.1 as OpenAI's Realtime API would, and answers callers with their own words.
  * It is as strict as the real one, and keeps the order, shapes and timing of recorded sessions; it never fails.
@@ -32,6 +36,8 @@ export async function startParrot({ port = 0, onEvent, ...options }: ParrotOptio
     port,
     path: '/v1/realtime',
     perMessageDeflate: false,
+    maxPayload: MOST_PAYLOAD_BYTES,
+    verifyClient: ({ req }, answer) => answer(isFromHere(req.headers), 403),
   });
   server.on('connection', (socket, request) => {
     const model = new URL(request.url ?? '/', 'ws://parrot').searchParams.get('model') ?? '';
@@ -50,4 +56,10 @@ export async function startParrot({ port = 0, onEvent, ...options }: ParrotOptio
       await once(server, 'close');
     },
   };
+}
+
+/** Whether a client is a program of this machine's, and neither a web page nor a name that a stranger has pointed here. */
+function isFromHere({ host = '', origin, 'sec-fetch-site': site }: IncomingHttpHeaders): boolean {
+  const isForUs = /^(?:127\.0\.0\.1|localhost)(?::\d+)?$/.test(host);
+  return isForUs && (origin === undefined || origin === `http://${host}`) && site !== 'cross-site';
 }

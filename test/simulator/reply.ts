@@ -27,10 +27,15 @@ export interface OutputItem {
   drop(): void;
 }
 
+export interface ToolCall {
+  tool: string;
+  args: object;
+}
+
 /** What a response consists of: words in mu-law, a call of a tool, or both in that order. */
 export interface Output {
   words?: Uint8Array | undefined;
-  call?: { tool: string; args: object } | undefined;
+  call?: ToolCall | undefined;
 }
 
 export interface ReplyOptions {

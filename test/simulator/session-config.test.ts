@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { sessionUpdate } from '../../src/openai/session-update.ts';
 import { assistant } from './assistant.ts';
+import { readItem } from './client-event.ts';
 import { defaultSession, updateSession } from './session-config.ts';
 
 const current = defaultSession('gpt-realtime-2.1');
@@ -10,7 +11,7 @@ const output = (fields: object) => ({ type: 'realtime', audio: { output: fields 
 const tool = { type: 'function', name: 'x', description: 'X', parameters: { type: 'object' } };
 
 describe('a session.update', () => {
-  it('An update is accepted as we send it, and applied to all it names', () => {
+  it('is accepted as we send it, and applied to all that it names', () => {
     const { session } = JSON.parse(JSON.stringify(sessionUpdate(assistant)));
     expect(updateSession(current, session, false)).toEqual({
       ...current,
@@ -27,7 +28,7 @@ describe('a session.update', () => {
     });
   });
 
-  it('An update with every field that we may send is accepted', () => {
+  it('may have every field that we send', () => {
     const session = {
       type: 'realtime',
       tools: [tool],
@@ -51,10 +52,17 @@ describe('a session.update', () => {
     expect(updateSession(current, session, false)).toMatchObject(session);
   });
 
+  it('keeps its voice once that was heard', () => {
+    const named = updateSession(current, output({ voice: { id: 'voice_1' } }), false);
+    if ('error' in named) throw new Error(named.error.message);
+    expect(updateSession(named, output({ voice: { id: 'voice_1' } }), true)).not.toHaveProperty('error');
+    const error = { code: 'cannot_update_voice' };
+    expect(updateSession(named, output({ voice: 'cedar' }), true)).toMatchObject({ error });
+  });
+
   it.each([
     [{ instructions: 'Hi' }, 'missing_required_parameter', 'session.type'],
     [{ type: 'realtime', temperature: 0.8 }, 'unknown_parameter', 'session.temperature'],
-    [{ type: 'realtime', turn_detection: null }, 'unknown_parameter', 'session.turn_detection'],
     [{ type: 'realtime', constructor: {} }, 'unknown_parameter', 'session.constructor'],
     [
       { type: 'realtime', output_modalities: ['text', 'audio'] },
@@ -71,7 +79,25 @@ describe('a session.update', () => {
     [output({ format: { type: 'g711_ulaw' } }), 'invalid_value', 'session.audio.output.format.type'],
     [output({ voice: 'bob' }), 'invalid_value', 'session.audio.output.voice'],
     ['nonsense', 'invalid_value', 'session'],
-  ])('An update of %j is refused', (session, code, param) => {
-    expect(updateSession(current, session, false)).toMatchObject({ error: { code, param } });
+  ])('is refused with %j', (session, code, param) => {
+    const message = expect.stringMatching(/^This parrot takes only .+ as 'session/);
+    expect(updateSession(current, session, false)).toMatchObject({ error: { code, param, message } });
+  });
+});
+
+describe('an item', () => {
+  const message = { type: 'message', role: 'user', content: [{ type: 'input_text', text: 'Hi' }] };
+  const part = { type: 'input_text', text: 'Hi' };
+  const output = { type: 'function_call_output', call_id: 'call_1', output: '12:00' };
+  it.each([
+    ['unknown_parameter', 'item.status', { ...message, status: 'completed' }],
+    ['unknown_parameter', 'item.content[0].audio', { ...message, content: [{ ...part, audio: '' }] }],
+    ['missing_required_parameter', 'item.role', { ...message, role: undefined }],
+    ['invalid_value', 'item.output', { ...output, output: { time: '12:00' } }],
+    ['invalid_value', 'item.role', { ...message, role: 'assistant' }],
+    ['invalid_value', 'item.content', { ...message, content: [part, part] }],
+  ])('is refused with %s of %s', (code, param, item) => {
+    const event = JSON.parse(JSON.stringify({ type: 'conversation.item.create', item }));
+    expect(readItem(event)).toMatchObject({ error: { code, param } });
   });
 });

@@ -2,10 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { isObject, type JsonObject } from '../../src/wire/json.ts';
 import { DEFAULT_VAD, type VoiceActivity } from './ear.ts';
-import { type ApiError, arrayOf, findFault, type Shape, text, within } from './shape.ts';
+import { type ApiError, arrayOf, findFault, object, type Shape, text, within } from './shape.ts';
 
 /** A session in effect, in its wire shape. */
 export interface SessionConfig {
+  instructions: string;
   tools: { name: string }[];
   audio: {
     input: { format: { type: string }; transcription: object | null; turn_detection: Partial<VoiceActivity> };
@@ -32,6 +33,7 @@ export function defaultSession(model: string): SessionConfig {
     object: 'realtime.session',
     id: newId('sess'),
     model,
+    instructions: '',
     tools: [],
     expires_at: Math.floor(Date.now() / 1000) + 3600,
     audio: {
@@ -79,13 +81,13 @@ const SESSION: Shape = {
   type: 'realtime',
   output_modalities: arrayOf('audio'),
   instructions: text,
-  tools: arrayOf({ type: 'function', name: text, description: text, parameters: isObject }),
+  tools: arrayOf({ type: 'function', name: text, description: text, parameters: object }),
   tool_choice: ['auto', 'none', 'required', { type: 'function', name: text }],
   max_output_tokens: ['inf', within(1, 4096)],
   truncation: [
     'auto',
     'disabled',
-    { type: 'retention_ratio', retention_ratio: within(0, 1), token_limits: isObject },
+    { type: 'retention_ratio', retention_ratio: within(0, 1), token_limits: object },
   ],
   reasoning: { effort: ['none', 'minimal', 'low', 'medium', 'high', 'xhigh'] },
   audio: {

@@ -4,6 +4,8 @@ import { sign } from '../../src/wire/auth.ts';
 export interface WebhookOptions {
   /** The origin to dial, such as `http://127.0.0.1:3000`. */
   url: string;
+  /** The path and the query of the webhook; `/incoming-call` by default. */
+  path?: string;
   /** The origin that Twilio is configured with, over which it signs; `url` by default. */
   publicUrl?: string;
   /** Given, the requests are signed with it. */
@@ -11,7 +13,16 @@ export interface WebhookOptions {
   /** Who calls, and which number, in E.164. */
   from?: string;
   to?: string;
+  /** Whether the caller has called, or was called. */
+  direction?: 'inbound' | 'outbound';
+  /** How it ends when the caller is put through; `completed` by default. */
+  dialled?: (typeof DIALLED)[number];
 }
+
+/** What Twilio says of a call that it has dialled. */
+export const DIALLED = ['completed', 'busy', 'no-answer', 'failed', 'canceled'] as const;
+const OUR_NUMBER = '+14155550199';
+const CALLERS_NUMBER = '+14155550100';
 
 /** What a webhook returned; without TwiML, `reason` says why not. */
 export interface Answer {
@@ -27,17 +38,20 @@ export interface Connect {
   action: string | undefined;
 }
 
-/** Asks a webhook how to go on with a call, in a POST as Twilio's; never rejects. */
+/** Asks a webhook how to go on with a call, in a POST as Twilio's with `fields` of this request; never rejects. */
 export async function askWebhook(
-  { url, publicUrl = url, authToken, from = '+14155550100', to = '+14155550199' }: WebhookOptions,
+  { url, publicUrl = url, authToken, direction = 'inbound', ...numbers }: WebhookOptions,
   path: string,
-  call: { AccountSid: string; CallSid: string; CallStatus: string },
+  fields: Record<string, string>,
 ): Promise<Answer> {
+  const isInbound = direction === 'inbound';
+  const { from = isInbound ? CALLERS_NUMBER : OUR_NUMBER, to = isInbound ? OUR_NUMBER : CALLERS_NUMBER } =
+    numbers;
   const form = {
-    ...{ ...call, ApiVersion: '2010-04-01', CallToken: 'token', Direction: 'inbound' },
+    ...{ ...fields, ApiVersion: '2010-04-01', Direction: isInbound ? direction : 'outbound-api' },
     ...{ Called: to, CalledCity: '', CalledCountry: 'US', Caller: from, CallerCity: '', CallerCountry: 'US' },
     ...{ To: to, ToCity: '', ToCountry: 'US', From: from, FromCity: '', FromCountry: 'US' },
-    StirVerstat: 'TN-Validation-Passed-A',
+    ...(isInbound && { CallToken: 'token', StirVerstat: 'TN-Validation-Passed-A' }),
   };
   try {
     const address = new URL(path, publicUrl);
@@ -58,13 +72,20 @@ export async function askWebhook(
   }
 }
 
-/** The stream that `twiml` connects the call to; undefined if there is none. */
+/** The stream that `twiml` connects the call to; undefined if it has none, or the call ends before. */
 export function readConnect(twiml: string): Connect | undefined {
-  const url = elements(twiml, 'Stream')[0]?.url;
+  const [verbs = ''] = twiml.replace(/<!--.*?-->/gs, '').split(/<(?:Hangup|Reject)\b/);
+  const url = elements(verbs, 'Stream')[0]?.url;
   if (url === undefined) return undefined;
-  const parameters = elements(twiml, 'Parameter').map(({ name = '', value = '' }) => [name, value]);
-  const action = elements(twiml, 'Connect')[0]?.action;
+  const parameters = elements(verbs, 'Parameter').map(({ name = '', value = '' }) => [name, value]);
+  const action = elements(verbs, 'Connect')[0]?.action;
   return { url, parameters: Object.fromEntries(parameters), action };
+}
+
+/** Where `twiml` puts the caller through to; undefined if it doesn't. */
+export function readDial(twiml: string): { to: string; callerId?: string; action?: string } | undefined {
+  const to = /<Dial\b[^>]*>\s*(?:<(?:Number|Sip|Client)\b[^>]*>)?(?<to>[^<]+)/.exec(twiml)?.groups?.to;
+  return to === undefined ? undefined : { ...elements(twiml, 'Dial')[0], to: unescapeXml(to) };
 }
 
 /** The address that `twiml` has Twilio ask before it answers the call, and after how many ms; undefined if there is none. */
