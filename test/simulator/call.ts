@@ -12,13 +12,18 @@ import { readSpeech } from './speech.ts';
 import { troubleOf } from './trouble.ts';
 import { writeWav } from './wav.ts';
 
-const USAGE = `Usage: npm run call -- [--url http://localhost:3000] [--from +1…] [--to +1…] [--save reply.wav] [speech.wav]
+const USAGE = `Usage: npm run call -- [--url http://localhost:3000] [--from +1…] [--to +1…] [--keys '1# 2#']
+  [--direction inbound|outbound] [--dialled completed|busy|no-answer] [--save reply.wav] [speech.wav]
 
 Calls a running server as Twilio would, says what is in speech.wav (8 kHz mono; a recorded question
-without it), hears the answer out and hangs up. --save keeps what the caller heard. TWILIO_AUTH_TOKEN,
-which signs the requests, PUBLIC_URL and PORT are those of the environment or .env.`;
+without it, nothing with --keys alone), hears the answer out and hangs up.
+--url      the server, or its webhook with a query: 'http://localhost:3000/incoming-call?appointment=1'
+--keys     keys to press after that; at each space the caller waits for a pause
+--dialled  how it ends when the assistant puts the caller through
+--save     keeps what the caller heard
+TWILIO_AUTH_TOKEN, which signs the requests, PUBLIC_URL and PORT are those of the environment or .env.`;
 
-/** A greeting that hasn't begun by then is taken not to come; the caller speaks first. */
+/** The caller speaks first if no greeting has begun by then. */
 const GREETING_MS = 8_000;
 const ANSWER_MS = 20_000;
 /** A pause this long means that the assistant has finished. */
@@ -27,15 +32,17 @@ const FINISHED_MS = 1_200;
 function readArguments() {
   const options = {
     ...SERVER_OPTIONS,
+    keys: { type: 'string', default: '' },
     save: { type: 'string' },
   } as const;
   try {
     const { values, positionals } = parseArgs({ options, allowPositionals: true });
+    const keys = values.keys.split(' ').filter(Boolean);
     if (positionals.length > 1) fail(`There is one recording at most.\n\n${USAGE}`);
-    const server = readServer(values);
-    if (server === undefined) return fail('--url takes an address such as http://localhost:3000.');
-    const fallback = fileURLToPath(new URL('../fixtures/question.wav', import.meta.url));
-    return { server, save: values.save, speech: positionals[0] ?? fallback };
+    if (!keys.every((group) => /^[\d*#]+$/.test(group))) fail(`--keys takes 0 to 9, * and #.\n\n${USAGE}`);
+    const question =
+      keys.length > 0 ? undefined : fileURLToPath(new URL('../fixtures/question.wav', import.meta.url));
+    return { server: readServer(values), keys, save: values.save, file: positionals[0] ?? question };
   } catch (error) {
     fail(`${messageOf(error)}\n\n${USAGE}`);
   }
@@ -65,13 +72,13 @@ function heardWithin(phone: PhoneCall, ms: number): Promise<boolean> {
   return Promise.race([phone.untilPlaying(), pause(ms, false, { ref: false })]);
 }
 
-const { server, save, speech } = readArguments();
-const words = await wordsOf(speech);
+const { server, keys, save, file } = readArguments();
+const words = file === undefined ? undefined : await wordsOf(file);
 const unsave = save === undefined ? undefined : await checkWritable(save);
 const narrator = new Narrator();
 const events: CallerEvent[] = [];
 
-narrator.tell(`caller  dials ${server.url}`);
+narrator.tell(`caller  dials ${server.url}${server.path}`);
 const phone = await placeCall({
   ...server,
   onEvent(event) {
@@ -99,17 +106,19 @@ if (save !== undefined && phone.heardMs > 0) {
   await unsave?.();
 }
 console.log(`\n${table(rows)}\n`);
-if (end.by !== 'caller') {
-  fail(troubleOf(end, events, server.url) ?? `The call was ended by the server (${end.code}).`);
-}
-if (!answered) fail('The assistant did not answer.');
+const trouble = troubleOf(end, events, server.url);
+if (trouble !== undefined) fail(trouble);
+if (!answered && end.by === 'caller') fail('The assistant did not answer.');
 
-/** Hears the greeting out, says the words, and hears the answer out; returns whether there was one. */
+/** Hears the greeting out, then each answer to the words and the keys; returns whether all were answered. */
 async function converse(): Promise<boolean> {
   if (await heardWithin(phone, GREETING_MS)) await phone.untilSilentFor(FINISHED_MS);
-  if (events.some(({ type }) => type === 'closed')) return false;
-  await phone.say(words);
-  const answered = await heardWithin(phone, ANSWER_MS);
-  await phone.untilSilentFor(FINISHED_MS);
+  const steps = keys.map((group) => () => phone.press(group));
+  let answered = true;
+  for (const step of [...(words === undefined ? [] : [() => phone.say(words)]), ...steps]) {
+    await step();
+    answered = (await heardWithin(phone, ANSWER_MS)) && answered;
+    await phone.untilSilentFor(FINISHED_MS);
+  }
   return answered;
 }

@@ -9,6 +9,7 @@ import {
   type Connect,
   onOrigin,
   readConnect,
+  readDial,
   readRedirect,
   signature,
   type WebhookOptions,
@@ -36,6 +37,9 @@ type Happening =
 
 /** What happens on a call, `at` ms after it was placed. */
 export type CallerEvent = Happening & { at: number };
+
+/** How long the caller talks to whom it is put through to, as Twilio tells, in s. */
+const TALK_SECONDS = 42;
 
 /** Calls the server as Twilio does; resolves when the stream has begun, or when the call has ended without. */
 export async function placeCall(options: CallOptions): Promise<PhoneCall> {
@@ -72,8 +76,10 @@ export class PhoneCall {
   }
 
   /** Asks the server what to do with the call, once more if it says so, and connects the stream. */
-  async place(path = '/incoming-call'): Promise<void> {
-    const { httpStatus, twiml, reason } = await this.#ask(path, 'ringing');
+  async place(path = this.#options.path ?? '/incoming-call'): Promise<void> {
+    // Twilio asks about a call that it places once the callee has answered.
+    const CallStatus = this.#options.direction === 'outbound' ? 'in-progress' : 'ringing';
+    const { httpStatus, twiml, reason } = await this.#ask(path, { CallStatus });
     const rejected = { by: 'rejected', code: 1006, httpStatus } as const;
     if (twiml === undefined) return this.#end({ ...rejected, reason });
     const redirect = readRedirect(twiml);
@@ -83,7 +89,7 @@ export class PhoneCall {
     }
     this.#emit({ type: 'answered', twiml });
     const connect = readConnect(twiml);
-    if (connect === undefined) return this.#end({ ...rejected, reason: 'no Stream in the TwiML' });
+    if (connect === undefined) return this.#end({ ...rejected, reason: 'the TwiML ends before a Stream' });
     // Twilio takes no other scheme, and no query.
     if (/^wss:\/\/[^?]+$/.test(connect.url)) return this.#connect(connect);
     const detail = `Stream url ${connect.url}`;
@@ -173,16 +179,31 @@ export class PhoneCall {
     const { by, code, reason } = end;
     this.#stream.end();
     this.#emit({ type: 'closed', by, code, reason });
-    if (by === 'server' && action !== undefined) {
-      const { twiml } = await this.#ask(action, 'in-progress');
-      if (twiml !== undefined) this.#emit({ type: 'twiml', twiml });
-    }
+    if (by === 'server' && action !== undefined) await this.#goOn(action);
     this.#resolveEnded(end);
   }
 
-  async #ask(path: string, CallStatus: string): Promise<Answer> {
-    const call = { AccountSid: this.#accountSid, CallSid: this.callSid, CallStatus };
-    const answer = await askWebhook(this.#options, path, call);
+  /** Asks how to go on once the stream is over, and once more when the caller was put through. */
+  async #goOn(path: string, dialled = {}): Promise<void> {
+    const { twiml } = await this.#ask(path, { CallStatus: 'in-progress', ...dialled });
+    if (twiml === undefined) return;
+    this.#emit({ type: 'twiml', twiml });
+    const dial = readDial(twiml);
+    if (dial?.action === undefined) return;
+    const { dialled: DialCallStatus = 'completed' } = this.#options;
+    const wasAnswered = DialCallStatus === 'completed';
+    const duration = wasAnswered && { DialCallDuration: String(TALK_SECONDS) };
+    await this.#goOn(dial.action, {
+      DialCallSid: sid('CA'),
+      DialCallStatus,
+      DialBridged: String(wasAnswered),
+      ...duration,
+    });
+  }
+
+  async #ask(path: string, fields: Record<string, string>): Promise<Answer> {
+    const sids = { AccountSid: this.#accountSid, CallSid: this.callSid };
+    const answer = await askWebhook(this.#options, path, { ...sids, ...fields });
     if (answer.twiml === undefined) this.#emit({ type: 'warning', code: 11200, detail: answer.reason });
     return answer;
   }
