@@ -9,105 +9,93 @@ import { readSpeech, SpeechError } from './speech.ts';
 import { writeWav } from './wav.ts';
 
 type Outcome = 'read' | 'read, with a warning' | 'read once converted' | 'refused: no speech';
-/** A recording: its kind, the command that makes "$out" of "$in" (8 kHz mono 16-bit PCM), and what becomes of it. */
-type Row = [kind: string, command: string, outcome?: Outcome, extension?: string];
 
-const CONVERTED = 'read once converted';
-const WARNED = 'read, with a warning';
-const SILENT = 'refused: no speech';
-const GST = 'gst-launch-1.0 -q filesrc location="$in" ! wavparse !';
-const HEADERLESS = '-f s16le -ar 8000 -ac 1';
-const ALSA = 'pcm.in { type file slave.pcm null file /dev/null infile q.raw format raw }';
 const TEXT = '"How late are you open on Friday, please?"';
+const GST = 'gst-launch-1.0 -q filesrc location=in.wav ! wavparse !';
+const ALSA = 'pcm.in { type file slave.pcm null file /dev/null infile in.raw format raw }';
 /** How much longer or shorter than the question a recording may be, in bytes: MP3 comes in frames. */
 const TOLERANCE_BYTES = 2_400;
-/** Those that speak for themselves, of whatever length. */
+/** Programs that speak for themselves, of whatever length. */
 const SPEAKERS = ['espeak-ng', 'flite', 'text2wave'];
 
-/** By program. */
-const ROWS: Record<string, Row[]> = {
-  sox: [
-    ['PCM', 'sox "$in" "$out"'],
-    ['mu-law', 'sox "$in" -e mu-law "$out"'],
-    ['into a pipe', 'sox "$in" -t wav - | cat > "$out"'],
-    ['killed', '(cat "$in"; sleep 3) | timeout -s KILL 2 sox -t wav - "$out"'],
-    ['44.1 kHz, stereo', 'sox "$in" -r 44100 -c 2 "$out"', CONVERTED],
-    ['24 bit', 'sox "$in" -b 24 "$out"', CONVERTED],
-    ['float', 'sox "$in" -e float "$out"', CONVERTED],
-    ['A-law', 'sox "$in" -e a-law "$out"', CONVERTED],
-    ['GSM', 'sox "$in" -e gsm-full-rate "$out"', CONVERTED],
-    ['ADPCM', 'sox "$in" -e ima-adpcm "$out"', CONVERTED],
-    ['mu-law without a header', 'sox "$in" -t ul "$out"', CONVERTED, 'ulaw'],
-    ['mu-law without a header', 'sox "$in" -t ul "$out"', CONVERTED, 'ul'],
-    ['mu-law without a header', 'sox "$in" -t ul "$out"', CONVERTED, 'raw'],
-    ['A-law without a header', 'sox "$in" -t al "$out"', CONVERTED, 'alaw'],
-    ['PCM without a header', 'sox "$in" -t s16 "$out"', CONVERTED, 'pcm'],
-    ...['aiff', 'au', 'flac', 'w64', 'caf'].map((type): Row => [type, 'sox "$in" "$out"', CONVERTED, type]),
-    ['at -44 dBFS', 'sox "$in" "$out" norm -44', SILENT],
-    ['of 40 ms', 'sox "$in" "$out" trim 1 0.04', SILENT],
-    ['silence', 'sox "$in" "$out" vol 0', SILENT],
-  ],
-  ffmpeg: [
-    ['PCM', 'ffmpeg -i "$in" "$out"'],
-    ['mu-law', 'ffmpeg -i "$in" -c:a pcm_mulaw "$out"'],
-    ['JUNK before fmt', 'ffmpeg -i "$in" -rf64 auto "$out"'],
-    ['bext before fmt', 'ffmpeg -i "$in" -write_bext 1 "$out"'],
-    ['levl after data', 'ffmpeg -i "$in" -write_peak on "$out"'],
-    ['into a pipe', 'ffmpeg -i "$in" -f wav - | cat > "$out"'],
-    ['mu-law into a file as a pipe', 'ffmpeg -i "$in" -c:a pcm_mulaw -f wav - > "$out"'],
-    ['killed', `(cat "$in"; sleep 4) | timeout -s KILL 3 ffmpeg ${HEADERLESS} -i - -flush_packets 1 "$out"`],
-    ['44.1 kHz into a pipe', 'ffmpeg -i "$in" -ar 44100 -f wav - | cat > "$out"', CONVERTED],
-    ['24 bit', 'ffmpeg -i "$in" -c:a pcm_s24le "$out"', CONVERTED],
-    ['RF64', 'ffmpeg -i "$in" -rf64 always "$out"', CONVERTED],
-    ...['mp3', 'opus', 'm4a', 'webm'].map((type): Row => [type, 'ffmpeg -i "$in" "$out"', CONVERTED, type]),
-  ],
-  'sndfile-convert': [
-    ['PCM', 'sndfile-convert -pcm16 "$in" "$out"'],
-    ['mu-law', 'sndfile-convert -ulaw "$in" "$out"'],
-    ['extensible PCM', 'sndfile-convert -pcm16 "$in" x.wavex && mv x.wavex "$out"'],
-    ['extensible mu-law', 'sndfile-convert -ulaw "$in" x.wavex && mv x.wavex "$out"'],
-  ],
-  'gst-launch-1.0': [
-    ['PCM', `${GST} wavenc ! filesink location="$out"`],
-    ['mu-law, LIST after data', `${GST} audioconvert ! mulawenc ! wavenc ! filesink location="$out"`],
-    ['into a pipe', `${GST} wavenc ! fdsink | cat > "$out"`],
-  ],
-  'espeak-ng': [
-    ['22,050 Hz', `espeak-ng -w "$out" ${TEXT}`, CONVERTED],
-    ['22,050 Hz into a pipe', `espeak-ng --stdout ${TEXT} > "$out"`, CONVERTED],
-  ],
-  flite: [['8 kHz', `flite -t ${TEXT} -o "$out"`]],
-  text2wave: [
-    ['8 kHz', `echo ${TEXT} | text2wave -F 8000 -o "$out"`],
-    ['8 kHz into a pipe', `echo ${TEXT} | text2wave -F 8000 | cat > "$out"`],
-    ['16 kHz into a pipe', `echo ${TEXT} | text2wave | cat > "$out"`, CONVERTED],
-  ],
-  lame: [
-    ['mp3', 'lame --quiet "$in" "$out"', CONVERTED, 'mp3'],
-    ['decoded into a pipe', 'lame --quiet "$in" x.mp3; lame --quiet --decode x.mp3 - | cat > "$out"'],
-  ],
-  mpg123: [
-    ['to a file', 'lame --quiet "$in" x.mp3; mpg123 -q -w "$out" x.mp3'],
-    ['into a pipe', 'lame --quiet "$in" x.mp3; mpg123 -q -w - x.mp3 | cat > "$out"'],
-  ],
-  opusdec: [
-    ['into a pipe', 'opusenc --quiet "$in" x.opus; opusdec --quiet --force-wav x.opus - | cat > "$out"'],
-  ],
-  arecord: [
-    [
-      'stopped by its pipe',
-      `sox "$in" -t s16 q.raw; echo '${ALSA}' > .asoundrc
-      HOME=. arecord -q -D in -r 8000 -f S16_LE - | head -c 51800 > "$out"`,
+/** By program and outcome, the commands that make a recording `out` of `in.wav`, which is 8 kHz mono 16-bit PCM. */
+const COMMANDS: Record<string, Partial<Record<Outcome, string[]>>> = {
+  sox: {
+    read: [
+      ...['', ' -e mu-law'].map((options) => `sox in.wav${options} out.wav`),
+      'sox in.wav -t wav - | cat > out.wav',
+      '(tail -c +45 in.wav; sleep 3) | timeout -s KILL 2 sox -t s16 -r 8000 -c 1 - out.wav',
     ],
-  ],
-  python3: [
-    ['wave', python('w.writeframes(r.readframes(r.getnframes()))')],
-    [
-      'wave, killed',
+    'read once converted': [
+      ...['-r 44100 -c 2', '-b 24', '-e float', '-e a-law', '-e gsm', '-e ima-adpcm'].map(
+        (options) => `sox in.wav ${options} out.wav`,
+      ),
+      ...['ulaw', 'ul', 'raw'].map((type) => `sox in.wav -t ul out.${type}`),
+      'sox in.wav -t al out.alaw',
+      'sox in.wav -t s16 out.pcm',
+      ...['aiff', 'au', 'flac', 'w64', 'caf'].map((type) => `sox in.wav out.${type}`),
+    ],
+    'refused: no speech': ['norm -44', 'trim 1 0.04', 'vol 0'].map(
+      (effect) => `sox in.wav out.wav ${effect}`,
+    ),
+  },
+  ffmpeg: {
+    read: [
+      ...['', ' -c:a pcm_mulaw', ' -rf64 auto', ' -write_bext 1', ' -write_peak on'].map(
+        (options) => `ffmpeg -i in.wav${options} out.wav`,
+      ),
+      'ffmpeg -i in.wav -f wav - | cat > out.wav',
+      'ffmpeg -i in.wav -c:a pcm_mulaw -f wav - > out.wav',
+      '(tail -c +45 in.wav; sleep 4) | timeout -s KILL 3 ffmpeg -f s16le -ar 8000 -i - -flush_packets 1 out.wav',
+    ],
+    'read once converted': [
+      'ffmpeg -i in.wav -ar 44100 -f wav - | cat > out.wav',
+      ...['-c:a pcm_s24le', '-rf64 always'].map((options) => `ffmpeg -i in.wav ${options} out.wav`),
+      ...['mp3', 'opus', 'm4a', 'webm'].map((type) => `ffmpeg -i in.wav out.${type}`),
+    ],
+  },
+  'sndfile-convert': {
+    read: [
+      ...['-pcm16', '-ulaw'].map((coding) => `sndfile-convert ${coding} in.wav out.wav`),
+      ...['-pcm16', '-ulaw'].map(
+        (coding) => `sndfile-convert ${coding} in.wav x.wavex && mv x.wavex out.wav`,
+      ),
+    ],
+  },
+  'gst-launch-1.0': {
+    read: [
+      `${GST} wavenc ! filesink location=out.wav`,
+      `${GST} audioconvert ! mulawenc ! wavenc ! filesink location=out.wav`,
+      `${GST} wavenc ! fdsink | cat > out.wav`,
+    ],
+  },
+  'espeak-ng': {
+    'read once converted': [`espeak-ng -w out.wav ${TEXT}`, `espeak-ng --stdout ${TEXT} > out.wav`],
+  },
+  flite: { read: [`flite -t ${TEXT} -o out.wav`] },
+  text2wave: {
+    read: ['-o out.wav', '| cat > out.wav'].map((output) => `echo ${TEXT} | text2wave -F 8000 ${output}`),
+    'read once converted': [`echo ${TEXT} | text2wave | cat > out.wav`],
+  },
+  lame: {
+    read: ['lame in.wav x.mp3 && lame --decode x.mp3 - | cat > out.wav'],
+    'read once converted': ['lame in.wav out.mp3'],
+  },
+  'lame mpg123': {
+    read: ['out.wav x.mp3', '- x.mp3 | cat > out.wav'].map((to) => `lame in.wav x.mp3 && mpg123 -w ${to}`),
+  },
+  opusdec: { read: ['opusenc in.wav x.opus && opusdec --force-wav x.opus - | cat > out.wav'] },
+  arecord: {
+    read: [
+      `tail -c +45 in.wav > in.raw && echo '${ALSA}' > .asoundrc && HOME=. arecord -D in -r 8000 -f S16_LE | head -c 50000 > out.wav`,
+    ],
+  },
+  python3: {
+    read: [python('w.writeframes(r.readframes(99999))')],
+    'read, with a warning': [
       python('[w.writeframesraw(r.readframes(160)) for _ in range(200)]; w._file.flush(); os._exit(9)'),
-      WARNED,
     ],
-  ],
+  },
 };
 
 const bash = (command: string) => promisify(execFile)('bash', ['-c', command]);
@@ -116,20 +104,23 @@ const home = await mkdtemp(join(tmpdir(), 'voice-relay-'));
 process.chdir(home);
 await writeFile('in.wav', writeWav(words));
 let faults = 0;
-for (const [program, rows] of Object.entries(ROWS)) {
+for (const [program, outcomes] of Object.entries(COMMANDS)) {
   const version = await versionOf(program);
-  if (version === undefined) console.log(`${program} is not installed: left out`);
-  for (const [kind, command, expected = 'read', extension = 'wav'] of version === undefined ? [] : rows) {
-    const out = `out.${extension}`;
-    // A program that is killed, or that only warns, has made its recording.
-    await bash(`in=in.wav out=${out}; ${command}`).catch(() => {});
-    const outcome = await read(out, SPEAKERS.includes(program)).catch((error: unknown) => String(error));
-    await rm(out, { force: true });
-    if (outcome !== expected) faults += 1;
-    const wrong = outcome === expected ? '' : `, NOT ${expected}`;
-    console.log(
-      `${`${program} ${version}`.padEnd(32)} ${`${extension}, ${kind}`.padEnd(34)} ${outcome}${wrong}`,
-    );
+  if (version === undefined) {
+    console.log(`${program} is not installed: left out`);
+    continue;
+  }
+  for (const [expected, commands] of Object.entries(outcomes)) {
+    for (const command of commands) {
+      const [file = ''] = /out\.\w+/.exec(command) ?? [];
+      // A program that is killed, or that only warns, has made its recording.
+      await bash(command).catch(() => {});
+      const outcome = await read(file, SPEAKERS.includes(program)).catch((error: unknown) => String(error));
+      await rm(file, { force: true });
+      if (outcome !== expected) faults += 1;
+      console.log(`${outcome === expected ? '  ok ' : '  NOT'}  ${version}  ${command}  is ${expected}`);
+      if (outcome !== expected) console.log(`       but ${outcome}`);
+    }
   }
 }
 await rm(home, { recursive: true });
@@ -142,18 +133,16 @@ async function read(file: string, isOther: boolean): Promise<Outcome> {
     const difference = Math.abs(audio.length - words.length);
     if (!isOther && difference > TOLERANCE_BYTES)
       throw new Error(`its length is off by ${difference / 8} ms`);
-    return warning === undefined ? 'read' : WARNED;
+    return warning === undefined ? 'read' : 'read, with a warning';
   } catch (error) {
     if (!(error instanceof SpeechError)) throw error;
-    if (error.message.includes('no speech')) return SILENT;
+    if (error.message.includes('no speech')) return 'refused: no speech';
     let outcome: Outcome | undefined;
     for (const command of error.message.match(/(?:sox|ffmpeg) .*$/gm) ?? []) {
-      const isMade = await bash(command).then(
-        () => true,
-        // Not every program reads opus.
-        () => false,
-      );
-      if (isMade && (await read('speech.wav', isOther)) === 'read') outcome = CONVERTED;
+      // Not every program reads opus.
+      const made = await bash(command).catch(() => undefined);
+      if (made !== undefined && (await read('speech.wav', isOther)) === 'read')
+        outcome = 'read once converted';
       await rm('speech.wav', { force: true });
     }
     if (outcome === undefined) throw error;
@@ -161,17 +150,18 @@ async function read(file: string, isOther: boolean): Promise<Outcome> {
   }
 }
 
-/** The version of a program; undefined if it isn't installed. */
-async function versionOf(program: string): Promise<string | undefined> {
-  const ofPackage = `dpkg-query -W -f '\${Version}' "$(dpkg -S "$(command -v ${program})" | cut -d: -f1)"`;
-  const found = await bash(`command -v ${program} && (${ofPackage} || ${program} --version)`).catch(
+/** The last of these programs with its version; undefined if one isn't installed. */
+async function versionOf(programs: string): Promise<string | undefined> {
+  const [program = ''] = programs.split(' ').slice(-1);
+  const version = `dpkg-query -W -f '\${Version}' "$(dpkg -S "$(readlink -f "$(which ${program})")" | cut -d: -f1)"`;
+  const found = await bash(`type ${programs} > /dev/null && (${version} || ${program} --version)`).catch(
     () => undefined,
   );
-  return found?.stdout.trim().split('\n').at(-1);
+  return found && `${program} ${found.stdout.trim()}`;
 }
 
 /** The command that runs Python's wave module on a reader `r` and a writer `w`. */
 function python(code: string): string {
-  const open = `r = wave.open('$in'); w = wave.open('$out', 'wb'); w.setparams((1, 2, 8000, 0, 'NONE', ''))`;
+  const open = `r = wave.open('in.wav'); w = wave.open('out.wav', 'wb'); w.setparams((1, 2, 8000, 0, 'NONE', ''))`;
   return `python3 -c "import os, wave; ${open}; ${code}"`;
 }
