@@ -18,9 +18,9 @@ function hearAll(audio: Uint8Array, vad = {}, chunkBytes = 77): Heard[] {
   return heard;
 }
 
-describe('an ear', () => {
+describe('Ear', () => {
   it.each(['question', 'interruption'] as const)(
-    'The ear hears the %s as one turn, however it is cut up',
+    'hears the %s as one turn, in pieces of any length',
     (name) => {
       const said = recording(name);
       const audio = Buffer.concat([pause(1000), said, pause(1000)]);
@@ -35,12 +35,12 @@ describe('an ear', () => {
     },
   );
 
-  it('The ear hears no turn in a little noise or in a click', () => {
+  it('hears no turn in a little noise or in a click', () => {
     expect(hearAll(noise(5000, 300))).toEqual([]);
     expect(hearAll(Buffer.concat([pause(200), noise(40, 9000), pause(800)]))).toEqual([]);
   });
 
-  it('The ear goes by the threshold and the pause that it was given', () => {
+  it('goes by the threshold and the pause that it was given', () => {
     const soft = Buffer.concat([noise(400, 1200), pause(600)]);
     expect(hearAll(soft)).toHaveLength(2);
     expect(hearAll(soft, { threshold: 0.9 })).toEqual([]);

@@ -8,7 +8,7 @@ const closed: CallEnd = { by: 'server', code: 1011, reason: '' };
 const answered = (twiml: string): CallerEvent => ({ type: 'answered', twiml, at: 1 });
 const told = (twiml: string): CallerEvent => ({ type: 'twiml', twiml, at: 2 });
 
-describe('what went wrong', () => {
+describe('troubleOf', () => {
   it.each<[string, CallEnd, CallerEvent[], RegExp]>([
     ['with a wrong signature', { ...rejected, httpStatus: 403 }, [], /TWILIO_AUTH_TOKEN or PUBLIC_URL/],
     ['without a server', { ...rejected, httpStatus: undefined }, [], /^No server answers at http:\/\/a\./],
@@ -28,11 +28,11 @@ describe('what went wrong', () => {
       /ended the call \(1011\), and said: “I am sorry\.”/,
     ],
     ['whose server is stopped', { ...closed, code: 1006 }, [], /^The server has gone \(1006\)/],
-  ])('A call %s is told of in words', (_, end, events, words) => {
+  ])('explains a call %s', (_, end, events, words) => {
     expect(troubleOf(end, events, 'http://a')).toMatch(words);
   });
 
-  it('Nothing did when the caller hung up, or the assistant', () => {
+  it('has nothing to say if the caller hung up, or the assistant', () => {
     expect(troubleOf({ by: 'caller', code: 1000, reason: '' }, [], 'http://a')).toBeUndefined();
     expect(troubleOf({ ...closed, code: 1000 }, [told(hangUp())], 'http://a')).toBeUndefined();
   });
