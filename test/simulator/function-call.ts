@@ -17,7 +17,8 @@ export class FunctionCall implements OutputItem {
   readonly #session: ParrotSession;
   readonly #name: string;
   readonly #arguments: string;
-  readonly #ids: { response_id: string; output_index: number };
+  readonly #part: JsonObject;
+  #sent = '';
 
   constructor(
     session: ParrotSession,
@@ -27,35 +28,25 @@ export class FunctionCall implements OutputItem {
     this.#session = session;
     this.#name = tool;
     this.#arguments = `${JSON.stringify(args, null, 2)} \n`;
-    this.#ids = ids;
+    this.#part = { ...ids, item_id: this.item.id, call_id: this.callId };
   }
 
-  begin(previous_item_id: string | null): void {
-    const item = this.#wireItem('in_progress', '');
-    this.#session.send({ type: 'response.output_item.added', ...this.#ids, item });
-    this.#session.send({ type: 'conversation.item.added', previous_item_id, item });
+  begin(): void {
     for (const [delta] of this.#arguments.matchAll(/.{1,8}/gs)) {
-      this.#session.send({ type: 'response.function_call_arguments.delta', ...this.#of, delta });
+      this.#session.send({ type: 'response.function_call_arguments.delta', ...this.#part, delta });
+      this.#sent += delta;
     }
   }
 
-  finish(status: string): JsonObject {
-    const item = this.#wireItem(status, this.#arguments);
+  finish(): void {
     const whole = { name: this.#name, arguments: this.#arguments };
-    this.#session.send({ type: 'response.function_call_arguments.done', ...this.#of, ...whole });
-    this.#session.send({ type: 'conversation.item.done', previous_item_id: null, item });
-    this.#session.send({ type: 'response.output_item.done', ...this.#ids, item });
-    return item;
+    this.#session.send({ type: 'response.function_call_arguments.done', ...this.#part, ...whole });
   }
 
   drop(): void {}
 
-  get #of(): JsonObject {
-    return { ...this.#ids, item_id: this.item.id, call_id: this.callId };
-  }
-
-  #wireItem(status: string, args: string): JsonObject {
+  wire(status: string): JsonObject {
     const { id, type } = this.item;
-    return { id, type, status, name: this.#name, call_id: this.callId, arguments: args };
+    return { id, type, status, name: this.#name, call_id: this.callId, arguments: this.#sent };
   }
 }

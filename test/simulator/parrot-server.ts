@@ -1,11 +1,22 @@
 import { randomUUID } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import { readConfig } from '../../src/config.ts';
+import { hangUp, type Tool } from '../../src/contract.ts';
 import { buildApp } from '../../src/http/app.ts';
 import { assistant } from './assistant.ts';
-import { DEMO_TOOLS, demoKeys } from './demo-keys.ts';
 import { type Parrot, type ParrotOptions, startParrot } from './parrot.ts';
 import { recording } from './recording.ts';
+
+/** What the assistant of the demo can do. */
+const TOOLS: Tool[] = [
+  {
+    name: 'get_time',
+    description: 'Returns the time in a city.',
+    parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] },
+    run: ({ city }) => ({ city, time: '12:00' }),
+  },
+  { name: 'hang_up', description: 'Ends the call, once the caller has said goodbye.', run: () => hangUp() },
+];
 
 /** The real server, with a parrot in OpenAI's place; it takes calls that are signed with `authToken`. */
 export interface ParrotServer {
@@ -27,7 +38,10 @@ export async function startParrotServer(
   const greeting = recording('greeting');
   const parrot = await startParrot({
     greeting,
-    onKeys: demoKeys(greeting),
+    onKeys: {
+      1: { tool: 'get_time', args: { city: 'Oslo' } },
+      2: { tool: 'hang_up', args: {}, says: greeting },
+    },
     onEvent(event, session) {
       onEvent?.(event, session);
       news.emit(event.type);
@@ -41,7 +55,7 @@ export async function startParrotServer(
     TWILIO_AUTH_TOKEN: authToken,
     LOG_LEVEL: logLevel,
   });
-  const app = await buildApp(config, { ...assistant, tools: DEMO_TOOLS });
+  const app = await buildApp(config, { ...assistant, tools: TOOLS });
   const url = await app.listen({ port: 0, host: '127.0.0.1' });
   await ready;
   return {

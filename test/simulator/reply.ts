@@ -16,15 +16,17 @@ export interface Item {
   text?: string;
 }
 
-/** An item that a response adds to the conversation. */
+/** An item that a response adds to the conversation, with the events of its own kind. */
 export interface OutputItem {
   readonly item: Item;
   /** Sends the events of its beginning. */
-  begin(previousItemId: string | null): void;
-  /** Sends the events of its end with `status`, and returns the item as on the wire. */
-  finish(status: string): JsonObject;
+  begin(): void;
+  /** Sends the events of its end. */
+  finish(): void;
   /** Stops its timers, and sends nothing. */
   drop(): void;
+  /** The item as on the wire, with what it holds so far. */
+  wire(status: string): JsonObject;
 }
 
 export interface ToolCall {
@@ -115,15 +117,26 @@ export class Reply {
   }
 
   #add<T extends OutputItem>(added: T): T {
+    const item = added.wire('in_progress');
+    const previous_item_id = this.#options.join(added.item);
+    this.#session.send({ type: 'response.output_item.added', ...this.#nextIds(), item });
+    this.#session.send({ type: 'conversation.item.added', previous_item_id, item });
     this.#items.push(added);
-    added.begin(this.#options.join(added.item));
+    added.begin();
     return added;
   }
 
   #finish(status: ReplyStatus, itemStatus: string, details: JsonObject | null): void {
     clearTimeout(this.#timer);
     // As recorded: a message that came before a call is done only after the call's arguments.
-    const output = this.#items.map((item) => item.finish(itemStatus));
+    const output = this.#items.map((finished, output_index) => {
+      finished.drop();
+      finished.finish();
+      const item = finished.wire(itemStatus);
+      this.#session.send({ type: 'conversation.item.done', previous_item_id: null, item });
+      this.#session.send({ type: 'response.output_item.done', response_id: this.id, output_index, item });
+      return item;
+    });
     this.#session.send({ type: 'response.done', response: this.#response(status, details, output) });
     this.#options.onEnd(status);
   }

@@ -12,7 +12,6 @@ export class SpokenItem implements OutputItem {
   readonly item: Item = { id: newId('item'), type: 'message', role: 'assistant', audioMs: 0 };
   readonly #session: ParrotSession;
   readonly #words: Uint8Array;
-  readonly #ids: { response_id: string; output_index: number };
   readonly #part: JsonObject;
   #transcript = '';
   #sentBytes = 0;
@@ -22,15 +21,11 @@ export class SpokenItem implements OutputItem {
   constructor(session: ParrotSession, words: Uint8Array, ids: { response_id: string; output_index: number }) {
     this.#session = session;
     this.#words = words;
-    this.#ids = ids;
     this.#part = { ...ids, item_id: this.item.id, content_index: 0 };
   }
 
-  begin(previous_item_id: string | null): void {
-    const item = this.#wireItem('in_progress', []);
+  begin(): void {
     const part = { type: 'audio', transcript: '' };
-    this.#session.send({ type: 'response.output_item.added', ...this.#ids, item });
-    this.#session.send({ type: 'conversation.item.added', previous_item_id, item });
     this.#session.send({ type: 'response.content_part.added', ...this.#part, part });
     this.#write('Squawk');
   }
@@ -49,17 +44,12 @@ export class SpokenItem implements OutputItem {
     if (this.#sentBytes < this.#words.length) this.#write(' squawk');
   }
 
-  finish(status: string): JsonObject {
-    this.drop();
+  finish(): void {
     const transcript = this.#transcript;
-    const item = this.#wireItem(status, [{ type: 'output_audio', transcript }]);
     const part = { type: 'audio', transcript };
     this.#session.send({ type: 'response.output_audio.done', ...this.#part });
     this.#session.send({ type: 'response.output_audio_transcript.done', ...this.#part, transcript });
     this.#session.send({ type: 'response.content_part.done', ...this.#part, part });
-    this.#session.send({ type: 'conversation.item.done', previous_item_id: null, item });
-    this.#session.send({ type: 'response.output_item.done', ...this.#ids, item });
-    return item;
   }
 
   drop(): void {
@@ -71,7 +61,9 @@ export class SpokenItem implements OutputItem {
     this.#session.send({ type: 'response.output_audio_transcript.delta', ...this.#part, delta });
   }
 
-  #wireItem(status: string, content: JsonObject[]): JsonObject {
-    return { id: this.item.id, type: 'message', status, role: 'assistant', content };
+  wire(status: string): JsonObject {
+    const { id, type, role, audioMs } = this.item;
+    const content = audioMs === 0 ? [] : [{ type: 'output_audio', transcript: this.#transcript }];
+    return { id, type, status, role, content };
   }
 }
