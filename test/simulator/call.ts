@@ -1,4 +1,4 @@
-// npm run call: a simulated phone calls a server that is running, with whatever assistant is behind it.
+// npm run call: a simulated phone that calls a running server, whatever its assistant.
 import { existsSync } from 'node:fs';
 import { open, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -54,7 +54,7 @@ async function wordsOf(file: string): Promise<Uint8Array> {
   return audio;
 }
 
-/** Fails unless `file` can be written; creates it, if need be, and returns what takes that back. */
+/** Fails unless `file` can be written. Creates it if it is missing, and returns the undo. */
 async function checkWritable(file: string): Promise<() => Promise<void>> {
   const existed = existsSync(file);
   try {
@@ -67,7 +67,7 @@ async function checkWritable(file: string): Promise<() => Promise<void>> {
   };
 }
 
-/** Whether the assistant is heard within `ms`; false, too, if the call ended. */
+/** Resolves with whether the assistant is heard within `ms`: false, too, if the call ended. */
 function heardWithin(phone: PhoneCall, ms: number): Promise<boolean> {
   return Promise.race([phone.untilPlaying(), pause(ms, false, { ref: false })]);
 }
@@ -83,7 +83,7 @@ const phone = await placeCall({
   ...server,
   onEvent(event) {
     events.push(event);
-    // A call that nobody answered is told of below.
+    // A call that nobody answered is explained below.
     if (events.some(({ type }) => type === 'answered')) narrator.tell(`caller  ${callerLine(event)}`);
   },
 });
@@ -110,7 +110,7 @@ const trouble = troubleOf(end, events, server.url);
 if (trouble !== undefined) fail(trouble);
 if (!answered && end.by === 'caller') fail('The assistant did not answer.');
 
-/** Hears the greeting out, then each answer to the words and the keys; returns whether all were answered. */
+/** Waits for the greeting, then for the answers to the words and the keys. Resolves with whether all came. */
 async function converse(): Promise<boolean> {
   if (await heardWithin(phone, GREETING_MS)) await phone.untilSilentFor(FINISHED_MS);
   const steps = keys.map((group) => () => phone.press(group));

@@ -27,7 +27,7 @@ const xml =
   (response) =>
     response.setHeader('content-type', 'text/xml').end(twiml);
 
-/** A server that responds to its webhooks in turn, and accepts a stream unless `upgradeStatus` is given. */
+/** A server that gives its webhooks these responses in turn. `upgradeStatus` refuses the stream. */
 async function serve(responds: Respond[] = [xml(CONNECT)], upgradeStatus?: number) {
   const posts: Post[] = [];
   const upgrades: IncomingHttpHeaders[] = [];
@@ -53,7 +53,7 @@ async function serve(responds: Respond[] = [xml(CONNECT)], upgradeStatus?: numbe
   return { url: `http://127.0.0.1:${portOf(server)}`, posts, upgrades, stream };
 }
 
-/** A call whose stream has begun, seen from both ends. */
+/** A call whose stream has begun, from both ends. */
 async function answered(options: Partial<CallOptions> = {}, ...responds: Respond[]) {
   const { url, stream, ...server } = await serve(responds.length === 0 ? undefined : responds);
   const events: CallerEvent[] = [];

@@ -1,7 +1,7 @@
 import { config as loadEnv } from 'dotenv';
 import { DIALLED, type WebhookOptions } from './webhook.ts';
 
-/** Says what is wrong, and ends the process. */
+/** Prints an error, and exits with 1. */
 export function fail(message: string): never {
   console.error(message);
   process.exit(1);
@@ -25,9 +25,7 @@ export const SERVER_OPTIONS = {
  * the environment or `.env`. Ends the process if an option is wrong.
  */
 export function readServer(
-  options: {
-    [name in 'url' | 'from' | 'to']?: string | undefined;
-  } & { direction: string; dialled: string },
+  options: { [name in 'url' | 'from' | 'to']?: string | undefined } & { direction: string; dialled: string },
 ): WebhookOptions {
   loadEnv({ quiet: true });
   const { PORT, TWILIO_AUTH_TOKEN: authToken, PUBLIC_URL: publicUrl } = process.env;
@@ -49,12 +47,12 @@ export function readServer(
   };
 }
 
-/** A port as it is written, or undefined. */
+/** Parses a port. */
 export function readPort(text: string): number | undefined {
   return /^\d{1,5}$/.test(text) && Number(text) <= 65_535 ? Number(text) : undefined;
 }
 
-/** Why nothing can listen on `port`. */
+/** The reason for an error of listening, in words. */
 export function whyNotListening(port: number, error: unknown): string {
   const { code } = error instanceof Error && 'code' in error ? error : { code: undefined };
   return code === 'EADDRINUSE'

@@ -6,7 +6,7 @@ import { type Item, type Output, Reply, type ReplyStatus, type ToolCall } from '
 import { newId } from './session-config.ts';
 import type { ApiError } from './shape.ts';
 
-/** What happens in a session, for whoever watches; all times are of audio, in ms, but for how long a tool took. */
+/** An event of a session. Times are lengths of audio, in ms; that of `tool-answered` is the tool's. */
 export type ParrotEvent =
   | { type: 'session-ready'; instructions: string; tools: string[] }
   | { type: 'told'; text: string }
@@ -21,22 +21,22 @@ export type ParrotEvent =
   | { type: 'error'; message: string }
   | { type: 'closed'; code: number };
 
-/** What a parrot does when it is told that the caller pressed certain keys: it calls a tool that the session has. */
+/** The tool that certain keys have the parrot call, if the session has it. */
 export interface KeyMeaning extends ToolCall {
-  /** What it says first, in the same response; without it, that response has no audio at all. */
+  /** Words before the call, in the same response. */
   says?: Uint8Array;
-  /** What it says once it has the tool's output; the greeting's words by default. */
+  /** The answer once the output has come; the greeting by default. */
   answer?: Uint8Array;
 }
 
-/** How a parrot behaves: what it says when nobody has spoken yet, and its pace and delays in ms. */
+/** A parrot's behaviour; delays are in ms. */
 export interface Manner {
   greeting: Uint8Array;
-  /** By the digits pressed, such as `12`; others have the tool of that number called, 1 the session's first, without arguments. */
+  /** By the digits, such as `12`. Any other number calls the session's tool of that number, without arguments. */
   onKeys: Record<string, KeyMeaning>;
-  /** The tool that it calls instead of repeating the user's first words. */
+  /** The tool to call instead of repeating the user's first words. */
   onFirstTurn?: ToolCall | undefined;
-  /** How many times faster than real time the audio comes. */
+  /** The audio's speed, as a multiple of real time. */
   pace: number;
   /** From session.update to session.updated. */
   updateMs: number;
@@ -49,7 +49,7 @@ type Next = Output & { call?: KeyMeaning };
 
 const RATE_LIMITS_MS = 35;
 
-/** What was said by both sides, and the one response at most that is being generated. */
+/** The items of a session, and its active response. */
 export class Conversation {
   readonly items: Item[] = [];
   /** The truncations that were accepted, in order. */
@@ -59,9 +59,9 @@ export class Conversation {
   /** The user's last words, or the greeting. */
   #words: Uint8Array;
   #next: Next;
-  /** A tool that is called in the next response, whatever that would be. */
+  /** A tool to call in place of the next response. */
   #due: ToolCall | undefined;
-  /** By call_id: the calls whose output is yet to come, and when they were made. */
+  /** Calls without their output, by call_id. */
   readonly #calls = new Map<string, { meaning: KeyMeaning; at: number }>();
   #reply: Reply | undefined;
   #unconfirmed: JsonObject[] = [];
@@ -73,7 +73,7 @@ export class Conversation {
     this.#next = { words: this.#words };
   }
 
-  /** Whether there is a call: a session that is kept ready has nothing to say. */
+  /** Whether a call has begun: a standby session has no items. */
   get hasBegun(): boolean {
     return this.items.length > 0 || this.#reply !== undefined;
   }
@@ -83,14 +83,14 @@ export class Conversation {
     return this.items.some(({ role, audioMs }) => role === 'assistant' && audioMs > 0);
   }
 
-  /** Calls a tool in a response of its own, after the one that is being generated. */
+  /** Calls a tool in a response of its own, after the active one. */
   callTool(call: ToolCall): void {
     if (!this.#has(call.tool)) return;
     this.#due = call;
     if (this.#reply === undefined) this.createResponse();
   }
 
-  /** Takes the user's turn in; its transcription comes later, if the session has one. */
+  /** Adds the user's turn, and later its transcription if the session asks for one. */
   addTurn(id: string, words: Uint8Array): void {
     const audioMs = words.length / BYTES_PER_MS;
     const { onFirstTurn } = this.#manner;
@@ -114,7 +114,7 @@ export class Conversation {
     });
   }
 
-  /** Obeys conversation.item.create. */
+  /** Handles conversation.item.create. */
   createItem(event: JsonObject): ApiError | undefined {
     const item = readItem(event);
     if ('error' in item) return item.error;
@@ -129,7 +129,7 @@ export class Conversation {
     return undefined;
   }
 
-  /** Obeys conversation.item.truncate. */
+  /** Handles conversation.item.truncate. */
   truncate({ item_id, content_index, audio_end_ms }: JsonObject): ApiError | undefined {
     const item = this.items.find(({ id }) => id === item_id);
     if (typeof audio_end_ms !== 'number' || !Number.isInteger(audio_end_ms) || audio_end_ms < 0) {
@@ -149,10 +149,7 @@ export class Conversation {
     return undefined;
   }
 
-  /**
-   * Obeys response.create: does what the keys mean that were pressed last, says what follows from a tool's output, or
-   * says the user's last words again, or the greeting if there are none.
-   */
+  /** Handles response.create: calls the keys' tool, answers its output, or repeats the user's last words. */
   createResponse(response: unknown = {}): ApiError | undefined {
     if (this.#reply !== undefined) {
       const message = `Conversation already has an active response in progress: ${this.#reply.id}. Wait until the response is finished before creating a new one.`;
@@ -172,7 +169,7 @@ export class Conversation {
     return undefined;
   }
 
-  /** Obeys response.cancel. */
+  /** Handles response.cancel. */
   cancelResponse(event: JsonObject): ApiError | undefined {
     const fault = findCancelFault(event);
     if (fault !== undefined) return fault;
@@ -185,12 +182,12 @@ export class Conversation {
     return undefined;
   }
 
-  /** Cancels the response that is being generated, if there is one, because the user speaks. */
+  /** Cancels the active response, because the user speaks. */
   interrupt(): void {
     this.#reply?.cancel('turn_detected');
   }
 
-  /** Ends everything without a word. */
+  /** Drops the active response without an event. */
   end(): void {
     this.#reply?.drop();
   }
@@ -202,7 +199,7 @@ export class Conversation {
     return previous;
   }
 
-  /** Adds an item that isn't the assistant's, and says so; `wire` is the same item as on the wire. */
+  /** Adds an item of the client's, with its events; `wire` is the item on the wire. */
   #add(item: Item, wire: JsonObject): void {
     const previous_item_id = this.#join(item);
     this.#session.send({ type: 'conversation.item.added', previous_item_id, item: wire });
@@ -235,7 +232,7 @@ export class Conversation {
     return false;
   }
 
-  /** Takes in what the user wrote, which may be of keys. */
+  /** Sets the next response by the keys in a user's message. */
   #hearKeys(digits: string | undefined): void {
     this.#confirmTruncations();
     if (digits === undefined) return;
@@ -247,7 +244,7 @@ export class Conversation {
     this.#next = call !== undefined && isKnown ? { words: call.says, call } : { words: this.#words };
   }
 
-  /** Truncations are confirmed only after the turn that interrupted, as by the real one. */
+  /** Confirms truncations, which OpenAI does only after the turn that interrupted. */
   #confirmTruncations(): void {
     for (const truncation of this.#unconfirmed.splice(0)) {
       this.#session.send({ type: 'conversation.item.truncated', ...truncation });
@@ -261,7 +258,7 @@ export class Conversation {
     if (words !== undefined) this.#session.report({ type: 'reply-done', ms: audioMs });
     if (callId !== undefined && call !== undefined) {
       this.#calls.set(callId, { meaning: call, at: performance.now() });
-      // The keys have had their effect, unless there is something newer.
+      // The keys have had their effect, unless newer ones came.
       if (this.#next === output) this.#next = { words: this.#words };
       this.#session.report({ type: 'tool-called', name: call.tool, args: call.args });
     }

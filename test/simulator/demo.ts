@@ -17,7 +17,7 @@ const CUT_TOLERANCE_MS = 50;
 /** No call takes this long, in ms, unless something hangs. */
 const LONGEST_MS = 30_000;
 
-/** Asks something, talks over the answer, has something looked up by a key, and by another is hung up on. */
+/** Asks, talks over the answer, has a key look something up, and another hang up. */
 async function converse(phone: PhoneCall): Promise<void> {
   await phone.untilPlaying();
   await phone.untilSilentFor(300);
@@ -50,7 +50,7 @@ const news = new EventEmitter();
 let first: ParrotSession | undefined;
 
 const server = await startParrotServer((event, session) => {
-  // The first session, dialled ahead, is this call's; the next only waits for another call.
+  // The first session, dialled ahead, is this call's. The next is on standby.
   first ??= session;
   if (session !== first) return;
   parrotEvents.push(event);
@@ -87,7 +87,7 @@ const replies = only(parrotEvents, 'reply-done');
 const reported = cuts[0]?.audioEndMs ?? Number.NaN;
 const unheard = only(callerEvents, 'cleared')[0]?.unheardMs ?? Number.NaN;
 const heard = (replies[1]?.ms ?? Number.NaN) - unheard;
-// The goodbye is the last that the caller hears: if it was cut, that is what is missing.
+// The goodbye comes last: what is missing was cut from it.
 const missing = replies.reduce((sum, { ms }) => sum + ms, 0) - unheard - phone.heardMs;
 console.log(`
 ${table({

@@ -3,14 +3,14 @@ import type { ParrotSession } from './parrot-session.ts';
 import type { Item, OutputItem, ToolCall } from './reply.ts';
 import { newId } from './session-config.ts';
 
-/** Reads a call as it is typed, `book {"day":"Friday"}`; undefined if it is none. */
+/** Parses a call such as `book {"day":"Friday"}`. */
 export function readToolCall(line: string): ToolCall | undefined {
   const { tool, json = '{}' } = /^(?<tool>[\w-]+)(?:\s+(?<json>.+))?$/s.exec(line.trim())?.groups ?? {};
   const args = parseObject(json);
   return tool === undefined || args === undefined ? undefined : { tool, args };
 }
 
-/** A call of a tool, its arguments with the white space that the real ones come with. */
+/** A call of a tool; its arguments have the white space of real ones. */
 export class FunctionCall implements OutputItem {
   readonly callId = newId('call');
   readonly item: Item = { id: newId('item'), type: 'function_call', audioMs: 0 };

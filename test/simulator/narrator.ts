@@ -3,15 +3,15 @@ import type { CallerEvent } from './caller.ts';
 import type { ParrotEvent } from './parrot.ts';
 import { readDial, unescapeXml } from './webhook.ts';
 
-/** The most characters of a line, and of a text of the server's in it. */
+/** Limits of a printed line, and of a text that is quoted in it, in characters. */
 const LINE_CHARACTERS = 400;
 const TEXT_CHARACTERS = 100;
 
-/** Tells a call as it happens, one line an event, with the time since it began. */
+/** Prints a call's events, one a line, with the time since it began. */
 export class Narrator {
   readonly #began = performance.now();
 
-  /** Prints; ends the process quietly once nobody reads what it prints, as in `npm run call | head`. */
+  /** Ends the process quietly when its output is closed, as in `npm run call | head`. */
   constructor() {
     process.stdout.on('error', () => process.exit(0));
   }
@@ -28,7 +28,7 @@ function excerpt(text: string): string {
   return loggable(text.trim().replace(/\s+/g, ' '), TEXT_CHARACTERS);
 }
 
-/** What an event at Twilio's end means to the caller. */
+/** An event at Twilio's end, as the caller's doing. */
 export function callerLine(event: CallerEvent): string {
   switch (event.type) {
     case 'answered':
@@ -75,7 +75,7 @@ function twimlLine(twiml: string): string {
     : `is told: ${words ?? 'nothing'}`;
 }
 
-/** What TwiML has Twilio say to the caller; undefined if that is nothing. */
+/** The words of TwiML's `<Say>`; undefined if it has none. */
 export function wordsIn(twiml: string): string | undefined {
   const words = Array.from(twiml.matchAll(/<Say\b[^>]*>(?<words>[^<]*)/g), ([, said = '']) =>
     unescapeXml(said),
@@ -83,7 +83,7 @@ export function wordsIn(twiml: string): string | undefined {
   return words.length === 0 ? undefined : words.join(' ');
 }
 
-/** What an event at OpenAI's end means to the parrot. */
+/** An event at OpenAI's end, as the parrot's doing. */
 export function parrotLine(event: ParrotEvent): string {
   switch (event.type) {
     case 'session-ready':
@@ -113,7 +113,6 @@ export function parrotLine(event: ParrotEvent): string {
   }
 }
 
-/** The events of that type. */
 export function only<E extends { type: string }, T extends E['type']>(
   events: E[],
   type: T,
@@ -121,7 +120,7 @@ export function only<E extends { type: string }, T extends E['type']>(
   return events.filter((event): event is Extract<E, { type: T }> => event.type === type);
 }
 
-/** From the stream's start until the caller hears something, in ms; NaN if that never was. */
+/** The time from the stream's start to the first sound, in ms; NaN without one. */
 export function timeToFirstSound(events: CallerEvent[]): number {
   const at = (type: CallerEvent['type']) => events.find((event) => event.type === type)?.at ?? Number.NaN;
   return at('first-sound') - at('stream-started');

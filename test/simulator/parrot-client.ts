@@ -28,7 +28,7 @@ export const UPDATE = {
   },
 };
 
-/** The far end of a session: what it is told, and what it may send. */
+/** The client's end of a session. */
 class Client extends Peer {
   say(...audio: Uint8Array[]): void {
     this.send({ type: 'input_audio_buffer.append', audio: Buffer.concat(audio).toString('base64') });

@@ -7,7 +7,6 @@ import { assistant } from './assistant.ts';
 import { type Parrot, type ParrotOptions, startParrot } from './parrot.ts';
 import { recording } from './recording.ts';
 
-/** What the assistant of the demo can do. */
 const TOOLS: Tool[] = [
   {
     name: 'get_time',
@@ -18,17 +17,17 @@ const TOOLS: Tool[] = [
   { name: 'hang_up', description: 'Ends the call, once the caller has said goodbye.', run: () => hangUp() },
 ];
 
-/** The real server, with a parrot in OpenAI's place; it takes calls that are signed with `authToken`. */
+/** The real server, with a parrot in OpenAI's place. It accepts calls that are signed with `authToken`. */
 export interface ParrotServer {
   readonly url: string;
   readonly authToken: string;
   readonly parrot: Parrot;
-  /** How many calls are live by the server's own count. */
+  /** The server's own count. */
   liveCalls(): Promise<number>;
   close(): Promise<void>;
 }
 
-/** Starts both on free ports, with the demo's tools and keys; resolves when the session for the first call is ready. */
+/** Starts both on free ports, with the demo's tools and keys. Resolves when the first session is ready. */
 export async function startParrotServer(
   onEvent: ParrotOptions['onEvent'],
   logLevel = 'warn',
@@ -47,7 +46,7 @@ export async function startParrotServer(
       news.emit(event.type);
     },
   });
-  // Signed as Twilio signs, so that calls go through the guarded path.
+  // Calls are signed, so that they take the guarded path.
   const authToken = randomUUID();
   const config = readConfig({
     OPENAI_API_KEY: 'sk-demo',

@@ -21,13 +21,12 @@ const NOT_AN_EVENT: ApiError = {
   message: 'This parrot takes only JSON objects in text frames.',
 };
 
-/** One Realtime session, from its 101 to its close: what the client did, and what it is told. */
+/** One Realtime session, from its 101 to its close. */
 export class ParrotSession {
   /** The session in effect, in its wire shape. */
   config: SessionConfig;
-  /** How many appends came while the session still read them as PCM. */
+  /** Appends that came while the session still took PCM. */
   audioBeforeReady = 0;
-  /** Tells whoever watches. */
   readonly report: (event: ParrotEvent) => void;
   readonly #socket: WebSocket;
   readonly #updateMs: number;
@@ -43,7 +42,6 @@ export class ParrotSession {
     this.#conversation = new Conversation(this, manner);
   }
 
-  /** The conversation's items, with how much audio each has, or what the client wrote. */
   get items(): readonly Item[] {
     return this.#conversation.items;
   }
@@ -53,7 +51,7 @@ export class ParrotSession {
     return this.#conversation.truncations;
   }
 
-  /** Whether a call is on it. */
+  /** Whether it is open, and has a call. */
   get isLive(): boolean {
     return this.#socket.readyState === WebSocket.OPEN && this.#conversation.hasBegun;
   }
@@ -74,7 +72,6 @@ export class ParrotSession {
     this.send({ type: 'session.created', session: this.config });
   }
 
-  /** Sends an event, with an id. */
   send({ type, ...rest }: JsonObject): void {
     this.#socket.send(JSON.stringify({ type, event_id: newId('event'), ...rest }));
   }
@@ -92,7 +89,7 @@ export class ParrotSession {
     if (error !== undefined) this.#sendError(error, event?.event_id);
   }
 
-  /** Says what was wrong, which by itself ends nothing; `cause` is the id of the client's event. */
+  /** Sends an error, after which the session goes on; `cause` is the id of the client's event. */
   #sendError({ code, message, param = null }: ApiError, cause: unknown = null): void {
     const type = 'invalid_request_error';
     this.send({ type: 'error', error: { type, code, message, param, event_id: cause } });

@@ -80,7 +80,7 @@ describe('a tool', () => {
     const { item_id } = await client.next('response.output_audio.delta');
     client.send(truncate(item_id, 50), pressed('1 2'));
     await client.next('conversation.item.truncated');
-    // The item that says which keys interrupted comes first.
+    // The item with the keys comes first.
     expect(client.types().slice(-3, -1)).toEqual(['conversation.item.added', 'conversation.item.done']);
     await client.next('response.done');
     expect(await client.respond()).toMatchObject({ output: [{ name: 'get_time' }] });

@@ -59,7 +59,7 @@ describe('a turn', () => {
     client.say(pause(400));
     await client.next('response.created');
     const types = client.types().filter((type) => !/transcription/.test(String(type)));
-    // What the next response begins with may have come, too.
+    // The next response's first events may have come, too.
     expect(types.slice(0, types.indexOf('response.created'))).toEqual([
       ...[TURN[0], ...SPOKEN, 'response.done', ...TURN.slice(1), 'conversation.item.truncated'],
     ]);

@@ -13,12 +13,12 @@ type Outcome = 'read' | 'read, with a warning' | 'read once converted' | 'refuse
 const TEXT = '"How late are you open on Friday, please?"';
 const GST = 'gst-launch-1.0 -q filesrc location=in.wav ! wavparse !';
 const ALSA = 'pcm.in { type file slave.pcm null file /dev/null infile in.raw format raw }';
-/** How much longer or shorter than the question a recording may be, in bytes: MP3 comes in frames. */
+/** The most that a recording's length may differ from the question's, in bytes: MP3 pads. */
 const TOLERANCE_BYTES = 2_400;
-/** Programs that speak for themselves, of whatever length. */
+/** Programs whose recordings have a length of their own. */
 const SPEAKERS = ['espeak-ng', 'flite', 'text2wave'];
 
-/** By program and outcome, the commands that make a recording `out` of `in.wav`, which is 8 kHz mono 16-bit PCM. */
+/** By program and outcome, the commands that make `out` from `in.wav`, which is 8 kHz mono 16-bit PCM. */
 const COMMANDS: Record<string, Partial<Record<Outcome, string[]>>> = {
   sox: {
     read: [
@@ -113,7 +113,7 @@ for (const [program, outcomes] of Object.entries(COMMANDS)) {
   for (const [expected, commands] of Object.entries(outcomes)) {
     for (const command of commands) {
       const [file = ''] = /out\.\w+/.exec(command) ?? [];
-      // A program that is killed, or that only warns, has made its recording.
+      // A killed program fails, and yet leaves a recording.
       await bash(command).catch(() => {});
       const outcome = await read(file, SPEAKERS.includes(program)).catch((error: unknown) => String(error));
       await rm(file, { force: true });
@@ -126,7 +126,7 @@ for (const [program, outcomes] of Object.entries(COMMANDS)) {
 await rm(home, { recursive: true });
 process.exitCode = faults === 0 ? 0 : 1;
 
-/** Reads a recording, if need be once it is converted by each of the commands that are printed. */
+/** Reads a recording, or what the printed commands convert it to. */
 async function read(file: string, isOther: boolean): Promise<Outcome> {
   try {
     const { audio, warning } = await readSpeech(file);
@@ -139,7 +139,7 @@ async function read(file: string, isOther: boolean): Promise<Outcome> {
     if (error.message.includes('no speech')) return 'refused: no speech';
     let outcome: Outcome | undefined;
     for (const command of error.message.match(/(?:sox|ffmpeg) .*$/gm) ?? []) {
-      // Not every program reads opus.
+      // sox can't read every format.
       const made = await bash(command).catch(() => undefined);
       if (made !== undefined && (await read('speech.wav', isOther)) === 'read')
         outcome = 'read once converted';
@@ -150,7 +150,7 @@ async function read(file: string, isOther: boolean): Promise<Outcome> {
   }
 }
 
-/** The last of these programs with its version; undefined if one isn't installed. */
+/** Returns the last of these programs with its version, unless one isn't installed. */
 async function versionOf(programs: string): Promise<string | undefined> {
   const [program = ''] = programs.split(' ').slice(-1);
   const version = `dpkg-query -W -f '\${Version}' "$(dpkg -S "$(readlink -f "$(which ${program})")" | cut -d: -f1)"`;

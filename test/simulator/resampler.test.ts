@@ -17,13 +17,13 @@ function resample(samples: Float32Array, from: number, to: number, pieceLength =
   return all;
 }
 
-/** How loud audio is without its first and last 20 ms, in dB below a full tone. */
+/** The level of audio without its first and last 20 ms, in dB below a full tone. */
 function level(samples: number[], rate: number): number {
   const middle = samples.slice(rate / 50, -rate / 50);
   return 10 * Math.log10((2 * middle.reduce((sum, x) => sum + x * x, 0)) / middle.length);
 }
 
-/** `samples` less whatever tone of `hz` is in them, of whichever phase. */
+/** `samples` without the tone of `hz` in them, whatever its phase. */
 function without(hz: number, samples: number[], rate: number): number[] {
   const whole = samples.slice(0, rate / 10);
   const angle = (i: number) => (2 * Math.PI * hz * i) / rate;

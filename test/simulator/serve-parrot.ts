@@ -1,4 +1,4 @@
-// npm run parrot: the stand-in for OpenAI, on a port of its own, for as long as it is left to run.
+// npm run parrot: the stand-in for OpenAI, on a port of its own, until it is stopped.
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { fail, messageOf, readPort, whyNotListening } from './command-line.ts';

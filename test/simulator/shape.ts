@@ -7,10 +7,10 @@ export interface ApiError {
   param?: string | null;
 }
 
-/** A test of a value; `words` say what passes. */
+/** A predicate, with `words` for what passes. */
 type Check = ((value: unknown) => boolean) & { words: string };
 
-/** What a value may be: that very value, whatever passes, one of several, or an object of these. */
+/** The values that are valid: a literal, what passes a check, one of several shapes, or an object of shapes. */
 export type Shape = string | number | boolean | null | Check | Shape[] | { [key: string]: Shape };
 
 export function check(words: string, passes: (value: unknown) => boolean): Check {
@@ -35,8 +35,8 @@ function wordsFor(shape: Shape): string {
 }
 
 /**
- * Returns what is wrong with `value`, which stands at the path `param`, '' for the event itself; undefined if nothing
- * is. An object may have no other fields than its shape, and must have those of them that are `required`.
+ * Returns what is wrong with `value` at the path `param`, '' for the event itself. An object may have no other fields
+ * than its shape, and must have those of its fields that are `required`.
  */
 export function findFault(
   shape: Shape,
@@ -54,7 +54,7 @@ export function findFault(
   if (Array.isArray(shape)) {
     const faults = shape.map((alternative) => findFault(alternative, value, param));
     if (faults.includes(undefined)) return undefined;
-    // What was meant is the alternative of the same type.
+    // Report the alternative of the same type.
     return faults.find((fault) => fault?.param !== `${param}.type`) ?? faults[0];
   }
   if (shape === null || typeof shape !== 'object') return value === shape ? undefined : invalid;

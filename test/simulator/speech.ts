@@ -6,7 +6,7 @@ import { Ear } from './ear.ts';
 import { loudness } from './mulaw.ts';
 import { readWav, WavError } from './wav.ts';
 
-/** How sox and ffmpeg name the coding of a file without a header, by the end of its name. */
+/** The names of codings without a header in sox and ffmpeg, by extension. */
 const HEADERLESS: Record<string, [sox: string, ffmpeg: string]> = {
   ...{ '.ulaw': ['ul', 'mulaw'], '.ul': ['ul', 'mulaw'], '.raw': ['ul', 'mulaw'] },
   ...{ '.alaw': ['al', 'alaw'], '.al': ['al', 'alaw'], '.pcm': ['s16', 's16le'] },
@@ -14,12 +14,12 @@ const HEADERLESS: Record<string, [sox: string, ffmpeg: string]> = {
 const FRAME_BYTES = 160;
 const FULL_SCALE = 32_768;
 
-/** Why a recording can't be said on a call, and how to convert it. */
+/** The reason that a recording can't be used, with the commands that convert it. */
 export class SpeechError extends Error {
   override name = 'SpeechError';
 }
 
-/** Reads what a caller is to say from a WAV file, in mu-law; throws a SpeechError. */
+/** Reads a caller's words from a WAV file. Throws a SpeechError. */
 export async function readSpeech(file: string): Promise<ReturnType<typeof readWav>> {
   const content = await readFile(file).catch((error: unknown) => {
     throw new SpeechError(`${file} can't be read: ${messageOf(error)}`);
@@ -37,7 +37,7 @@ export async function readSpeech(file: string): Promise<ReturnType<typeof readWa
   }
 }
 
-/** Throws a WavError unless the parrot would hear words in `audio`. */
+/** Throws a WavError unless the parrot would detect a turn in `audio`. */
 function requireSpeech(audio: Uint8Array): void {
   if (new Ear().hear(audio).length > 0) return;
   let loudest = 0;
@@ -50,7 +50,7 @@ function requireSpeech(audio: Uint8Array): void {
   );
 }
 
-/** Commands that make a recording which is read, under a name that is free. */
+/** The commands that convert `file`, to a name that doesn't exist. */
 function howToConvert(file: string, convert: WavError['convert']): string {
   const [sox, ffmpeg] = HEADERLESS[extname(file).toLowerCase()] ?? [];
   const soxInput =
@@ -64,7 +64,7 @@ function howToConvert(file: string, convert: WavError['convert']): string {
   or    ffmpeg ${ffmpegInput}-i ${name} -ar 8000 -ac 1 -c:a pcm_s16le ${output}`;
 }
 
-/** A file's name for a POSIX shell, such that no program takes it for an option, a pipe or an address. */
+/** A file's name, quoted for a POSIX shell; no program takes it for an option, a pipe or an address. */
 function quoted(file: string): string {
   const path = /^[\w./][^:]*$/.test(file) ? file : `./${file}`;
   return /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;

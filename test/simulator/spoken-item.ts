@@ -4,10 +4,10 @@ import type { ParrotSession } from './parrot-session.ts';
 import type { Item, OutputItem } from './reply.ts';
 import { newId } from './session-config.ts';
 
-/** How long the first deltas are; all further ones are as long as the last. */
+/** Lengths of the first deltas, in ms. The last is that of all others. */
 const DELTA_MS = [100, 150, 250];
 
-/** A message being spoken, delta by delta. */
+/** A spoken message, sent in deltas. */
 export class SpokenItem implements OutputItem {
   readonly item: Item = { id: newId('item'), type: 'message', role: 'assistant', audioMs: 0 };
   readonly #session: ParrotSession;
@@ -30,7 +30,7 @@ export class SpokenItem implements OutputItem {
     this.#write('Squawk');
   }
 
-  /** Says it all, `pace` times faster than real time, and then calls `onSaid`. */
+  /** Sends all deltas, `pace` times faster than real time, and then calls `onSaid`. */
   speak(pace: number, onSaid: () => void): void {
     const ms = DELTA_MS[this.#deltas++] ?? 250;
     const chunk = Buffer.from(this.#words.subarray(this.#sentBytes, this.#sentBytes + ms * BYTES_PER_MS));

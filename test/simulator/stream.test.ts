@@ -23,7 +23,7 @@ const media = (sound: Uint8Array) => ({
 const mark = (name: string) => ({ event: 'mark', streamSid, mark: { name } });
 const clear = { event: 'clear', streamSid };
 
-/** A stream that has begun: what it tells, and what it sends of each kind. */
+/** A stream that has begun, with its events and messages. */
 function begin(options: Partial<StreamOptions> = {}) {
   const sent: JsonObject[] = [];
   const events: StreamEvent[] = [];

@@ -7,13 +7,13 @@ const EXTENSIBLE = 0xfffe;
 /** What follows the encoding in the SubFormat of an extensible format: https://www.rfc-editor.org/rfc/rfc2361 */
 const SUBFORMAT = '000000001000800000aa00389b71';
 const ENCODINGS: Record<number, string> = { [PCM]: 'PCM', 3: 'float', 6: 'A-law', [MULAW]: 'mu-law' };
-/** Sizes from here on, in bytes, are what programs write that cannot know the size yet. */
+/** The least of the sizes that programs write into a pipe, before they know the size, in bytes. */
 const LEAST_UNKNOWN_SIZE = 0x7fff_0000;
 
-/** What is wrong with a file, as it reads behind the file's name. */
+/** What is wrong with a file; its message follows the file's name. */
 export class WavError extends Error {
   override name = 'WavError';
-  /** How the audio can be converted: not at all, by its header, or by its header but to the end of the file. */
+  /** Whether sox and ffmpeg can convert it, sox only if it ignores the length in the header. */
   readonly convert: 'no' | 'yes' | 'ignoring length';
 
   constructor(message: string, convert: WavError['convert'] = 'no') {
@@ -22,13 +22,13 @@ export class WavError extends Error {
   }
 }
 
-/** Audio in mu-law at 8 kHz mono; `warning` is what is wrong with its file, as it reads behind the file's name. */
+/** Mu-law at 8 kHz mono; `warning` follows the file's name. */
 interface Speech {
   audio: Uint8Array;
   warning?: string;
 }
 
-/** Reads a WAV file of 16-bit PCM or mu-law at 8 kHz mono; throws a WavError for any other. */
+/** Reads a WAV file of 16-bit PCM or mu-law at 8 kHz mono. Throws a WavError for any other. */
 export function readWav(file: Buffer): Speech {
   if (file.length === 0) throw new WavError('is empty');
   if (file.toString('latin1', 0, 4) !== 'RIFF' || file.toString('latin1', 8, 12) !== 'WAVE') {
@@ -59,7 +59,7 @@ export function readWav(file: Buffer): Speech {
   return { audio, warning: `has ${has} bytes of audio, though its header says ${claims}` };
 }
 
-/** A WAV file of one channel or more in mu-law at 8 kHz, in 16-bit PCM, which every player plays; short ones end in silence. */
+/** A WAV file in 16-bit PCM, which every player plays, of channels in mu-law; short ones end in silence. */
 export function writeWav(...channels: Uint8Array[]): Buffer {
   const frameBytes = 2 * channels.length;
   const samples = Buffer.alloc(frameBytes * Math.max(...channels.map(({ length }) => length)));
@@ -77,7 +77,7 @@ function chunk(name: string, body: Buffer): Buffer {
   return Buffer.concat([Buffer.from(name), Buffer.from(Uint32Array.of(body.length).buffer), body]);
 }
 
-/** The format and the audio; `size` is that of the audio by its chunk's header, which is the last that is read. */
+/** The format and the audio, whose chunk is the last that is read; `size` is what its header says. */
 function readChunks(file: Buffer): { format: Buffer; data: Buffer; size: number } {
   let format: Buffer = Buffer.alloc(0);
   let offset = 12;
@@ -87,7 +87,7 @@ function readChunks(file: Buffer): { format: Buffer; data: Buffer; size: number 
     const end = offset + 8 + size;
     if (name === 'fmt ') format = file.subarray(offset + 8, end);
     if (name === 'data' && format.length >= 16) {
-      // A recorder that was killed has counted its first samples only, here and in the header of the whole file.
+      // A killed recorder has counted only its first samples, in both headers.
       const isCounted = size > 0 && (end !== 8 + file.readUInt32LE(4) || file.length <= end + 1);
       return { format, data: file.subarray(offset + 8, isCounted ? end : file.length), size };
     }

@@ -1,44 +1,43 @@
 import { sign } from '../../src/wire/auth.ts';
 
-/** Whom Twilio asks about a call. */
+/** The server's webhook, and the parties of a call. */
 export interface WebhookOptions {
   /** The origin to dial, such as `http://127.0.0.1:3000`. */
   url: string;
   /** The path and the query of the webhook; `/incoming-call` by default. */
   path?: string;
-  /** The origin that Twilio is configured with, over which it signs; `url` by default. */
+  /** The origin that Twilio signs for; `url` by default. */
   publicUrl?: string;
-  /** Given, the requests are signed with it. */
+  /** Signs the requests. */
   authToken?: string;
-  /** Who calls, and which number, in E.164. */
+  /** The caller's and the called number, in E.164. */
   from?: string;
   to?: string;
-  /** Whether the caller has called, or was called. */
   direction?: 'inbound' | 'outbound';
-  /** How it ends when the caller is put through; `completed` by default. */
+  /** The outcome of a put-through; `completed` by default. */
   dialled?: (typeof DIALLED)[number];
 }
 
-/** What Twilio says of a call that it has dialled. */
+/** Twilio's DialCallStatus. */
 export const DIALLED = ['completed', 'busy', 'no-answer', 'failed', 'canceled'] as const;
 const OUR_NUMBER = '+14155550199';
 const CALLERS_NUMBER = '+14155550100';
 
-/** What a webhook returned; without TwiML, `reason` says why not. */
+/** A webhook's answer; `reason` says why there is no TwiML. */
 export interface Answer {
   httpStatus?: number;
   twiml?: string;
   reason: string;
 }
 
-/** The stream that TwiML connects a call to; `action` is the webhook to ask when the server has closed it. */
+/** The stream that TwiML connects; `action` is the webhook to ask once the server has closed it. */
 export interface Connect {
   url: string;
   parameters: Record<string, string>;
   action: string | undefined;
 }
 
-/** Asks a webhook how to go on with a call, in a POST as Twilio's with `fields` of this request; never rejects. */
+/** Posts a form like Twilio's, with `fields` of this request. Never rejects. */
 export async function askWebhook(
   { url, publicUrl = url, authToken, direction = 'inbound', ...numbers }: WebhookOptions,
   path: string,
@@ -72,7 +71,7 @@ export async function askWebhook(
   }
 }
 
-/** The stream that `twiml` connects the call to; undefined if it has none, or the call ends before. */
+/** The stream that `twiml` connects, unless the call ends before it. */
 export function readConnect(twiml: string): Connect | undefined {
   const [verbs = ''] = twiml.replace(/<!--.*?-->/gs, '').split(/<(?:Hangup|Reject)\b/);
   const url = elements(verbs, 'Stream')[0]?.url;
@@ -82,13 +81,13 @@ export function readConnect(twiml: string): Connect | undefined {
   return { url, parameters: Object.fromEntries(parameters), action };
 }
 
-/** Where `twiml` puts the caller through to; undefined if it doesn't. */
+/** The number or address that `twiml` puts the caller through to. */
 export function readDial(twiml: string): { to: string; callerId?: string; action?: string } | undefined {
   const to = /<Dial\b[^>]*>\s*(?:<(?:Number|Sip|Client)\b[^>]*>)?(?<to>[^<]+)/.exec(twiml)?.groups?.to;
   return to === undefined ? undefined : { ...elements(twiml, 'Dial')[0], to: unescapeXml(to) };
 }
 
-/** The address that `twiml` has Twilio ask before it answers the call, and after how many ms; undefined if there is none. */
+/** The address that `twiml` redirects to before it answers, and after how many ms. */
 export function readRedirect(twiml: string): { url: string; afterMs: number } | undefined {
   const redirect = /<Response>(?:<Pause length="(?<s>\d+)"\/>)?<Redirect>(?<url>[^<]+)<\/Redirect>/.exec(
     twiml,
@@ -97,7 +96,6 @@ export function readRedirect(twiml: string): { url: string; afterMs: number } | 
   return url === undefined ? undefined : { url: unescapeXml(url), afterMs: Number(s) * 1_000 };
 }
 
-/** The header that signs a request to `address`; none without a token. */
 export function signature(
   authToken: string | undefined,
   address: string,
@@ -124,7 +122,6 @@ function elements(xml: string, name: string): Record<string, string>[] {
 
 const ENTITIES: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" };
 
-/** `text` as it reads: `&amp;` as `&`. */
 export function unescapeXml(text: string): string {
   return text.replace(/&\w+;/g, (entity) => ENTITIES[entity.slice(1, -1)] ?? entity);
 }
