@@ -38,6 +38,10 @@ describe('a turn', () => {
     const [user, assistant] = session.items;
     expect([user, assistant]).toMatchObject([{ audioMs }, { role: 'assistant', audioMs }]);
     expect(client.received[2]).toMatchObject({ previous_item_id: null, item_id: user?.id });
+    expect(client.received.filter(({ type }) => type === 'conversation.item.added')).toMatchObject([
+      { previous_item_id: null },
+      { previous_item_id: user?.id },
+    ]);
     const type = 'conversation.item.input_audio_transcription.completed';
     expect(transcript).toMatchObject({ type, item_id: user?.id, usage: { type: 'duration', seconds: 4 } });
     const item = { id: assistant?.id, status: 'completed', content: [{ type: 'output_audio' }] };

@@ -31,7 +31,7 @@ function wordsFor(shape: Shape): string {
   if (typeof shape === 'function') return shape.words;
   if (Array.isArray(shape)) return shape.map(wordsFor).join(' or ');
   if (shape === null || typeof shape !== 'object') return String(shape);
-  return `objects of ${Object.keys(shape).join(', ')}`;
+  return typeof shape.type === 'string' ? shape.type : 'an object';
 }
 
 /**
@@ -54,18 +54,20 @@ export function findFault(
   if (Array.isArray(shape)) {
     const faults = shape.map((alternative) => findFault(alternative, value, param));
     if (faults.includes(undefined)) return undefined;
-    // Report the alternative of the same type.
-    return faults.find((fault) => fault?.param !== `${param}.type`) ?? faults[0];
+    // Report the alternative of the same type, if there is one.
+    const fault = faults.find((each) => each?.param !== param && each?.param !== `${param}.type`);
+    return fault ?? { ...invalid, ...(isObject(value) && { param: faults[0]?.param ?? param }) };
   }
   if (shape === null || typeof shape !== 'object') return value === shape ? undefined : invalid;
   if (!isObject(value)) return invalid;
   const prefix = param === '' ? '' : `${param}.`;
+  const fields = `This parrot takes only ${Object.keys(shape).join(', ')} in ${place}`;
   const missing = required.find((key) => key in shape && !(key in value));
   if (missing !== undefined) {
     const path = prefix + missing;
     return {
       code: 'missing_required_parameter',
-      message: `This parrot takes only ${wordsFor(shape)} as ${place}, and '${missing}' is missing.`,
+      message: `${fields}, and needs '${missing}'.`,
       param: path,
     };
   }
@@ -73,8 +75,7 @@ export function findFault(
     const path = prefix + key;
     const inner = Object.hasOwn(shape, key) ? shape[key] : undefined;
     if (inner === undefined) {
-      const message = `This parrot takes only ${wordsFor(shape)} as ${place}, without '${key}'.`;
-      return { code: 'unknown_parameter', message, param: path };
+      return { code: 'unknown_parameter', message: `${fields}, not '${key}'.`, param: path };
     }
     const fault = findFault(inner, field, path);
     if (fault !== undefined) return fault;
