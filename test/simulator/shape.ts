@@ -45,11 +45,8 @@ export function findFault(
   required: string[] = ['type'],
 ): ApiError | undefined {
   const place = param === '' ? 'an event' : `'${param}'`;
-  const invalid = {
-    code: 'invalid_value',
-    message: `This parrot takes only ${wordsFor(shape)} as ${place}.`,
-    param,
-  };
+  const message = `This parrot takes only ${wordsFor(shape)} as ${place}.`;
+  const invalid = { code: 'invalid_value', message, param };
   if (typeof shape === 'function') return shape(value) ? undefined : invalid;
   if (Array.isArray(shape)) {
     const faults = shape.map((alternative) => findFault(alternative, value, param));
@@ -64,12 +61,8 @@ export function findFault(
   const fields = `This parrot takes only ${Object.keys(shape).join(', ')} in ${place}`;
   const missing = required.find((key) => key in shape && !(key in value));
   if (missing !== undefined) {
-    const path = prefix + missing;
-    return {
-      code: 'missing_required_parameter',
-      message: `${fields}, and needs '${missing}'.`,
-      param: path,
-    };
+    const message = `${fields}, and needs '${missing}'.`;
+    return { code: 'missing_required_parameter', message, param: prefix + missing };
   }
   for (const [key, field] of Object.entries(value)) {
     const path = prefix + key;
