@@ -2,7 +2,7 @@
 import { loudness, Meter, rootMeanSquare } from './meter.js';
 import { clock } from './paint.js';
 import { addLine, clearLog, element, hideRecording, showRecording, showReport } from './results.js';
-import { Telephone, TelephoneError } from './telephone.js';
+import { Telephone, whyNoCall } from './telephone.js';
 import { Timeline } from './timeline.js';
 
 /** @typedef {import('../handset.ts').ToPage} ToPage */
@@ -81,8 +81,7 @@ async function call() {
     telephone = lifted;
     telephone.dial({ onMoment, onMessage, onLost: () => endCall(NO_LINE) });
   } catch (error) {
-    if (!(error instanceof TelephoneError)) throw error;
-    if (attempt === attempts) endCall(error.message);
+    if (attempt === attempts) endCall(whyNoCall(error));
   }
 }
 
