@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { seconds } from './paint.js';
 import { whyNoCall } from './telephone.js';
 
 describe('the page', () => {
@@ -13,5 +14,9 @@ describe('the page', () => {
     ['InvalidStateError', /^This browser can't place the call: as the browser says\.$/],
   ])('explains %s', (name, words) => {
     expect(whyNoCall(new DOMException('as the browser says', name))).toMatch(words);
+  });
+
+  it('shows no time before the call began', () => {
+    expect([-0.4, -0, 4, 1_234].map(seconds)).toEqual(['0.00 s', '0.00 s', '0.00 s', '1.23 s']);
   });
 });

@@ -238,10 +238,10 @@ export function clock(ms) {
 }
 
 /**
- * `1234` as `1.23 s`.
+ * `1234` as `1.23 s`; what two clocks put a little before the beginning is at 0.
  *
  * @param {number} ms
  */
 export function seconds(ms) {
-  return `${(ms / 1_000).toFixed(2)} s`;
+  return `${(Math.max(0, ms) / 1_000).toFixed(2)} s`;
 }
