@@ -26,8 +26,8 @@ beforeEach(() => {
   phone = new Phone();
 });
 
-describe('what the caller hears', () => {
-  it('Audio begins at once, goes on without a gap, and has one where the next came late', () => {
+describe('Playout', () => {
+  it('plays at once, without a gap unless audio is late', () => {
     phone.media(audio(20, 1), 10);
     phone.media(audio(20, 2), 11);
     phone.media(audio(20, 3), 60);
@@ -40,7 +40,7 @@ describe('what the caller hears', () => {
     ]);
   });
 
-  it('What was heard since is the end of all that was heard, wherever it begins', () => {
+  it('returns what was heard since any moment', () => {
     phone.media(audio(30, 1), 10);
     phone.media(audio(30, 2), 60);
     phone.media(audio(30, 3), 60);
@@ -51,14 +51,14 @@ describe('what the caller hears', () => {
     expect(phone.heard(20, 20)).toHaveLength(0);
   });
 
-  it('Playout is exact to the sample', () => {
+  it('is exact to the sample', () => {
     phone.media(Uint8Array.of(1, 2, 3), 0.3);
     expect(phone.heard(0.49)).toEqual(Uint8Array.of(SILENCE, SILENCE, 1));
     expect(phone.heard(0.7)).toEqual(Uint8Array.of(SILENCE, SILENCE, 1, 2, 3));
     expect(phone.bufferedMs(0.49)).toBe(0.25);
   });
 
-  it('The phone tells what is buffered, heard, and how long it has been silent', () => {
+  it('reports what is buffered and heard, and how long it has been silent', () => {
     const told = (at: number) => [
       phone.playing(at),
       phone.bufferedMs(at),
@@ -74,8 +74,8 @@ describe('what the caller hears', () => {
   });
 });
 
-describe('a mark', () => {
-  it('A mark comes back once, when all audio before it has been played, at once if there is none', () => {
+describe('A mark', () => {
+  it('comes back once, when all audio before it has been played', () => {
     phone.media(audio(20), 5);
     phone.mark('first', 6);
     phone.media(audio(10), 7);
@@ -89,8 +89,8 @@ describe('a mark', () => {
   });
 });
 
-describe('clear', () => {
-  it('Clear ends the sound there, returns all marks still out, and lets the next audio begin at once', () => {
+describe('A clear', () => {
+  it('ends the audio, and returns all pending marks', () => {
     phone.media(audio(20, 1), 0);
     phone.mark('a', 0);
     phone.media(audio(20, 2), 0);

@@ -1,9 +1,9 @@
 // @ts-check
 
-/** The microphone as this page's visitor has it, or as a telephone does, which cleans nothing up. */
+/** The microphone's settings: a browser's, or a telephone's, which cleans nothing up. */
 const CLEANED = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
 const RAW = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
-/** What is still in the earpiece when the other side hangs up, in ms. */
+/** The audio left in the earpiece when the other side hangs up, in ms. */
 const LAST_WORDS_MS = 200;
 /** Without a loudspeaker Firefox's `resume` never settles; with one it takes some 100 ms. */
 const RESUME_MS = 3_000;
@@ -11,7 +11,7 @@ const RESUME_MS = 3_000;
 const NO_MICROPHONE = 'There is no microphone. Connect one, and call again.';
 const BUSY = 'The microphone is in use by another program, or switched off. Free it, and call again.';
 /**
- * What the page says, by the name of what a browser throws.
+ * What the page says, by the name of the error.
  *
  * @type {Record<string, string>}
  */
@@ -31,8 +31,8 @@ const TROUBLES = {
 /**
  * @typedef {object} Listener
  * @property {(level: number, heard: Int16Array) => void} onMoment every 20 ms of the call
- * @property {(message: any) => void} onMessage each of the texts that the handset sends
- * @property {() => void} onLost the line to `npm run phone` is gone
+ * @property {(message: any) => void} onMessage with each text of the handset's
+ * @property {() => void} onLost when the line to `npm run phone` is lost
  */
 
 /** A microphone, an earpiece and a line; made by `lift`. */
@@ -50,7 +50,7 @@ export class Telephone {
    * @param {boolean} isRaw
    */
   static async lift(isRaw) {
-    // Made before anything is awaited: browsers let a page sound only from a click on.
+    // Made before the first await: browsers let a page play sound only in answer to a click.
     const context = new AudioContext({ latencyHint: 'interactive' });
     /** @type {MediaStream | undefined} */
     let microphone;
@@ -82,11 +82,7 @@ export class Telephone {
     context.createMediaStreamSource(microphone).connect(this.#node).connect(context.destination);
   }
 
-  /**
-   * Calls.
-   *
-   * @param {Listener} listener
-   */
+  /** @param {Listener} listener */
   dial({ onMoment, onMessage, onLost }) {
     const { port } = this.#node;
     const socket = new WebSocket(`ws://${location.host}/call`);
@@ -119,13 +115,13 @@ export class Telephone {
     this.#tell({ type: 'press', digits });
   }
 
-  /** Falls silent at once; the handset then says that the call is over. */
+  /** Stops at once; the handset's last message follows. */
   hangUp() {
     this.#tell({ type: 'hang-up' });
     this.putDown();
   }
 
-  /** Lets go of the microphone, and of the loudspeaker. */
+  /** Frees the microphone and the loudspeaker. */
   putDown() {
     this.#node.disconnect();
     release(this.#microphone, this.#context);
@@ -141,7 +137,7 @@ export class Telephone {
 }
 
 /**
- * What the page says of an error that kept a call from being placed.
+ * Returns what the page says when an error keeps it from calling.
  *
  * @param {unknown} error
  */
@@ -152,7 +148,7 @@ export function whyNoCall(error) {
 
 /** @param {MediaTrackConstraints} audio */
 function takeMicrophone(audio) {
-  // Browsers have none for pages that come unencrypted from elsewhere.
+  // Browsers have no devices for a page from elsewhere without TLS.
   if (navigator.mediaDevices === undefined) throw new DOMException('', 'SecurityError');
   return navigator.mediaDevices.getUserMedia({ audio });
 }
