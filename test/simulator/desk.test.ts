@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, request } from 'node:http';
+import { networkInterfaces } from 'node:os';
 import { dirname } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
@@ -73,17 +74,42 @@ describe('the page', () => {
     },
   );
 
-  it('A name that a stranger has pointed at this machine gets nothing', async () => {
+  it.each<[string, Record<string, string>]>([
+    ['by another name', { host: 'evil.example' }],
+    ['by another name with its port', { host: 'evil.example:3001' }],
+    ['by a name that begins as its own', { host: '127.0.0.1.evil.example' }],
+    ['by a name behind its own', { host: 'localhost@evil.example' }],
+    ['from another origin', { origin: 'http://evil.example' }],
+    ['from another port of this machine', { origin: 'http://127.0.0.1:1' }],
+    ['from an opaque origin', { origin: 'null' }],
+    ['from another site', { 'sec-fetch-site': 'cross-site' }],
+  ])('refuses a request %s', async (_, headers) => {
     const { url } = await desk();
-    for (const host of [
-      'evil.example',
-      'evil.example:3001',
-      '127.0.0.1.evil.example',
-      'localhost@evil.example',
-    ]) {
-      expect(await get(url, { host })).toMatchObject({ status: 403, body: '' });
+    for (const path of ['/', '/line', '/calls/CA1.wav']) {
+      expect(await get(url + path, headers)).toMatchObject({ status: 403, body: '' });
     }
-    expect(await get(url, { host: 'localhost:3001' })).toMatchObject({ status: 200 });
+  });
+
+  it.each(['127.0.0.1', 'localhost', '[::1]'])('serves a request for %s', async (name) => {
+    const { url } = await desk();
+    const headers = { host: `${name}:3001`, origin: `http://${name}:3001`, 'sec-fetch-site': 'same-origin' };
+    expect(await get(url, headers)).toMatchObject({ status: 200 });
+  });
+
+  const addresses = Object.values(networkInterfaces()).flatMap((all = []) => all);
+  const external = addresses.filter(({ internal, scopeid }) => !internal && !scopeid);
+
+  it.skipIf(!addresses.some(({ address }) => address === '::1'))('listens on ::1', async () => {
+    const { url } = await desk();
+    expect(await get(url.replace('127.0.0.1', '[::1]'))).toMatchObject({ status: 200 });
+  });
+
+  it.skipIf(external.length === 0)('listens on no address that others reach', async () => {
+    const { url } = await desk();
+    for (const { address, family } of external) {
+      const host = family === 'IPv6' ? `[${address}]` : address;
+      await expect(get(url.replace('127.0.0.1', host))).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    }
   });
 
   it('No other origin can call, nor one that does not say which it is', async () => {

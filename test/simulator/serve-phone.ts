@@ -1,4 +1,4 @@
-// npm run phone: a telephone in the browser that calls a server, with whatever assistant is behind it.
+// npm run phone: a telephone in the browser that calls a server.
 import { parseArgs } from 'node:util';
 import { fail, messageOf, readPort, readServer, SERVER_OPTIONS, whyNotListening } from './command-line.ts';
 import { startDesk } from './desk.ts';
@@ -41,7 +41,7 @@ let onParrot: (event: ParrotEvent) => void = () => {};
 
 const parrotServer = isParrot
   ? await startParrotServer((event) => {
-      // A session that is ready only waits for a call.
+      // A ready session has no call yet.
       if (event.type !== 'session-ready') onParrot(event);
     })
   : undefined;
@@ -55,7 +55,7 @@ onParrot = desk.onParrot;
 let isEnding = false;
 for (const signal of SIGNALS) {
   process.on(signal, () => {
-    // A terminal and npm both pass it on.
+    // The terminal and npm both send it.
     if (!isEnding) void end();
     isEnding = true;
   });
