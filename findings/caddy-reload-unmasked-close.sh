@@ -35,6 +35,7 @@ writeFileSync(
 const options = ['--config', 'Caddyfile', '--adapter', 'caddyfile'];
 const env = { PATH: process.env.PATH, HOME: process.cwd() };
 const caddy = spawn(CADDY, ['run', ...options], { env, stdio: 'ignore' });
+process.on('exit', () => caddy.kill());
 
 const accepted = once(server, 'connection');
 let client;

@@ -46,6 +46,7 @@ listen all
 `,
   );
   const haproxy = spawn(HAPROXY, ['-db', '-f', 'haproxy.cfg'], { stdio: ['ignore', 'ignore', 'pipe'] });
+  process.on('exit', () => haproxy.kill());
   for await (const text of haproxy.stderr) if (String(text).includes('all/dead is DOWN')) break;
   const began = performance.now();
   const status = await new Promise((resolve, reject) => {

@@ -39,6 +39,7 @@ writeFileSync(
 const nginx = spawn(NGINX, ['-p', process.cwd(), '-c', `${process.cwd()}/nginx.conf`, '-e', 'stderr'], {
   stdio: ['ignore', 'inherit', 'inherit'],
 });
+process.on('exit', () => nginx.kill());
 await untilListening(h2);
 
 function overHttp1(path) {
