@@ -77,7 +77,7 @@ describe('Dockerfile', () => {
     expect(['exec', command, ...args].join(' ')).toBe(scripts.start);
   });
 
-  it('copies and installs all that the server needs', async () => {
+  it('copies and installs all that the server needs', { timeout: 300_000 }, async () => {
     const folder = mkdtempSync(join(tmpdir(), 'voice-relay-image-'));
     onTestFinished(() => rmSync(folder, { recursive: true }));
     for (const { name, rest } of instructions) {

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { type CallerEvent, placeCall } from '../simulator/caller.ts';
 import { startParrot } from '../simulator/parrot.ts';
@@ -5,7 +6,7 @@ import { recording } from '../simulator/recording.ts';
 import { runServer, type ServerProcess } from '../support/process.ts';
 import { rollingRestarts } from '../support/rolling.ts';
 import { HAPROXY, RunningProxy, versionOf } from './proxy.ts';
-import { AUTH_TOKEN } from './signed-call.ts';
+import { AUTH_TOKEN, ask, newCallSid } from './signed-call.ts';
 
 const CALLERS = 20;
 const LEAST_CALLS = 300;
@@ -17,7 +18,7 @@ describe.skipIf(versionOf(HAPROXY) === undefined)('HAProxy in front of three pro
       const proxy = await RunningProxy.start(HAPROXY, ports, (text) => text.replace('gt 50', 'gt 500'));
       return { origin: proxy.origin, close: () => proxy.stop() };
     });
-    console.log(`HAProxy, three processes restarted: ${calls} calls, ${lost.length} lost`);
+    console.log(`HAProxy, three processes restarted: ${calls} calls, ${lost.length} lost`, lost.slice(0, 5));
     expect(lost).toEqual([]);
     expect(calls).toBeGreaterThanOrEqual(LEAST_CALLS);
     expect(exitCodes).toEqual([0, 0, 0]);
@@ -39,10 +40,20 @@ describe.skipIf(versionOf(HAPROXY) === undefined)('HAProxy in front of three pro
     expect(events.at(-1)).toMatchObject({ type: 'twiml', twiml: expect.stringContaining('<Hangup/>') });
     expect(phone.warnings).toEqual([]);
   });
+
+  it('has a call wait for processes that are busy for a second', async () => {
+    const { proxy, servers } = await start();
+    for (const { child } of servers) child.kill('SIGSTOP');
+    // Longer than a few health checks.
+    await pause(1_000);
+    const answer = ask(proxy.origin, newCallSid());
+    for (const { child } of servers) child.kill('SIGCONT');
+    expect(await answer).toMatchObject({ httpStatus: 200 });
+  });
 });
 
-/** A call through HAProxy, and which of three processes has it. */
-async function call() {
+/** Three processes behind HAProxy. */
+async function start() {
   const parrot = await startParrot({ greeting: recording('greeting') });
   const env = {
     OPENAI_REALTIME_URL: parrot.url,
@@ -58,6 +69,12 @@ async function call() {
     for (const { child } of servers) child.kill('SIGKILL');
     await proxy.stop();
   });
+  return { parrot, proxy, servers };
+}
+
+/** A call through HAProxy, and which of three processes has it. */
+async function call() {
+  const { parrot, proxy, servers } = await start();
   const events: CallerEvent[] = [];
   const phone = await placeCall({
     url: proxy.origin,
