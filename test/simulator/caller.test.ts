@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocketServer } from 'ws';
 import { sign } from '../../src/wire/auth.ts';
-import { askAgain, dial, hangUp } from '../../src/wire/twiml.ts';
+import { askAgain, hangUp, takeStep } from '../../src/wire/twiml.ts';
 import { Peer } from '../support/peers.ts';
 import { portOf } from '../support/port.ts';
 import { type CallerEvent, type CallOptions, placeCall } from './caller.ts';
@@ -157,7 +157,7 @@ describe('PhoneCall', () => {
   ] as const)('asks for the Dial action after a put-through that ends %s', async (dialled, outcome) => {
     const options = dialled && { dialled };
     const nobody = '<Response><Say language="en-GB">Nobody is there.</Say><Hangup/></Response>';
-    const putThrough = dial('+14155550111', '+14155550199', '/transfer-ended');
+    const putThrough = takeStep({ dial: '+14155550111', callerId: '+14155550199' }, '/transfer-ended');
     const { stream, call, posts, events } = await answered(
       options,
       xml(CONNECT),

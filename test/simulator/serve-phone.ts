@@ -7,6 +7,7 @@ import type { ParrotEvent } from './parrot.ts';
 import { startParrotServer } from './parrot-server.ts';
 
 const USAGE = `Usage: npm run phone -- [--url http://localhost:3000] [--from +1…] [--to +1…] [--port 3001] [--parrot]
+       [--direction inbound|outbound] [--dialled completed|busy|no-answer]
 
 Serves a page with a telephone on 127.0.0.1, which calls a running server as Twilio would, with your
 microphone. --parrot starts a server, too, and a parrot in OpenAI's place, which says back what it hears;
@@ -26,7 +27,6 @@ function readArguments() {
     const port = readPort(portText);
     const server = readServer(values);
     if (port === undefined) return fail('--port takes a number up to 65535.');
-    if (server === undefined) return fail('--url takes an address such as http://localhost:3000.');
     if (isParrot && values.url !== undefined)
       return fail('--parrot starts a server of its own: leave out --url.');
     return { server, port, isParrot };
@@ -48,7 +48,7 @@ const parrotServer = isParrot
 const desk = await startDesk({
   port,
   isParrot,
-  server: parrotServer ?? server,
+  server: { ...server, ...(parrotServer && { url: parrotServer.url, authToken: parrotServer.authToken }) },
   narrate: (line) => narrator.tell(line),
 }).catch((error: unknown) => fail(whyNotListening(port, error)));
 onParrot = desk.onParrot;
