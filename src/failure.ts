@@ -25,6 +25,7 @@ export const ENDINGS = {
   'not mu-law 8000 mono': refused,
   'call already live': refused,
   busy: overloaded,
+  'too many ringing': overloaded,
   'dialling failed': failed,
   'not ready in time': failed,
   'session.update rejected': failed,

@@ -55,6 +55,8 @@ describe('The report of a call', () => {
       seconds: expect.any(Number),
       usage: {
         ...{ textIn: 40, cachedTextIn: 60, audioIn: 30, cachedAudioIn: 20, textOut: 8, audioOut: 72 },
+        transcriptionTokensIn: 0,
+        transcriptionTokensOut: 0,
         transcriptionSeconds: 3,
       },
       transcript: [

@@ -1,13 +1,13 @@
 import type { FastifyBaseLogger } from 'fastify';
 import type { Config } from '../config.ts';
-import type { Assistant, CallInfo, Override, Persona } from '../contract.ts';
+import type { Assistant, CallInfo, Override, Persona, Usage } from '../contract.ts';
 import { Conversation } from '../conversation/conversation.ts';
 import type { Effect, End } from '../conversation/effect.ts';
 import { ENDINGS, type Failure, logFailure, type Reason } from '../failure.ts';
 import { CallSessions, type CallSessionsListener } from '../openai/call-sessions.ts';
 import { turnEndMs } from '../openai/session-update.ts';
 import type { Standby } from '../openai/standby.ts';
-import { wait } from '../timers.ts';
+import { after, running, wait } from '../timers.ts';
 import { loggable } from '../wire/loggable.ts';
 import type { Close } from '../wire/socket.ts';
 import type { TwilioCommand, TwilioMessage } from '../wire/twilio.ts';
@@ -19,6 +19,7 @@ export interface Shared {
   config: Config;
   assistant: Assistant;
   standby: Standby;
+  log: FastifyBaseLogger;
 }
 
 /** Twilio's end of a call. */
@@ -37,6 +38,8 @@ export interface Twilio {
 
 /** Time for the stream of a ringing call, in ms. */
 const CLAIM_MS = 15_000;
+/** The same if nothing comes before the stream: callers who hang up while it rings cost a session each. */
+const SHORT_CLAIM_MS = 5_000;
 const TOOL_MS = 10_000;
 /** How many failures of tools are logged one by one. */
 const MAX_TOOL_FAILURES = 20;
@@ -63,9 +66,9 @@ export class Call {
   readonly #startedAt = performance.now();
   #state: 'ringing' | 'live' | 'over' = 'ringing';
   #log: FastifyBaseLogger;
-  #claim: NodeJS.Timeout | undefined;
+  #cancelClaim = () => {};
   #twilio: Twilio | undefined;
-  /** When its time is up, by `performance.now()`. */
+  /** When its time is up, by `running()`. */
   #endsAt = Number.POSITIVE_INFINITY;
   #toolFailures = 0;
   #resolveFinished: () => void = () => {};
@@ -94,15 +97,19 @@ export class Call {
       turnEndMs(turnDetection),
       tools.map(({ name, timeoutMs = TOOL_MS }) => ({ name, timeoutMs })),
       { greets: greeting !== '', about },
-      this.#startedAt,
+      running(),
     );
     this.#sessions = new CallSessions(shared, persona, this.#log, this.#listener);
   }
 
   /** To be called right after the constructor, which calls no listener: the assistant may speak, and waits to be heard. */
   begin(): void {
-    this.#claim = setTimeout(() => this.end('not claimed'), CLAIM_MS);
+    this.#cancelClaim = after(this.twiml ? CLAIM_MS : SHORT_CLAIM_MS, () => this.end('not claimed'));
     this.#sessions.begin();
+  }
+
+  get hasStream(): boolean {
+    return this.#twilio !== undefined;
   }
 
   get isRinging(): boolean {
@@ -114,13 +121,18 @@ export class Call {
     return this.#persona.twiml;
   }
 
+  /** What the call has used so far. */
+  get usage(): Usage {
+    return this.#conversation.tally.usage;
+  }
+
   /** The stream of a ringing call has started. */
   attach(twilio: Twilio, log: FastifyBaseLogger): void {
-    clearTimeout(this.#claim);
+    this.#cancelClaim();
     this.#state = 'live';
     this.#twilio = twilio;
     this.#log = log;
-    this.#endsAt = performance.now() + this.#shared.config.maxCallSeconds * 1_000;
+    this.#endsAt = running() + this.#shared.config.maxCallSeconds * 1_000;
     log.info('call started');
     this.#perform((now) => this.#conversation.streamStarted(twilio.streamSid, now));
   }
@@ -148,7 +160,7 @@ export class Call {
   end(reason: Reason, failure: Failure = { reason }, how: Omit<End, 'end'> = {}): void {
     if (this.#state === 'over') return;
     this.#state = 'over';
-    clearTimeout(this.#claim);
+    this.#cancelClaim();
     this.#sessions.keep();
     const { outcome, code } = ENDINGS[reason];
     this.#twilio?.close(code);
@@ -185,7 +197,7 @@ export class Call {
       this.#perform((now) => this.#conversation.fromOpenAI(event, now));
       if (this.#state === 'over' && this.#conversation.transcript.isWritten) this.#textsWritten();
     },
-    lost: (isExpiring) => this.#conversation.sessionLost(isExpiring, performance.now()),
+    lost: (isExpiring) => this.#conversation.sessionLost(isExpiring, running()),
     failed: (failure) => this.#ended({ end: failure.reason }, failure),
   };
 
@@ -199,7 +211,7 @@ export class Call {
     const commands: TwilioCommand[] = [];
     // A session that takes over meanwhile knows nothing of these effects.
     const session = this.#sessions.current;
-    for (const effect of act(performance.now())) {
+    for (const effect of act(running())) {
       if (this.#state === 'over') return;
       if ('end' in effect) this.#ended(effect, { reason: effect.end, error: effect.error });
       else if ('failedTool' in effect) this.#toolFailed(effect.failedTool, { why: effect.why });
@@ -251,7 +263,7 @@ export class Call {
         ...this.info,
         reason,
         seconds: durationMs / 1_000,
-        usage: this.#conversation.tally.usage,
+        usage: this.usage,
         transcript: this.#conversation.transcript.entries(),
       });
     } catch (err) {

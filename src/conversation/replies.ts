@@ -1,6 +1,6 @@
-import { dropOldest } from '../drop-oldest.ts';
 import { type Failure, retryAfterMs, verdict } from '../failure.ts';
 import type { AddedItem, OpenAIError, ResponseDone } from '../wire/openai.ts';
+import { dropOldest } from './drop-oldest.ts';
 import { type Effect, toOpenAI } from './effect.ts';
 import { Watchdog } from './watchdog.ts';
 

@@ -1,6 +1,6 @@
-import { dropOldest } from '../drop-oldest.ts';
 import { parseObject } from '../wire/json.ts';
 import type { FunctionCall } from '../wire/openai.ts';
+import { dropOldest } from './drop-oldest.ts';
 import { type Effect, newItem, textMessage } from './effect.ts';
 
 /** A tool that may be called, and how long it may take, in ms. */

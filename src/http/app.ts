@@ -17,7 +17,7 @@ import type { Config } from '../config.ts';
 import type { Assistant } from '../contract.ts';
 import { ThrottledLog } from '../log.ts';
 import { Standby } from '../openai/standby.ts';
-import { issueToken } from '../wire/auth.ts';
+import { wait, watchStalls } from '../timers.ts';
 import { texts } from '../wire/json.ts';
 import { socketOptions } from '../wire/socket.ts';
 import { askAgain, connectStream, hangUp, rejectAsBusy, takeStep } from '../wire/twiml.ts';
@@ -68,11 +68,12 @@ export async function buildApp(
   const refusals = new ThrottledLog(app.log);
   const signatures = new Signatures(config, refusals);
   const standby = new Standby(config, assistant, app.log);
-  const calls = new Calls({ config, assistant, standby });
+  const calls = new Calls({ config, assistant, standby, log: app.log });
+  const unwatch = watchStalls((ms) => app.log.warn({ ms }, 'stalled'));
+  app.addHook('onClose', async () => unwatch());
   app.addHook('onListen', async () => standby.open());
   app.addHook('preClose', async () => {
-    calls.end('at once');
-    await calls.untilFinished(CLOSE_MS);
+    await Promise.race([calls.end('at once'), wait(CLOSE_MS)]);
     standby.close();
   });
   // Twilio posts forms: anything else is answered with 415.
@@ -99,7 +100,11 @@ export async function buildApp(
   const signed = { onRequest: signatures.screen, preHandler: signatures.check };
 
   app.all('/incoming-call', signed, async (request, reply) => {
-    const { callSid, details } = webhook(request);
+    const { callSid, isOver, details } = webhook(request);
+    if (isOver) {
+      calls.hungUp(callSid);
+      return reply.code(204).send();
+    }
     reply.type('text/xml');
     if (callSid === undefined) return connect(request, callSid, details, assistant.twiml);
     const log = request.log.child({ callSid, from: masked(details.from) });
@@ -123,11 +128,12 @@ export async function buildApp(
       case 'too many streams':
         return hangUp(assistant.apology);
       case 'shutdown':
-        refusals.warn(() => ({ callSid, reason: call }), 'call deferred');
-        return askAgain(request.originalUrl);
+      case 'too many ringing':
+        refusals.warn(() => ({ callSid, reason: call, from: masked(details.from) }), 'call deferred');
+        return askAgain(request.originalUrl, call === 'shutdown' ? 1 : 2);
       case 'call already live':
         // Its stream is about to end, or this is a recorded request: neither gets a second token.
-        return askAgain(request.originalUrl);
+        return askAgain(request.originalUrl, 1);
     }
     log.info('call answered');
     return connect(request, callSid, details, typeof call === 'object' ? call.twiml : assistant.twiml);
@@ -140,8 +146,7 @@ export async function buildApp(
     twiml: string | undefined,
   ): string {
     const call = encodeDetails(details);
-    const { twilioAuthToken } = config;
-    const token = twilioAuthToken && callSid && issueToken(twilioAuthToken, callSid, Date.now(), call);
+    const token = callSid && calls.issueToken(callSid, call);
     return connectStream(
       streamUrl(signatures.origin(request), pathOf(STREAM_PATH, callSid)),
       action(request, '/call-ended', callSid),
@@ -175,7 +180,9 @@ export async function buildApp(
     preHandler: signatures.check,
     handler: (_request, reply) => reply.send(),
     wsHandler(socket, { raw, log }) {
-      const stream = new Stream(socket, raw.socket, calls, refusals, log, () => connections.settled(stream));
+      const stream = new Stream(socket, raw.socket, calls, refusals, log, (hasStarted) =>
+        connections.settled(stream, hasStarted),
+      );
       calls.track(stream.closed);
       connections.accept(raw.socket, stream);
     },

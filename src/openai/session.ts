@@ -5,6 +5,7 @@ import { WebSocket } from 'ws';
 import type { Config } from '../config.ts';
 import type { Persona } from '../contract.ts';
 import type { Failure, Reason } from '../failure.ts';
+import { after } from '../timers.ts';
 import { parseObject } from '../wire/json.ts';
 import { withoutKey } from '../wire/loggable.ts';
 import {
@@ -71,7 +72,7 @@ export class Session {
   #log: FastifyBaseLogger;
   #listener: SessionListener;
   #state: 'dialling' | 'rejected' | 'configuring' | 'ready' | 'over' = 'dialling';
-  #timer: NodeJS.Timeout | undefined;
+  #cancelDeadline = () => {};
   #error: OpenAIError | undefined;
   /** The socket's own error says less than OpenAI's, and nothing new after a rejected handshake. */
   #socketError: OpenAIError | undefined;
@@ -145,7 +146,7 @@ export class Session {
 
   close(): void {
     this.#state = 'over';
-    clearTimeout(this.#timer);
+    this.#cancelDeadline();
     this.#socket.close(1000);
   }
 
@@ -188,7 +189,7 @@ export class Session {
     if (event.type !== 'session.updated') return;
     if (!event.isForPhone) return this.#fail('session not audio/pcmu');
     this.#state = 'ready';
-    clearTimeout(this.#timer);
+    this.#cancelDeadline();
     this.#listener.ready();
   }
 
@@ -232,8 +233,8 @@ export class Session {
   }
 
   #failIn(ms: number, reason: Reason): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#fail(reason), ms);
+    this.#cancelDeadline();
+    this.#cancelDeadline = after(ms, () => this.#fail(reason));
   }
 
   #fail(reason: Reason, closed?: Close): void {

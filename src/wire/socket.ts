@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
+import { every } from '../timers.ts';
 import { loggable } from './loggable.ts';
 
 /**
@@ -41,7 +42,7 @@ export function watch(socket: WebSocket, tcp: Socket, proof: 'pong' | 'bytes', o
   let quietMs = 0;
   let silentMs = 0;
   let unpingedMs = 0;
-  const timer = setInterval(() => {
+  const timer = every(limits.checkMs, () => {
     const isQuiet = tcp.bytesRead === bytes;
     const isAlive = proof === 'pong' ? isAnswered : !isQuiet;
     quietMs = isQuiet ? quietMs + limits.checkMs : 0;
@@ -55,7 +56,7 @@ export function watch(socket: WebSocket, tcp: Socket, proof: 'pong' | 'bytes', o
     unpingedMs = 0;
     ping = randomUUID();
     socket.ping(ping);
-  }, limits.checkMs);
+  });
   socket.on('pong', (data) => {
     isAnswered ||= data.toString() === ping;
   });

@@ -13,15 +13,24 @@ export interface CallDetails {
 /** What stands for a number that is withheld: ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN and UNAVAILABLE on a keypad. */
 const WITHHELD = new Set(['+266696687', '+7378742833', '+2562533', '+8566696', '+86282452253']);
 
+/** The states of a call that is over: a status callback may be sent to the webhook's address. */
+const OVER = new Set(['completed', 'canceled', 'busy', 'failed', 'no-answer']);
+
 /** Reads what Twilio posted, or sent in the query: its own names begin with a capital. */
 export function readWebhook(
   query: Record<string, string>,
   form: Record<string, string>,
-): { callSid: string | undefined; transferStatus: string | undefined; details: CallDetails } {
-  const { CallSid, Direction, From, To, DialCallStatus } = { ...query, ...form };
+): {
+  callSid: string | undefined;
+  isOver: boolean;
+  transferStatus: string | undefined;
+  details: CallDetails;
+} {
+  const { CallSid, CallStatus = '', Direction, From, To, DialCallStatus } = { ...query, ...form };
   const own = Object.entries(query).filter(([name]) => !/^[A-Z]/.test(name));
   return {
     callSid: isSid(CallSid) ? CallSid : undefined,
+    isOver: OVER.has(CallStatus),
     transferStatus: DialCallStatus,
     details: {
       direction: Direction?.startsWith('outbound') ? 'outbound' : 'inbound',

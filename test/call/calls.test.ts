@@ -4,7 +4,7 @@ import type { Calls } from '../../src/call/calls.ts';
 import type { Assistant } from '../../src/contract.ts';
 import { buildApp } from '../../src/http/app.ts';
 import { issueToken } from '../../src/wire/auth.ts';
-import type { Start } from '../../src/wire/twilio.ts';
+import type { MediaFormat, Start } from '../../src/wire/twilio.ts';
 import { assistant } from '../simulator/assistant.ts';
 import { AUTH_TOKEN, GUARDED, testConfig } from '../support/config.ts';
 import { FakeOpenAI } from '../support/peers.ts';
@@ -53,14 +53,14 @@ class Log {
 function claim(
   token: string | undefined,
   callSid = 'CA1',
-  mediaFormat: object = MULAW,
+  mediaFormat: MediaFormat = MULAW,
   abort = new AbortController(),
 ) {
   const customParameters: Record<string, string> = token === undefined ? {} : { token };
   const message: Start = {
     event: 'start',
     streamSid: STREAM,
-    start: { callSid, mediaFormat: { ...mediaFormat }, customParameters },
+    start: { callSid, mediaFormat, customParameters },
   };
   return calls.claim(message, abort, log());
 }
@@ -123,7 +123,7 @@ describe('Streams', () => {
     { ...MULAW, encoding: 'audio/x-alaw' },
     { ...MULAW, sampleRate: 16_000 },
     { ...MULAW, channels: 2 },
-    {},
+    { encoding: undefined, sampleRate: undefined, channels: undefined },
   ])('are rejected with audio in %j', async (mediaFormat) => {
     await start();
     expect(claim(issued(), 'CA1', mediaFormat)).toBe('not mu-law 8000 mono');

@@ -98,7 +98,7 @@ describe('placeCall', () => {
   });
 
   it('follows a redirect before there is a stream', async () => {
-    const twiml = askAgain('/incoming-call?again=1&b=2').replace('length="1"', 'length="0"');
+    const twiml = askAgain('/incoming-call?again=1&b=2', 1).replace('length="1"', 'length="0"');
     const { posts } = await answered({}, xml(twiml), xml(CONNECT));
     expect(posts.map(({ path }) => path)).toEqual(['/incoming-call', '/incoming-call?again=1&b=2']);
   });

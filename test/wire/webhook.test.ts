@@ -9,6 +9,7 @@ describe("Twilio's webhook", () => {
     const query = { shop: '7', CallSid: 'CA-query', From: '+14155550000' };
     expect(readWebhook(query, { CallSid: 'CA1', From: FROM, To: TO, Direction: 'inbound' })).toEqual({
       callSid: 'CA1',
+      isOver: false,
       transferStatus: undefined,
       details: { direction: 'inbound', from: FROM, to: TO, query: { shop: '7' } },
     });
