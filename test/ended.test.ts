@@ -83,7 +83,7 @@ describe('The report of a call', () => {
   });
 
   it('waits 2 s at most for the last words of the caller', async () => {
-    vi.useFakeTimers({ toFake: ['performance'] });
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const { twilio, session, reports } = await reportedCall({ model: 'gpt-transcribe' });
     session.send(added('u', 'user', null));
     await session.settle();
