@@ -6,7 +6,7 @@ import type { Config } from '../config.ts';
 import type { Persona } from '../contract.ts';
 import type { Failure, Reason } from '../failure.ts';
 import { parseObject } from '../wire/json.ts';
-import { withoutKey } from '../wire/loggable.ts';
+import { errorText, withoutKey } from '../wire/loggable.ts';
 import {
   type ClientEvent,
   encodeClientEvent,
@@ -16,7 +16,7 @@ import {
   type ServerEvent,
   type SessionInfo,
 } from '../wire/openai.ts';
-import { type Close, isStalled, socketOptions, TEXT, watch } from '../wire/socket.ts';
+import { type Close, dialOptions, isStalled, TEXT, watch } from '../wire/socket.ts';
 import { sessionUpdate } from './session-update.ts';
 
 /** Time from dialling until the session is ready, in ms. */
@@ -94,7 +94,7 @@ export class Session {
     const url = new URL(realtimeUrl);
     url.searchParams.set('model', model);
     const socket = new WebSocket(url, {
-      ...socketOptions,
+      ...dialOptions,
       handshakeTimeout: HANDSHAKE_MS,
       maxPayload: MAX_MESSAGE_BYTES,
       headers: { Authorization: `Bearer ${openaiApiKey}` },
@@ -106,8 +106,8 @@ export class Session {
       this.#received(isBinary || !Buffer.isBuffer(data) ? undefined : parseServerEvent(data, openaiApiKey));
     });
     // A close always follows.
-    socket.on('error', ({ message }) => {
-      this.#socketError ??= { code: undefined, message: withoutKey(message, openaiApiKey) };
+    socket.on('error', (error) => {
+      this.#socketError ??= { code: undefined, message: withoutKey(errorText(error), openaiApiKey) };
     });
     this.closed = new Promise((resolve) => {
       socket.on('close', (code, text) => {

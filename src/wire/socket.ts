@@ -10,6 +10,9 @@ import { loggable } from './loggable.ts';
  */
 export const socketOptions = { perMessageDeflate: false, closeTimeout: 800 };
 
+/** For sockets to OpenAI: each address is tried for longer than TCP takes to repeat a lost SYN, 1 s; Node's default is 250 ms. */
+export const dialOptions = { ...socketOptions, autoSelectFamilyAttemptTimeout: 1_500 };
+
 /** Sends a Buffer as a text frame: neither vendor takes another, and `ws` is quicker with a Buffer than with a string. */
 export const TEXT = { binary: false };
 
