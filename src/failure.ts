@@ -50,6 +50,8 @@ export interface Failure {
   error?: OpenAIError | undefined;
   closed?: Close | undefined;
   httpStatus?: number | undefined;
+  /** How long a refused handshake asks to wait. */
+  retryAfterMs?: number | undefined;
 }
 
 /** How long to wait where OpenAI has had too many requests and doesn't say, and at most, in ms. */
@@ -59,22 +61,18 @@ const MAX_RETRY_AFTER_MS = 5_000;
 /** `again`: it may pass. `give up`: it lasts until the owner mends it. `over`: neither, and another try changes nothing. */
 type Verdict = 'again' | 'give up' | 'over';
 
+/** A session that was ready, or a response, may be lost at any time. */
+const LOSSES: Reason[] = ['openai closed', 'openai silent', 'openai stalled', 'response failed'];
+
 /** Whether what failed is worth another try; how often is for whoever tries to say. */
 export function verdict(failure: Failure): Verdict {
-  if (ownersFault(failure) !== undefined) return 'give up';
-  switch (failure.reason) {
-    case 'dialling failed':
-      return wasCutOff(failure) ? 'again' : 'over';
-    case 'openai closed':
-    case 'openai silent':
-    case 'openai stalled':
-    case 'response failed':
-      return 'again';
-    default:
-      return 'over';
-  }
+  const meaning = meaningOf(failure);
+  if (meaning === PASSES || meaning === NETWORK) return 'again';
+  if (meaning !== undefined) return 'give up';
+  return LOSSES.includes(failure.reason) ? 'again' : 'over';
 }
 
+const PASSES = 'It passes';
 const KEY =
   'OpenAI refuses the key: set OPENAI_API_KEY to a good one from https://platform.openai.com/api-keys';
 const ACCOUNT = 'OpenAI has deactivated the account: see https://platform.openai.com/account';
@@ -84,7 +82,11 @@ const NETWORK = 'OpenAI cannot be reached: check the network and OPENAI_REALTIME
 const QUOTA = 'The OpenAI quota is used up: see https://platform.openai.com/settings/organization/billing';
 const MODEL = 'OpenAI does not know this model: set OPENAI_REALTIME_MODEL to one that the key may use';
 
-const FAULTS_BY_NAME = new Map([
+/**
+ * What the owner can do, or that it passes: by OpenAI's and Node's names; by close code and HTTP status, for where no name
+ * says more.
+ */
+const MEANINGS = new Map<string | number, string>([
   ['invalid_api_key', KEY],
   ['account_deactivated', ACCOUNT],
   ['insufficient_permissions', RIGHTS],
@@ -93,19 +95,23 @@ const FAULTS_BY_NAME = new Map([
   ['model_not_found', MODEL],
   ['invalid_model', MODEL],
   ['missing_model', MODEL],
-]);
-
-/** By HTTP status and by WebSocket close code, for where no words say more. */
-const FAULTS_BY_NUMBER = new Map([
+  ['rate_limit_exceeded', PASSES],
+  ['server_error', PASSES],
   [401, KEY],
   [403, RIGHTS],
+  [408, PASSES],
   [429, QUOTA],
+  [1006, NETWORK],
+  [1011, PASSES],
+  [1012, PASSES],
+  [1013, PASSES],
   [3000, KEY],
   [4004, MODEL],
 ]);
 
 /** How long to wait before the other try, in ms: as long as OpenAI says where it has had too many requests. */
-export function retryAfterMs({ error }: Failure): number {
+export function retryAfterMs({ error, retryAfterMs }: Failure): number {
+  if (retryAfterMs !== undefined) return retryAfterMs;
   if (error?.code !== 'rate_limit_exceeded') return 0;
   const wait = /try again in (?<minutes>\d+m(?!s))?(?:(?<amount>[\d.]+) ?(?<unit>ms|s))?/;
   const { minutes, amount, unit } = wait.exec(error.message ?? '')?.groups ?? {};
@@ -114,10 +120,17 @@ export function retryAfterMs({ error }: Failure): number {
   return Number.isFinite(ms) ? Math.min(ms, MAX_RETRY_AFTER_MS) : RETRY_AFTER_MS;
 }
 
+/** Reads a Retry-After header: seconds, or a date. */
+export function parseRetryAfter(header: string | undefined, now = Date.now()): number | undefined {
+  const ms = /^\d+$/.test(header ?? '') ? Number(header) * 1_000 : Date.parse(header ?? '') - now;
+  return Number.isFinite(ms) ? Math.max(0, ms) : undefined;
+}
+
 /** What the owner can do about a failure; undefined where only OpenAI can do something. */
 export function advice(failure: Failure): string | undefined {
-  const isUnreachable = failure.reason === 'dialling failed' && failure.httpStatus === undefined;
-  return ownersFault(failure) ?? (isUnreachable && wasCutOff(failure) ? NETWORK : undefined);
+  const meaning = meaningOf(failure);
+  const isOpenAIs = meaning === PASSES || (meaning === NETWORK && failure.reason !== 'dialling failed');
+  return isOpenAIs ? undefined : meaning;
 }
 
 /** Logs a failure, with what the owner can do about it. */
@@ -125,18 +138,15 @@ export function logFailure(log: FastifyBaseLogger, failure: Failure, message: st
   log.error({ ...failure, advice: advice(failure) }, message);
 }
 
-function ownersFault({ error, closed, httpStatus }: Failure): string | undefined {
-  // A close reason reads `invalid_request_error.invalid_api_key`.
-  const name = error?.code ?? (closed?.reason || undefined)?.split('.').at(-1);
-  const isUnauthorized = httpStatus === 401 || httpStatus === 403;
-  // Where OpenAI gives a reason, none is guessed from a number, unless it is one of a gateway's own.
-  const byNumber =
-    name === undefined || isUnauthorized ? FAULTS_BY_NUMBER.get(httpStatus ?? closed?.code ?? 0) : undefined;
-  return FAULTS_BY_NAME.get(name ?? '') ?? byNumber;
-}
-
-/** Whether a handshake was refused, reset, timed out or met a 5xx, rather than told why. */
-function wasCutOff({ error, closed, httpStatus }: Failure): boolean {
-  if (httpStatus !== undefined) return httpStatus >= 500;
-  return closed?.code === 1006 && error?.code === undefined;
+function meaningOf({ error, closed, httpStatus, retryAfterMs }: Failure): string | undefined {
+  // A close reason reads `invalid_request_error.invalid_api_key`, or is a sentence.
+  const names = (error?.code ?? closed?.reason ?? '').split('.').filter((name) => /^\w+$/.test(name));
+  const meanings = names.map((name) => MEANINGS.get(name));
+  const number = httpStatus ?? closed?.code ?? 0;
+  const isPassing = (number >= 500 && number < 600) || (number === 429 && retryAfterMs !== undefined);
+  // OpenAI's names are in small letters, Node's in capitals. Where OpenAI gives a reason, none is guessed from a number,
+  // unless it is one of a gateway's own.
+  const isNamed = names.some((name) => /^[a-z]/.test(name)) && number !== 401 && number !== 403;
+  const byNumber = isPassing ? PASSES : isNamed ? undefined : MEANINGS.get(number);
+  return meanings.find((meaning) => meaning !== undefined) ?? byNumber;
 }

@@ -4,7 +4,7 @@ import type { FastifyBaseLogger } from 'fastify';
 import { WebSocket } from 'ws';
 import type { Config } from '../config.ts';
 import type { Persona } from '../contract.ts';
-import type { Failure, Reason } from '../failure.ts';
+import { type Failure, parseRetryAfter, type Reason } from '../failure.ts';
 import { parseObject } from '../wire/json.ts';
 import { errorText, withoutKey } from '../wire/loggable.ts';
 import {
@@ -75,7 +75,7 @@ export class Session {
   #error: OpenAIError | undefined;
   /** The socket's own error says less than OpenAI's, and nothing new after a rejected handshake. */
   #socketError: OpenAIError | undefined;
-  #httpStatus: number | undefined;
+  #rejection: Pick<Failure, 'httpStatus' | 'retryAfterMs'> | undefined;
   #errorsLogged = 0;
 
   /** Dials; the session fails if it isn't ready within `readyMs`. */
@@ -212,7 +212,8 @@ export class Session {
 
   /** The handshake was answered with something other than 101; the body may hold OpenAI's error. */
   #handshakeRejected(response: IncomingMessage): void {
-    this.#httpStatus = response.statusCode;
+    const { statusCode, headers } = response;
+    this.#rejection = { httpStatus: statusCode, retryAfterMs: parseRetryAfter(headers['retry-after']) };
     let body = '';
     const timer = setTimeout(() => response.destroy(), CLOSE_MS);
     response.setEncoding('utf8');
@@ -235,9 +236,8 @@ export class Session {
 
   #fail(reason: Reason, closed?: Close): void {
     if (this.#state === 'over') return;
-    const httpStatus = this.#httpStatus;
-    const error = this.#error ?? (httpStatus === undefined ? this.#socketError : undefined);
+    const error = this.#error ?? (this.#rejection === undefined ? this.#socketError : undefined);
     this.close();
-    this.#listener.failed({ reason, error, closed, httpStatus });
+    this.#listener.failed({ reason, error, closed, ...this.#rejection });
   }
 }
