@@ -79,6 +79,12 @@ const ACCOUNT = 'OpenAI has deactivated the account: see https://platform.openai
 const RIGHTS =
   'The OpenAI key may not use the Realtime API: give it the right, or set another OPENAI_API_KEY';
 const NETWORK = 'OpenAI cannot be reached: check the network and OPENAI_REALTIME_URL';
+const CA =
+  'A CA that Node does not know signed for OpenAI, such as an inspecting proxy: set NODE_EXTRA_CA_CERTS to its file';
+const CLOCK = 'The certificate of OPENAI_REALTIME_URL has expired or is not valid yet: check the clock';
+const NAME = 'The certificate is for another name: check OPENAI_REALTIME_URL';
+const INTERCEPTED =
+  'Not OpenAI answers: check for a captive portal or an inspecting proxy, and OPENAI_REALTIME_URL';
 const QUOTA = 'The OpenAI quota is used up: see https://platform.openai.com/settings/organization/billing';
 const MODEL = 'OpenAI does not know this model: set OPENAI_REALTIME_MODEL to one that the key may use';
 
@@ -97,6 +103,14 @@ const MEANINGS = new Map<string | number, string>([
   ['missing_model', MODEL],
   ['rate_limit_exceeded', PASSES],
   ['server_error', PASSES],
+  ['UNABLE_TO_GET_ISSUER_CERT', CA],
+  ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', CA],
+  ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', CA],
+  ['SELF_SIGNED_CERT_IN_CHAIN', CA],
+  ['DEPTH_ZERO_SELF_SIGNED_CERT', CA],
+  ['CERT_HAS_EXPIRED', CLOCK],
+  ['CERT_NOT_YET_VALID', CLOCK],
+  ['ERR_TLS_CERT_ALTNAME_INVALID', NAME],
   [401, KEY],
   [403, RIGHTS],
   [408, PASSES],
@@ -141,12 +155,13 @@ export function logFailure(log: FastifyBaseLogger, failure: Failure, message: st
 function meaningOf({ error, closed, httpStatus, retryAfterMs }: Failure): string | undefined {
   // A close reason reads `invalid_request_error.invalid_api_key`, or is a sentence.
   const names = (error?.code ?? closed?.reason ?? '').split('.').filter((name) => /^\w+$/.test(name));
-  const meanings = names.map((name) => MEANINGS.get(name));
+  const meaning = names.map((name) => MEANINGS.get(name)).find((known) => known !== undefined);
+  if (meaning !== undefined) return meaning;
   const number = httpStatus ?? closed?.code ?? 0;
-  const isPassing = (number >= 500 && number < 600) || (number === 429 && retryAfterMs !== undefined);
+  if ((number >= 500 && number < 600) || (number === 429 && retryAfterMs !== undefined)) return PASSES;
+  if (number >= 200 && number < 400) return INTERCEPTED;
   // OpenAI's names are in small letters, Node's in capitals. Where OpenAI gives a reason, none is guessed from a number,
   // unless it is one of a gateway's own.
   const isNamed = names.some((name) => /^[a-z]/.test(name)) && number !== 401 && number !== 403;
-  const byNumber = isPassing ? PASSES : isNamed ? undefined : MEANINGS.get(number);
-  return meanings.find((meaning) => meaning !== undefined) ?? byNumber;
+  return isNamed ? undefined : MEANINGS.get(number);
 }

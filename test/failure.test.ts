@@ -20,6 +20,15 @@ describe('The advice', () => {
     [closed(4004), 'OPENAI_REALTIME_MODEL'],
     [dialling(closed(1006)), 'OPENAI_REALTIME_URL'],
     [dialling({ ...closed(1006), ...error('ECONNREFUSED') }), 'OPENAI_REALTIME_URL'],
+    [dialling({ ...closed(1006), ...error('UNABLE_TO_GET_ISSUER_CERT_LOCALLY') }), 'NODE_EXTRA_CA_CERTS'],
+    [dialling({ ...closed(1006), ...error('UNABLE_TO_VERIFY_LEAF_SIGNATURE') }), 'NODE_EXTRA_CA_CERTS'],
+    [dialling({ ...closed(1006), ...error('SELF_SIGNED_CERT_IN_CHAIN') }), 'NODE_EXTRA_CA_CERTS'],
+    [dialling({ ...closed(1006), ...error('DEPTH_ZERO_SELF_SIGNED_CERT') }), 'NODE_EXTRA_CA_CERTS'],
+    [dialling({ ...closed(1006), ...error('CERT_HAS_EXPIRED') }), 'clock'],
+    [dialling({ ...closed(1006), ...error('CERT_NOT_YET_VALID') }), 'clock'],
+    [dialling({ ...closed(1006), ...error('ERR_TLS_CERT_ALTNAME_INVALID') }), 'another name'],
+    [dialling({ httpStatus: 200 }), 'captive portal'],
+    [dialling({ httpStatus: 302 }), 'captive portal'],
   ])('after %j names %s', (failure, words) => {
     expect(advice({ reason: 'openai closed', ...failure })).toContain(words);
   });
@@ -74,6 +83,8 @@ describe('The verdict', () => {
     dialling(closed(3000)),
     dialling(closed(4000, 'invalid_request_error.invalid_model')),
     dialling({ httpStatus: 401 }),
+    dialling({ httpStatus: 200 }),
+    dialling({ ...closed(1006), ...error('CERT_HAS_EXPIRED') }),
     dialling({ httpStatus: 503, ...error('insufficient_quota') }),
     dialling({ httpStatus: 429 }),
     dialling({ httpStatus: 429, retryAfterMs: 2_000, ...error('insufficient_quota') }),

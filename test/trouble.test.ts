@@ -210,6 +210,9 @@ describe('A passing failure', () => {
     await fake.close();
     const server = await startServerAt(url);
     await expectApology(server, await startCall(server));
-    expect(await server.log.find('dialling again')).toMatchObject({ closed: { code: 1006 } });
+    expect(await server.log.find('dialling again')).toMatchObject({
+      error: { code: 'ECONNREFUSED' },
+      closed: { code: 1006 },
+    });
   });
 });

@@ -107,7 +107,8 @@ export class Session {
     });
     // A close always follows.
     socket.on('error', (error) => {
-      this.#socketError ??= { code: undefined, message: withoutKey(errorText(error), openaiApiKey) };
+      const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+      this.#socketError ??= { code, message: withoutKey(errorText(error), openaiApiKey) };
     });
     this.closed = new Promise((resolve) => {
       socket.on('close', (code, text) => {

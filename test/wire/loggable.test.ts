@@ -22,7 +22,7 @@ describe("A stranger's text", () => {
   });
 });
 
-describe("OpenAI's text", () => {
+describe("The text of OpenAI, or of its socket", () => {
   it.each([
     ['Incorrect API key provided: sk-proj-ab*yz. Find it.', 'Incorrect API key provided: sk-… Find it.'],
     ['A letter before it: xsk-proj-abcdefghijklmnop', 'A letter before it: xsk-…'],
@@ -32,6 +32,10 @@ describe("OpenAI's text", () => {
     ['No key in it.', 'No key in it.'],
   ])('has no part of a key in: %s', (text, logged) => {
     expect(withoutKey(text, 'my-own-key')).toBe(logged);
+  });
+
+  it('ends without the line break that OpenSSL ends it with', () => {
+    expect(withoutKey('wrong version number:355:\n', 'my-own-key')).toBe('wrong version number:355:');
   });
 
   it('is cut after 500 characters, with no part of a key at the edge', () => {
