@@ -94,7 +94,7 @@ export class Session {
     const url = new URL(realtimeUrl);
     url.searchParams.set('model', model);
     const socket = new WebSocket(url, {
-      ...dialOptions,
+      ...dialOptions(url),
       handshakeTimeout: HANDSHAKE_MS,
       maxPayload: MAX_MESSAGE_BYTES,
       headers: { Authorization: `Bearer ${openaiApiKey}` },

@@ -1,10 +1,13 @@
 import dns from 'node:dns';
 import { once } from 'node:events';
+import { createServer } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { startCall, startServerAt } from '../support/call.ts';
 import { FakeOpenAI } from '../support/peers.ts';
+import { portOf } from '../support/port.ts';
+import { runServer } from '../support/process.ts';
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -70,6 +73,42 @@ describe('A name with an address that has no route', () => {
     await session.configure();
     twilio.stop();
     expect(await server.log.find('call ended')).toMatchObject({ reason: 'twilio stopped', retries: 0 });
+  });
+});
+
+describe('A proxy that HTTPS_PROXY names', () => {
+  const OPENAI_REALTIME_URL = 'wss://openai.test/v1/realtime';
+  const knowsVariable = process.allowedNodeEnvironmentFlags.has('--use-env-proxy');
+
+  it.runIf(knowsVariable)(
+    'is asked for OpenAI if NODE_USE_ENV_PROXY is set',
+    async () => {
+      const proxy = createServer().listen(0, '127.0.0.1');
+      onTestFinished(() => void proxy.close());
+      await once(proxy, 'listening');
+      const { child, exited } = runServer({
+        ...{ OPENAI_REALTIME_URL, STANDBY_SESSIONS: '1', ALLOW_UNSIGNED_REQUESTS: 'true' },
+        ...{ HTTPS_PROXY: `http://127.0.0.1:${portOf(proxy)}`, NODE_USE_ENV_PROXY: '1' },
+      });
+      const [request, socket] = await once(proxy, 'connect');
+      socket.destroy();
+      child.kill('SIGKILL');
+      await exited;
+      expect(request.url).toBe('openai.test:443');
+    },
+    30_000,
+  );
+
+  it.each(['HTTPS_PROXY', 'https_proxy'])('is logged as ignored if Node ignores it: %s', async (name) => {
+    const { log } = await startServerAt(OPENAI_REALTIME_URL, { [name]: 'http://127.0.0.1:1' });
+    expect(await log.find('HTTPS_PROXY ignored')).toMatchObject({
+      advice: expect.stringContaining('NODE_USE_ENV_PROXY'),
+    });
+  });
+
+  it('is not missed for an OpenAI that is reached without TLS', async () => {
+    const { log } = await startServerAt('ws://127.0.0.1:1/', { HTTPS_PROXY: 'http://127.0.0.1:1' });
+    expect(log.text).not.toContain('HTTPS_PROXY ignored');
   });
 });
 

@@ -22,7 +22,7 @@ describe("A stranger's text", () => {
   });
 });
 
-describe("The text of OpenAI, or of its socket", () => {
+describe('The text of OpenAI, or of its socket', () => {
   it.each([
     ['Incorrect API key provided: sk-proj-ab*yz. Find it.', 'Incorrect API key provided: sk-… Find it.'],
     ['A letter before it: xsk-proj-abcdefghijklmnop', 'A letter before it: xsk-…'],
