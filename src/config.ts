@@ -5,6 +5,8 @@ export interface Config {
   openaiApiKey: string;
   model: string;
   realtimeUrl: string;
+  /** Whether a proxy is named for it. */
+  namesProxy: boolean;
   /** The origin that Twilio reaches this server at; undefined to go by each request's own headers. */
   publicUrl: URL | undefined;
   /** What Twilio signs its requests with; undefined if requests from anybody are allowed. */
@@ -104,6 +106,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     openaiApiKey: openaiApiKey(),
     model: text('OPENAI_REALTIME_MODEL', 'gpt-realtime-2.1'),
     realtimeUrl,
+    namesProxy: realtimeUrl.startsWith('wss:') && text('HTTPS_PROXY', env.https_proxy ?? '') !== '',
     publicUrl: publicUrl(),
     twilioAuthToken: twilioAuthToken(),
     standbySessions: integer('STANDBY_SESSIONS', 1, 0, 1_000),

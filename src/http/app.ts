@@ -19,7 +19,7 @@ import { ThrottledLog } from '../log.ts';
 import { Standby } from '../openai/standby.ts';
 import { wait, watchStalls } from '../timers.ts';
 import { texts } from '../wire/json.ts';
-import { socketOptions } from '../wire/socket.ts';
+import { isProxied, socketOptions } from '../wire/socket.ts';
 import { askAgain, connectStream, hangUp, rejectAsBusy, takeStep } from '../wire/twiml.ts';
 import { type CallDetails, encodeDetails, readWebhook } from '../wire/webhook.ts';
 import { Connections, dismiss } from './connections.ts';
@@ -35,6 +35,7 @@ const REQUEST_MS = 8_000;
 const CHECK_MS = 1_000;
 /** Time for calls to close when the app closes, in ms. */
 const CLOSE_MS = 2_000;
+const PROXY_ADVICE = 'set NODE_USE_ENV_PROXY=1 outside .env, and have Node 22.21, 24.5 or later';
 const STREAM_PATH = '/media-stream';
 
 /** The app, ready to listen, and its calls. */
@@ -66,6 +67,7 @@ export async function buildApp(
   const upgrades = createServer();
   const connections = new Connections(app.server, STREAM_PATH, upgrades, config.maxConcurrentCalls);
   const refusals = new ThrottledLog(app.log);
+  if (config.namesProxy && !isProxied) app.log.warn({ advice: PROXY_ADVICE }, 'HTTPS_PROXY ignored');
   const signatures = new Signatures(config, refusals);
   const standby = new Standby(config, assistant, app.log);
   const calls = new Calls({ config, assistant, standby, log: app.log });

@@ -4,10 +4,10 @@ import type { FastifyBaseLogger } from 'fastify';
 import { WebSocket } from 'ws';
 import type { Config } from '../config.ts';
 import type { Persona } from '../contract.ts';
-import type { Failure, Reason } from '../failure.ts';
+import { type Failure, parseRetryAfter, type Reason } from '../failure.ts';
 import { after } from '../timers.ts';
 import { parseObject } from '../wire/json.ts';
-import { withoutKey } from '../wire/loggable.ts';
+import { errorText, withoutKey } from '../wire/loggable.ts';
 import {
   type ClientEvent,
   encodeClientEvent,
@@ -17,7 +17,7 @@ import {
   type ServerEvent,
   type SessionInfo,
 } from '../wire/openai.ts';
-import { type Close, isStalled, socketOptions, TEXT, watch } from '../wire/socket.ts';
+import { type Close, dialOptions, isStalled, TEXT, watch } from '../wire/socket.ts';
 import { sessionUpdate } from './session-update.ts';
 
 /** Time from dialling until the session is ready, in ms. */
@@ -76,7 +76,7 @@ export class Session {
   #error: OpenAIError | undefined;
   /** The socket's own error says less than OpenAI's, and nothing new after a rejected handshake. */
   #socketError: OpenAIError | undefined;
-  #httpStatus: number | undefined;
+  #rejection: Pick<Failure, 'httpStatus' | 'retryAfterMs'> | undefined;
   #errorsLogged = 0;
 
   /** Dials; the session fails if it isn't ready within `readyMs`. */
@@ -95,7 +95,7 @@ export class Session {
     const url = new URL(realtimeUrl);
     url.searchParams.set('model', model);
     const socket = new WebSocket(url, {
-      ...socketOptions,
+      ...dialOptions(url),
       handshakeTimeout: HANDSHAKE_MS,
       maxPayload: MAX_MESSAGE_BYTES,
       headers: { Authorization: `Bearer ${openaiApiKey}` },
@@ -107,8 +107,9 @@ export class Session {
       this.#received(isBinary || !Buffer.isBuffer(data) ? undefined : parseServerEvent(data, openaiApiKey));
     });
     // A close always follows.
-    socket.on('error', ({ message }) => {
-      this.#socketError ??= { code: undefined, message: withoutKey(message, openaiApiKey) };
+    socket.on('error', (error) => {
+      const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+      this.#socketError ??= { code, message: withoutKey(errorText(error), openaiApiKey) };
     });
     this.closed = new Promise((resolve) => {
       socket.on('close', (code, text) => {
@@ -216,7 +217,8 @@ export class Session {
 
   /** The handshake was answered with something other than 101; the body may hold OpenAI's error. */
   #handshakeRejected(response: IncomingMessage): void {
-    this.#httpStatus = response.statusCode;
+    const { statusCode, headers } = response;
+    this.#rejection = { httpStatus: statusCode, retryAfterMs: parseRetryAfter(headers['retry-after']) };
     let body = '';
     const timer = setTimeout(() => response.destroy(), CLOSE_MS);
     response.setEncoding('utf8');
@@ -239,9 +241,8 @@ export class Session {
 
   #fail(reason: Reason, closed?: Close): void {
     if (this.#state === 'over') return;
-    const httpStatus = this.#httpStatus;
-    const error = this.#error ?? (httpStatus === undefined ? this.#socketError : undefined);
+    const error = this.#error ?? (this.#rejection === undefined ? this.#socketError : undefined);
     this.close();
-    this.#listener.failed({ reason, error, closed, httpStatus });
+    this.#listener.failed({ reason, error, closed, ...this.#rejection });
   }
 }
