@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { Call } from '../../src/call/call.ts';
 import type { Calls } from '../../src/call/calls.ts';
 import type { Assistant } from '../../src/contract.ts';
@@ -190,5 +190,40 @@ describe("A call's signal", () => {
     });
     expect([await ring(), await claim(issued())]).toEqual(['busy', 'busy']);
     expect(signals.map(({ aborted }) => aborted)).toEqual([true, true]);
+  });
+});
+
+describe('A token of this process', () => {
+  it('stays good if the wall clock jumps while the call rings', async () => {
+    await start();
+    await ring();
+    const token = calls.issueToken('CA1', '');
+    vi.useFakeTimers({ toFake: ['Date'] });
+    onTestFinished(() => void vi.useRealTimers());
+    vi.setSystemTime(Date.now() + 120_000);
+    expect(claim(token)).toBeInstanceOf(Call);
+  });
+});
+
+describe('Ringing calls', () => {
+  const FROM = '+14155550123';
+  const ringFrom = (n: number, from?: string) =>
+    calls.ring(`CA${n}`, { ...DETAILS, ...(from && { from }) }, log());
+
+  it('are three of a number, and 20 without one', async () => {
+    await start();
+    for (let n = 0; n < 3; n++) expect(await ringFrom(n, FROM)).toBeInstanceOf(Call);
+    expect(await ringFrom(3, FROM)).toBe('too many ringing');
+    for (let n = 10; n < 30; n++) expect(await ringFrom(n)).toBeInstanceOf(Call);
+    expect(await ringFrom(30)).toBe('too many ringing');
+    expect(await ringFrom(4, '+14155550124')).toBeInstanceOf(Call);
+  });
+
+  it('end when Twilio says that the caller has hung up', async () => {
+    await start();
+    await ringFrom(0, FROM);
+    calls.hungUp('CA0');
+    expect(calls.live).toBe(0);
+    expect(await ringFrom(0, FROM)).toBeUndefined();
   });
 });

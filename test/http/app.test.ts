@@ -111,6 +111,24 @@ describe('/incoming-call', () => {
   });
 });
 
+describe('A status callback', () => {
+  it.each(['completed', 'canceled', 'busy', 'failed', 'no-answer'])(
+    'that says %s ends a ringing call',
+    async (status) => {
+      const { app, calls } = await startRelay();
+      await app.inject('/incoming-call?CallSid=CA1');
+      const reply = await app.inject(`/incoming-call?CallSid=CA1&CallStatus=${status}`);
+      expect([reply.statusCode, reply.body, calls.live]).toEqual([204, '', 0]);
+    },
+  );
+
+  it('begins no call', async () => {
+    const { app, calls } = await startRelay();
+    await app.inject('/incoming-call?CallSid=CA1&CallStatus=completed');
+    expect(calls.live).toBe(0);
+  });
+});
+
 describe('/call-ended', () => {
   it.each(['GET', 'POST'] as const)('hangs up without a word on an unknown call by %s', async (method) => {
     const reply = await ask({ method, url: '/call-ended' });
