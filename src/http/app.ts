@@ -98,6 +98,7 @@ export async function buildApp(
       .send({ message: 'Twilio Media Stream Server is running!', calls: calls.live }),
   );
 
+  const publicPath = config.publicUrl?.replace(/^\w+:\/\/[^/]+/, '') ?? '';
   const signed = { onRequest: signatures.screen, preHandler: signatures.check };
 
   app.all('/incoming-call', signed, async (request, reply) => {
@@ -126,10 +127,10 @@ export async function buildApp(
         return hangUp(assistant.apology);
       case 'shutdown':
         refusals.warn(() => ({ callSid, reason: call }), 'call deferred');
-        return askAgain(request.originalUrl);
+        return askAgain(publicPath + request.originalUrl);
       case 'call already live':
         // Its stream is about to end, or this is a recorded request: neither gets a second token.
-        return askAgain(request.originalUrl);
+        return askAgain(publicPath + request.originalUrl);
     }
     log.info('call answered');
     return connect(request, callSid, details, typeof call === 'object' ? call.twiml : assistant.twiml);
@@ -145,7 +146,7 @@ export async function buildApp(
     const { twilioAuthToken } = config;
     const token = twilioAuthToken && callSid && issueToken(twilioAuthToken, callSid, Date.now(), call);
     return connectStream(
-      streamUrl(signatures.origin(request), pathOf(STREAM_PATH, callSid)),
+      streamUrl(signatures.base(request), pathOf(STREAM_PATH, callSid)),
       action(request, '/call-ended', callSid),
       { ...(token && { token }), ...(callSid && { call }) },
       twiml,
@@ -154,8 +155,7 @@ export async function buildApp(
 
   /** The address that Twilio asks when it has done what it was told. */
   function action(request: FastifyRequest, path: string, callSid: string | undefined): string {
-    const { protocol, host } = signatures.origin(request);
-    return `${protocol}//${host}${pathOf(path, callSid)}`;
+    return signatures.base(request) + pathOf(path, callSid);
   }
 
   app.all('/call-ended/:callSid?', signed, async (request, reply) => {
