@@ -91,10 +91,9 @@ describe('A proxy that HTTPS_PROXY names', () => {
         ...{ HTTPS_PROXY: `http://127.0.0.1:${portOf(proxy)}`, NODE_USE_ENV_PROXY: '1' },
       });
       onTestFinished(() => void child.kill('SIGKILL'));
+      onTestFinished(() => void child.kill('SIGKILL'));
       const [request, socket] = await once(proxy, 'connect');
       socket.destroy();
-      child.kill('SIGKILL');
-      await exited;
       expect(request.url).toBe('openai.test:443');
     },
     30_000,
