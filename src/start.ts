@@ -114,6 +114,6 @@ function whyNotListening({ host, port }: Config, error: unknown): string {
 }
 
 function whatToDoNext({ publicUrl, port }: Config): string {
-  if (publicUrl !== undefined) return `Twilio's webhook: ${publicUrl.href}incoming-call`;
+  if (publicUrl !== undefined) return `Twilio's webhook: ${publicUrl}/incoming-call`;
   return `Next: ngrok http ${port}; Twilio's webhook is ADDRESS/incoming-call`;
 }

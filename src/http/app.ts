@@ -99,6 +99,7 @@ export async function buildApp(
       .send({ message: 'Twilio Media Stream Server is running!', calls: calls.live }),
   );
 
+  const publicPath = config.publicUrl?.replace(/^\w+:\/\/[^/]+/, '') ?? '';
   const signed = { onRequest: signatures.screen, preHandler: signatures.check };
 
   app.all('/incoming-call', signed, async (request, reply) => {
@@ -132,10 +133,10 @@ export async function buildApp(
       case 'shutdown':
       case 'too many ringing':
         refusals.warn(() => ({ callSid, reason: call, from: masked(details.from) }), 'call deferred');
-        return askAgain(request.originalUrl, call === 'shutdown' ? 1 : 2);
+        return askAgain(publicPath + request.originalUrl, call === 'shutdown' ? 1 : 2);
       case 'call already live':
         // Its stream is about to end, or this is a recorded request: neither gets a second token.
-        return askAgain(request.originalUrl, 1);
+        return askAgain(publicPath + request.originalUrl, 1);
     }
     log.info('call answered');
     return connect(request, callSid, details, typeof call === 'object' ? call.twiml : assistant.twiml);
@@ -150,7 +151,7 @@ export async function buildApp(
     const call = encodeDetails(details);
     const token = callSid && calls.issueToken(callSid, call);
     return connectStream(
-      streamUrl(signatures.origin(request), pathOf(STREAM_PATH, callSid)),
+      streamUrl(signatures.base(request), pathOf(STREAM_PATH, callSid)),
       action(request, '/call-ended', callSid),
       { ...(token && { token }), ...(callSid && { call }) },
       twiml,
@@ -159,8 +160,7 @@ export async function buildApp(
 
   /** The address that Twilio asks when it has done what it was told. */
   function action(request: FastifyRequest, path: string, callSid: string | undefined): string {
-    const { protocol, host } = signatures.origin(request);
-    return `${protocol}//${host}${pathOf(path, callSid)}`;
+    return signatures.base(request) + pathOf(path, callSid);
   }
 
   app.all('/call-ended/:callSid?', signed, async (request, reply) => {

@@ -80,6 +80,7 @@ describe('/incoming-call', () => {
     ],
     [{ host: 'a', 'x-forwarded-host': 'b' }, 'https://c.example', 'c.example', 'https'],
     [{ host: 'a' }, 'https://c.example:8443/', 'c.example:8443', 'https'],
+    [{ host: 'a' }, 'https://C.Example/Voice', 'C.Example/Voice', 'https'],
   ])('given %j, and PUBLIC_URL %j, names %s', async (headers, PUBLIC_URL, host, scheme) => {
     const { body } = await ask({ method: 'POST', url: '/incoming-call?x=1', headers }, { PUBLIC_URL });
     expect(body).toContain(`url="wss://${host}/media-stream"`);
@@ -99,6 +100,14 @@ describe('/incoming-call', () => {
     expect((await app.inject('/incoming-call?CallSid=CA2')).body).toContain(BUSY);
     await vi.waitFor(() => expect(calls.live).toBe(0));
     expect((await app.inject('/incoming-call?CallSid=CA2')).body).toContain('<Connect');
+  });
+
+  it('redirects a call to the path that PUBLIC_URL has', async () => {
+    const { app, calls } = await startRelay({ PUBLIC_URL: 'https://c.example/voice' });
+    calls.close();
+    expect((await app.inject('/incoming-call?CallSid=CA1')).body).toContain(
+      '<Redirect>/voice/incoming-call?',
+    );
   });
 
   it('redirects a call while the server shuts down, and GET / gets 503', async () => {
@@ -211,6 +220,20 @@ describe('A guarded server', () => {
     const signature = { 'x-twilio-signature': sign(AUTH_TOKEN, url) };
     const headers = { ...signature, 'x-forwarded-host': host, 'x-forwarded-proto': 'https' };
     const reply = await ask({ url: '/incoming-call', headers }, { ...GUARDED, PUBLIC_URL: '' });
+    expect(reply.statusCode).toBe(200);
+  });
+
+  it.each([
+    ['https://Relay.Example.com', 'https://Relay.Example.com/incoming-call'],
+    ['https://Relay.Example.com', 'https://Relay.Example.com:443/incoming-call'],
+    ['https://Relay.Example.com', 'https://relay.example.com/incoming-call'],
+    ['https://Relay.Example.com:443', 'https://relay.example.com/incoming-call'],
+    ['https://Relay.Example.com:443', 'https://Relay.Example.com:443/incoming-call'],
+    ['https://bücher.example', 'https://xn--bcher-kva.example/incoming-call'],
+    ['https://relay.example.com/voice', 'https://relay.example.com/voice/incoming-call'],
+  ])('with the PUBLIC_URL %s accepts a request that was signed as %s', async (PUBLIC_URL, url) => {
+    const headers = { 'x-twilio-signature': sign(AUTH_TOKEN, url) };
+    const reply = await ask({ url: '/incoming-call', headers }, { ...GUARDED, PUBLIC_URL });
     expect(reply.statusCode).toBe(200);
   });
 

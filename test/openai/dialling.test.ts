@@ -86,14 +86,14 @@ describe('A proxy that HTTPS_PROXY names', () => {
       const proxy = createServer().listen(0, '127.0.0.1');
       onTestFinished(() => void proxy.close());
       await once(proxy, 'listening');
-      const { child, exited } = runServer({
+      const { child } = runServer({
         ...{ OPENAI_REALTIME_URL, STANDBY_SESSIONS: '1', ALLOW_UNSIGNED_REQUESTS: 'true' },
         ...{ HTTPS_PROXY: `http://127.0.0.1:${portOf(proxy)}`, NODE_USE_ENV_PROXY: '1' },
       });
+      onTestFinished(() => void child.kill('SIGKILL'));
+      onTestFinished(() => void child.kill('SIGKILL'));
       const [request, socket] = await once(proxy, 'connect');
       socket.destroy();
-      child.kill('SIGKILL');
-      await exited;
       expect(request.url).toBe('openai.test:443');
     },
     30_000,
