@@ -215,9 +215,10 @@ describe('An expiring session', () => {
   const TICK = 250;
 
   /** A call whose session expires in `ms`, with fake ticks. */
-  async function expiringCall(ms: number, env: Record<string, string> = {}) {
+  async function expiringCall(ms: number, env: Record<string, string> = {}, aheadMs = 0) {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
     const { openai, server } = await startServer(env);
+    openai.aheadMs = aheadMs;
     const twilio = await startCall(server);
     const session = await openai.dialled();
     session.sessionExpiresAt = (Date.now() + ms) / 1_000;
@@ -250,8 +251,9 @@ describe('An expiring session', () => {
     ['has more than 5 minutes left', 301_000, {}],
     ['outlasts its call', 240_000, { MAX_CALL_SECONDS: '180' }],
     ['says that it has expired already', -60_000, {}],
-  ])('stays if it %s', async (_, ms, env) => {
-    const call = await expiringCall(ms, env);
+    ['is new, and the clock is 59 minutes ahead', 60_000, {}, -3_540_000],
+  ])('stays if it %s', async (_, ms, env, aheadMs = 0) => {
+    const call = await expiringCall(ms, env, aheadMs);
     await hearGreeting(call);
     await tick(call);
     await tick(call);

@@ -77,6 +77,8 @@ export class Session {
   /** The socket's own error says less than OpenAI's, and nothing new after a rejected handshake. */
   #socketError: OpenAIError | undefined;
   #rejection: Pick<Failure, 'httpStatus' | 'retryAfterMs'> | undefined;
+  /** When OpenAI answered the handshake, by its own clock; NaN if it didn't say. */
+  #openedAt = Number.NaN;
   #errorsLogged = 0;
 
   /** Dials; the session fails if it isn't ready within `readyMs`. */
@@ -101,7 +103,10 @@ export class Session {
       headers: { Authorization: `Bearer ${openaiApiKey}` },
     });
     this.#socket = socket;
-    socket.on('upgrade', ({ socket: tcp }) => watch(socket, tcp, 'pong', () => this.#fail('openai silent')));
+    socket.on('upgrade', ({ socket: tcp, headers }) => {
+      this.#openedAt = Date.parse(headers.date ?? '');
+      watch(socket, tcp, 'pong', () => this.#fail('openai silent'));
+    });
     socket.on('unexpected-response', (_request, response) => this.#handshakeRejected(response));
     socket.on('message', (data, isBinary) => {
       this.#received(isBinary || !Buffer.isBuffer(data) ? undefined : parseServerEvent(data, openaiApiKey));
@@ -176,10 +181,10 @@ export class Session {
   }
 
   #configure({ id, expiresAt = Infinity }: SessionInfo): void {
-    const leftMs = expiresAt - Date.now();
+    // By OpenAI's own clock, as this machine's may be wrong.
+    const lastsMs = expiresAt - this.#openedAt;
     this.id = id;
-    // An expiry in the past means clock skew: ignore it.
-    this.expiresAt = performance.now() + Math.min(leftMs > 0 ? leftMs : Infinity, MAX_SESSION_MS);
+    this.expiresAt = performance.now() + (lastsMs > 0 ? Math.min(lastsMs, MAX_SESSION_MS) : MAX_SESSION_MS);
     this.#state = 'configuring';
     this.#socket.send(encodeClientEvent(this.#update), TEXT);
   }
