@@ -127,13 +127,19 @@ export async function buildApp(
         return hangUp(assistant.apology);
       case 'shutdown':
         refusals.warn(() => ({ callSid, reason: call }), 'call deferred');
-        return askAgain(publicPath + request.originalUrl);
+        return again(request, details);
       case 'call already live':
         // Its stream is about to end, or this is a recorded request: neither gets a second token.
-        return askAgain(publicPath + request.originalUrl);
+        return again(request, details);
     }
     log.info('call answered');
     return connect(request, callSid, details, typeof call === 'object' ? call.twiml : assistant.twiml);
+  }
+
+  /** Twilio posts its own parameters: the address it asks again has the owner's alone. */
+  function again({ originalUrl }: FastifyRequest, details: CallDetails): string {
+    const query = new URLSearchParams(details.query).toString();
+    return askAgain(publicPath + originalUrl.replace(/\?.*/s, query && `?${query}`));
   }
 
   function connect(
