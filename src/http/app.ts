@@ -133,13 +133,19 @@ export async function buildApp(
       case 'shutdown':
       case 'too many ringing':
         refusals.warn(() => ({ callSid, reason: call, from: masked(details.from) }), 'call deferred');
-        return askAgain(publicPath + request.originalUrl, call === 'shutdown' ? 1 : 2);
+        return again(request, details, call === 'shutdown' ? 1 : 2);
       case 'call already live':
         // Its stream is about to end, or this is a recorded request: neither gets a second token.
-        return askAgain(publicPath + request.originalUrl, 1);
+        return again(request, details, 1);
     }
     log.info('call answered');
     return connect(request, callSid, details, typeof call === 'object' ? call.twiml : assistant.twiml);
+  }
+
+  /** Twilio posts its own parameters: the address it asks again has the owner's alone. */
+  function again({ originalUrl }: FastifyRequest, details: CallDetails, seconds: number): string {
+    const query = new URLSearchParams(details.query).toString();
+    return askAgain(publicPath + originalUrl.replace(/\?.*/s, query && `?${query}`), seconds);
   }
 
   function connect(

@@ -4,7 +4,7 @@ import type { ThrottledLog } from '../log.ts';
 import { isSignature, isSigned, type Parameters } from '../wire/auth.ts';
 import { loggable } from '../wire/loggable.ts';
 
-/** Lets in what Twilio signed: https://www.twilio.com/docs/usage/security#validating-requests */
+/** Admits what Twilio signed: https://www.twilio.com/docs/usage/security#validating-requests */
 export class Signatures {
   readonly #config: Config;
   readonly #refusals: ThrottledLog;
@@ -15,21 +15,24 @@ export class Signatures {
   }
 
   /**
-   * Where Twilio reached this server: PUBLIC_URL, otherwise what the proxy in front was asked for, otherwise the Host.
+   * The address at which Twilio reaches this server: PUBLIC_URL, or else from the proxy's headers, or the Host.
    *
-   * Whoever sends the headers chooses the address, but can't sign it: with a wrong one, no signature is valid.
+   * A stranger can choose the headers, but not sign the address.
    */
   base(request: FastifyRequest): string {
     return this.#config.publicUrl ?? requestedBase(request);
   }
 
-  /** Refuses what can't be signed before a byte of its body is read. */
+  /** Rejects what can't be signed, before a byte of its body is read. */
   screen = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
-    if (this.#config.twilioAuthToken === undefined || isSignature(signature(request))) return;
+    const isOpen = this.#config.twilioAuthToken === undefined;
+    // A server that is open to all is not open to any web page that its owner visits.
+    if (isOpen && isFromPage(request)) return this.#refuse(request, reply, () => 'a web page asked');
+    if (isOpen || isSignature(signature(request))) return;
     return this.#refuse(request, reply, () => "it has no signature of Twilio's");
   };
 
-  /** Refuses what Twilio didn't sign. */
+  /** Rejects what Twilio didn't sign. */
   check = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     if (this.#isSignedFor(request, this.base(request))) return;
     return this.#refuse(request, reply, () => this.#likeliestCause(request));
@@ -44,7 +47,7 @@ export class Signatures {
     return isSigned(twilioAuthToken, signature(request), urls, form(request));
   }
 
-  /** What the owner should look at first; who asked gets no hint. */
+  /** What the owner should check first; the response has no hint. */
   #likeliestCause(request: FastifyRequest): string {
     const base = this.base(request);
     const other = /^https:/i.test(base) ? 'http:' : 'https:';
@@ -64,12 +67,12 @@ export class Signatures {
     const [assumed = ''] = signedUrls(request, this.base(request));
     // A query may have the caller's number in it.
     const fields = () => ({ assumed: loggable(assumed.replace(/\?.*/s, '')), cause: cause() });
-    this.#refusals.warn(fields, 'refused: not signed by Twilio');
+    this.#refusals.warn(fields, 'request rejected');
     return reply.code(403).send();
   }
 }
 
-/** What was posted, which Twilio signs along with the address. */
+/** The form that was posted: Twilio signs it with the address. */
 export function form(request: FastifyRequest): Parameters {
   return Object.fromEntries(Object.entries(request.body ?? {}));
 }
@@ -83,6 +86,11 @@ function signedUrls(request: FastifyRequest, base: string): string[] {
   if (!request.ws) return [base + request.originalUrl];
   const url = streamUrl(base, request.originalUrl.replace(/\/?(\?.*)?$/, ''));
   return [url, `${url}/`];
+}
+
+/** Whether a page's script made the request. Twilio sends neither header; a browser sends one with each script's request. */
+function isFromPage({ headers }: FastifyRequest): boolean {
+  return headers.origin !== undefined || !['none', undefined].includes(headers['sec-fetch-site']?.toString());
 }
 
 function signature({ headers }: FastifyRequest): unknown {

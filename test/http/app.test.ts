@@ -106,17 +106,26 @@ describe('/incoming-call', () => {
     const { app, calls } = await startRelay({ PUBLIC_URL: 'https://c.example/voice' });
     calls.close();
     expect((await app.inject('/incoming-call?CallSid=CA1')).body).toContain(
-      '<Redirect>/voice/incoming-call?',
+      '<Redirect>/voice/incoming-call</Redirect>',
     );
   });
 
   it('redirects a call while the server shuts down, and GET / gets 503', async () => {
     const { app, calls } = await startRelay();
     calls.close();
-    const url = '/incoming-call?CallSid=CA1';
-    const asked = `<Response><Pause length="1"/><Redirect>${url}</Redirect></Response>`;
-    expect((await app.inject(url)).body).toContain(asked);
+    const asked = '<Response><Pause length="1"/><Redirect>/incoming-call?shop=7&amp;To%C2%A3=1</Redirect>';
+    expect((await app.inject('/incoming-call?shop=7&CallSid=CA1&To%C2%A3=1')).body).toContain(asked);
     expect((await app.inject('/')).statusCode).toBe(503);
+  });
+});
+
+describe('A server without signatures', () => {
+  it.each([
+    { origin: 'http://evil.example' },
+    { 'sec-fetch-site': 'cross-site' },
+    { 'sec-fetch-site': 'same-origin' },
+  ])('rejects a web page that sends %j', async (headers) => {
+    expect((await ask({ method: 'POST', url: '/incoming-call', headers })).statusCode).toBe(403);
   });
 });
 
