@@ -157,7 +157,7 @@ describe('an answer that does not come', () => {
         throw new Error('no database');
       },
     ],
-    ['rejects', () => Promise.reject(new Error('no database'))],
+    ['rejects', () => Promise.reject(Object.freeze(new Error('no database')))],
   ])(
     'The call goes on with the assistant as it stands when it %s, and the log says why',
     async (_, answer) => {
