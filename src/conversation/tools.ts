@@ -47,6 +47,8 @@ export class Tools {
   readonly #calls = new Set<string>();
   /** By `call_id`. */
   readonly #running = new Map<string, RunningTool>();
+  /** Those that haven't returned, though they may have taken too long. */
+  readonly #unreturned = new Set<string>();
   readonly #kept = new Map<string, ToolResult>();
   /** What the model was told last, by `call_id`, and may not have passed on to the caller yet. */
   readonly #unspoken = new Map<string, { tool: RunningTool; told: Told; isSeen: boolean }>();
@@ -76,13 +78,15 @@ export class Tools {
     if (tool === undefined) return refuse(OUTPUTS.unknown);
     const args = call.arguments.trim() === '' ? {} : parseObject(call.arguments);
     if (args === undefined) return refuse(OUTPUTS.badArguments);
-    if (this.#running.size >= MAX_RUNNING) return refuse(OUTPUTS.tooMany);
+    if (this.#unreturned.size >= MAX_RUNNING) return refuse(OUTPUTS.tooMany);
+    this.#unreturned.add(callId);
     this.#running.set(callId, { name, responseId, deadline: now + tool.timeoutMs, isOrphan: false });
     return [{ run: name, callId, args }];
   }
 
   /** Notes that a call is over, and returns it; undefined if it was over before, or no session is ready to be told. */
   finished(callId: string, result: ToolResult, isSessionReady: boolean): RunningTool | undefined {
+    if (result !== TIMED_OUT) this.#unreturned.delete(callId);
     const running = this.#running.get(callId);
     if (running === undefined) return undefined;
     if (!isSessionReady) {
@@ -116,7 +120,7 @@ export class Tools {
   sessionLost(): void {
     for (const [callId, { tool, told }] of this.#unspoken) {
       this.#running.set(callId, tool);
-      this.#kept.set(callId, { output: told.output });
+      this.#kept.set(callId, told);
     }
     this.#unspoken.clear();
     for (const running of this.#running.values()) running.isOrphan = true;
@@ -142,5 +146,5 @@ export function outputOf(
   const told = isOrphan
     ? textMessage('system', `What came of ${name}, as data: ${output}`)
     : functionOutput(callId, output);
-  return isFailure ? [{ failedTool: name, why: output }, told] : [told];
+  return isFailure ? [{ failedTool: name, why: output, callId }, told] : [told];
 }
