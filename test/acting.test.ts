@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { type CallInfo, hangUp, putThrough, type Tool } from '../src/contract.ts';
+import { OUTPUTS } from '../src/conversation/tools.ts';
 import { CALL, type OpenAIPeer, type TwilioPeer } from './support/peers.ts';
 import { begin, callTo, callTool, FROM, finish, TO } from './support/ring.ts';
 import { STREAM } from './support/wire.ts';
@@ -50,6 +51,27 @@ describe('Tools', () => {
     expect(await sentSince(session, session.received.length)).toEqual([]);
     finish(session, 'r1');
     await session.next('response.create');
+  });
+
+  it('are aborted when they take too long, others only when the call is over', async () => {
+    const signals: AbortSignal[] = [];
+    const run: Tool['run'] = (_, { signal }) => {
+      signals.push(signal);
+      return new Promise((_resolve, reject) => signal.addEventListener('abort', reject));
+    };
+    const tools = [{ ...tool(run, 'slow'), timeoutMs: 1 }, tool(run, 'steady')];
+    const { server, twilio, session } = await callTo({ tools });
+    begin(session, 'r1');
+    callTool(session, 'slow');
+    callTool(session, 'steady', '{}', 'r2');
+    expect(await output(session)).toEqual(told(OUTPUTS.timedOut));
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true, false]);
+    twilio.stop();
+    await server.log.find('call ended');
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true, true]);
+    expect(server.log.lines.filter(({ msg }) => msg === 'tool failed')).toMatchObject([
+      { tool: 'slow', why: OUTPUTS.timedOut },
+    ]);
   });
 
   it("answer 'Done.' when they return nothing", async () => {

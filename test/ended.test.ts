@@ -138,7 +138,7 @@ describe('A pending `ended` hook', () => {
     expect(server.calls.live).toBe(0);
   });
 
-  it('is awaited on shutdown, up to the limit', async () => {
+  it('is awaited on shutdown until it has finished', async () => {
     let done = () => {};
     const ended = new Promise<void>((resolve) => {
       done = resolve;
@@ -149,6 +149,20 @@ describe('A pending `ended` hook', () => {
     expect(await server.calls.untilFinished(1)).toBe(false);
     const finished = server.calls.untilFinished(600_000);
     done();
+    expect(await finished).toBe(true);
+  });
+
+  it('is awaited for 5 s, and logged then', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const { server, twilio } = await callTo({ ended: () => new Promise(() => {}) });
+    twilio.stop();
+    await server.log.find('call ended');
+    const finished = server.calls.untilFinished(600_000);
+    vi.advanceTimersByTime(4_999);
+    await (await fetch(server.origin)).text();
+    expect(server.log.messages()).not.toContain('ended() timed out');
+    vi.advanceTimersByTime(1);
+    expect(await server.log.find('ended() timed out')).toMatchObject({ level: 50, callSid: CALL });
     expect(await finished).toBe(true);
   });
 });

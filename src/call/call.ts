@@ -2,6 +2,7 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { Config } from '../config.ts';
 import type { Assistant, CallInfo, Override, Persona, Usage } from '../contract.ts';
 import { Conversation } from '../conversation/conversation.ts';
+import { dropOldest } from '../conversation/drop-oldest.ts';
 import type { Effect, End } from '../conversation/effect.ts';
 import { ENDINGS, type Failure, logFailure, type Reason } from '../failure.ts';
 import { CallSessions, type CallSessionsListener } from '../openai/call-sessions.ts';
@@ -12,7 +13,7 @@ import { loggable } from '../wire/loggable.ts';
 import type { Close } from '../wire/socket.ts';
 import type { TwilioCommand, TwilioMessage } from '../wire/twilio.ts';
 import type { NextStep } from '../wire/twiml.ts';
-import { runTool } from './run-tool.ts';
+import { reportCall, ToolRun, userCode } from './user-code.ts';
 
 /** What calls share. */
 export interface Shared {
@@ -41,6 +42,8 @@ const CLAIM_MS = 15_000;
 /** The same if nothing comes before the stream: callers who hang up while it rings cost a session each. */
 const SHORT_CLAIM_MS = 5_000;
 const TOOL_MS = 10_000;
+/** How many tools of a call are remembered. */
+const MAX_TOOLS = 1_000;
 /** How many failures of tools are logged one by one. */
 const MAX_TOOL_FAILURES = 20;
 /** Time for the transcription of the caller's last words, in ms. */
@@ -54,7 +57,7 @@ const LATE_TEXT_MS = 2_000;
  */
 export class Call {
   readonly info: CallInfo;
-  /** Resolves when both sides are closed, the log has the call, and `ended` has returned. */
+  /** Resolves when both sides are closed, the log has the call, and `ended` has finished or had 5 s. */
   readonly finished: Promise<void>;
   readonly #shared: Shared;
   readonly #persona: Persona;
@@ -70,6 +73,8 @@ export class Call {
   #twilio: Twilio | undefined;
   /** When its time is up, by `running()`. */
   #endsAt = Number.POSITIVE_INFINITY;
+  /** The tools that were called, by `call_id`. */
+  readonly #tools = new Map<string, ToolRun>();
   #toolFailures = 0;
   #resolveFinished: () => void = () => {};
   #textsWritten: () => void = () => {};
@@ -165,7 +170,8 @@ export class Call {
     const { outcome, code } = ENDINGS[reason];
     this.#twilio?.close(code);
     this.#onOver(reason, this.#next(reason, how));
-    this.#abort.abort();
+    userCode.run({ callSid: this.info.sid }, () => this.#abort.abort());
+    for (const tool of this.#tools.values()) tool.abort();
     if (outcome === 'failed') {
       const sessionId = this.#sessions.current.id;
       logFailure(this.#log.child({ sessionId }), failure, 'call failed');
@@ -214,8 +220,10 @@ export class Call {
     for (const effect of act(running())) {
       if (this.#state === 'over') return;
       if ('end' in effect) this.#ended(effect, { reason: effect.end, error: effect.error });
-      else if ('failedTool' in effect) this.#toolFailed(effect.failedTool, { why: effect.why });
-      else if ('run' in effect) void this.#run(effect.run, effect.callId, effect.args);
+      else if ('failedTool' in effect) {
+        this.#toolFailed(effect.failedTool, { why: effect.why });
+        this.#tools.get(effect.callId ?? '')?.abort();
+      } else if ('run' in effect) void this.#run(effect.run, effect.callId, effect.args);
       else if (effect.to === 'twilio') commands.push(effect.message);
       else session.send(effect.message);
     }
@@ -225,7 +233,10 @@ export class Call {
   async #run(name: string, callId: string, args: Record<string, unknown>): Promise<void> {
     const tool = this.#persona.tools?.find((each) => each.name === name);
     if (tool === undefined) return;
-    const result = await runTool(tool, args, this.info, (err) => this.#toolFailed(name, { err }));
+    const run = new ToolRun(tool, this.info);
+    this.#tools.set(callId, run);
+    dropOldest(this.#tools, MAX_TOOLS);
+    const result = await run.result(args, (err) => this.#toolFailed(name, { err }));
     this.#perform((now) => this.#conversation.toolDone(callId, result, now));
   }
 
@@ -258,16 +269,13 @@ export class Call {
       { sessionId: current.id, reason, durationMs, twilio, openai, ignored, takeovers, ...summary },
       'call ended',
     );
-    try {
-      await this.#shared.assistant.ended?.({
-        ...this.info,
-        reason,
-        seconds: durationMs / 1_000,
-        usage: this.usage,
-        transcript: this.#conversation.transcript.entries(),
-      });
-    } catch (err) {
-      this.#log.error({ err }, 'ended() failed');
-    }
+    const report = {
+      ...this.info,
+      reason,
+      seconds: durationMs / 1_000,
+      usage: this.usage,
+      transcript: this.#conversation.transcript.entries(),
+    };
+    await reportCall(this.#shared.assistant, report, this.#log);
   }
 }

@@ -9,6 +9,7 @@ import type { NextStep } from '../wire/twiml.ts';
 import { type CallDetails, readDetails } from '../wire/webhook.ts';
 import { whoAnswers } from './answer.ts';
 import { Call, type Shared } from './call.ts';
+import { userCode } from './user-code.ts';
 
 /** Streams that a call may have, one after another: it may come back from a menu, for example. */
 const MAX_STREAMS = 5;
@@ -219,7 +220,7 @@ export class Calls {
     const known = this.#knownOf(callSid);
     const refusal = known.call !== undefined ? 'call already live' : this.isBusy ? 'busy' : undefined;
     if (persona === 'busy' || refusal !== undefined || abort.signal.aborted) {
-      abort.abort();
+      userCode.run({ callSid }, () => abort.abort());
       return refusal ?? 'busy';
     }
     const call = new Call(info, abort, persona, this.#shared, log, (reason, next) => {

@@ -15,6 +15,7 @@ import {
 } from '../wire/twilio.ts';
 import type { Call, Twilio } from './call.ts';
 import type { Calls } from './calls.ts';
+import { userCode } from './user-code.ts';
 
 /** Time for the `start` of an open stream, in ms. */
 const START_MS = 10_000;
@@ -40,7 +41,7 @@ export class Stream implements Twilio {
   readonly #abort = new AbortController();
   readonly #cancelStart: () => void;
   #state: 'connecting' | 'starting' | 'started' | 'over' = 'connecting';
-  #ids = {};
+  #ids: { callSid?: string; streamSid?: string } = {};
   #call: Call | undefined;
   /** Messages that came while the stream was starting. */
   #early: TwilioMessage[] = [];
@@ -92,7 +93,7 @@ export class Stream implements Twilio {
     this.#cancelStart();
     if (this.#call !== undefined) return this.#call.end(reason);
     this.#onSettled(false);
-    this.#abort.abort();
+    userCode.run(this.#ids, () => this.#abort.abort());
     this.close(ENDINGS[reason].code);
     void this.closed.then((twilio) => {
       this.#refusals.warn(() => ({ ...this.#ids, reason, twilio }), 'stream rejected');

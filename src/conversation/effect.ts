@@ -10,12 +10,12 @@ export interface End {
   isTold?: boolean;
 }
 
-/** What a call wants done: a message sent, a tool run, one that failed logged, or an end made. */
+/** What a call wants done: a message sent, a tool run, one that failed logged, and aborted where it has a `callId`, or an end made. */
 export type Effect =
   | { to: 'twilio'; message: TwilioCommand }
   | { to: 'openai'; message: ClientEvent }
   | { run: string; callId: string; args: Record<string, unknown> }
-  | { failedTool: string; why: string }
+  | { failedTool: string; why: string; callId?: string }
   | End;
 
 export function toOpenAI(message: ClientEvent): Effect {

@@ -15,7 +15,7 @@ import { Calls } from '../call/calls.ts';
 import { Stream } from '../call/stream.ts';
 import type { Config } from '../config.ts';
 import type { Assistant } from '../contract.ts';
-import { ThrottledLog } from '../log.ts';
+import { describeThrown, ThrottledLog } from '../log.ts';
 import { Standby } from '../openai/standby.ts';
 import { wait, watchStalls } from '../timers.ts';
 import { texts } from '../wire/json.ts';
@@ -50,10 +50,10 @@ export interface Relay {
 export async function buildApp(
   config: Config,
   assistant: Assistant,
-  logger: FastifyServerOptions['logger'] = { level: config.logLevel },
+  logger: Exclude<FastifyServerOptions['logger'], boolean> = { level: config.logLevel },
 ): Promise<Relay> {
   const app = Fastify({
-    logger,
+    logger: { ...logger, serializers: { err: describeThrown } },
     // Fastify's own request lines would contain callers' numbers.
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: MAX_BYTES,

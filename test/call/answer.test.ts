@@ -160,7 +160,7 @@ describe('An answer that never comes', () => {
         throw new Error('no database');
       },
     ],
-    ['rejects', () => Promise.reject(new Error('no database'))],
+    ['rejects', () => Promise.reject(Object.freeze(new Error('no database')))],
   ])('leaves the assistant as it is when `answer` %s, and is logged', async (_, answer) => {
     const { server, openai } = await answering(answer);
     expect(await ring(server)).toContain('<Connect ');

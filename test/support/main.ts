@@ -2,4 +2,7 @@
 import { start } from '../../src/start.ts';
 import { assistant } from '../simulator/assistant.ts';
 
-await start(assistant);
+await start(async () => {
+  const { GREETING: greeting = assistant.greeting } = process.env;
+  return { assistant: { ...assistant, greeting } };
+});
