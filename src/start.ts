@@ -6,6 +6,7 @@ import { type Config, ConfigError, readConfig } from './config.ts';
 import type { Assistant } from './contract.ts';
 import { buildApp } from './http/app.ts';
 import { LogOutput } from './log.ts';
+import { watchStalls } from './timers.ts';
 import { isWellFormed } from './wire/twiml.ts';
 
 const ENV_FILE = '.env';
@@ -94,6 +95,7 @@ async function startOnce(load: () => ReturnType<Load>, isDev: boolean): Promise<
     await app.close();
     return undefined;
   }
+  const unwatch = watchStalls((ms) => app.log.warn({ ms }, 'stalled'));
   app.log.info(whatToDoNext(config));
   return {
     log: app.log,
@@ -101,6 +103,7 @@ async function startOnce(load: () => ReturnType<Load>, isDev: boolean): Promise<
       app.log.info({ ...fields, calls: calls.live }, 'shutting down');
       await shutDown(isDev ? undefined : config.shutdownGraceSeconds * 1_000);
       await app.close();
+      unwatch();
       await output.flush();
     },
   };

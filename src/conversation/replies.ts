@@ -237,7 +237,7 @@ export class Replies {
   }
 
   #owe(now: number, delayMs = 0, isRetry = false): void {
-    const notBefore = Math.max(now + delayMs, this.#debt?.notBefore ?? 0);
+    const notBefore = Math.max(now + delayMs, this.#debt?.notBefore ?? now);
     this.#debt = { items: this.#items.sent, notBefore, isRetry: isRetry || this.#debt?.isRetry === true };
     this.#watchdog.start(now);
   }

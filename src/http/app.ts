@@ -17,7 +17,7 @@ import type { Config } from '../config.ts';
 import type { Assistant } from '../contract.ts';
 import { describeThrown, ThrottledLog } from '../log.ts';
 import { Standby } from '../openai/standby.ts';
-import { wait, watchStalls } from '../timers.ts';
+import { wait } from '../timers.ts';
 import { texts } from '../wire/json.ts';
 import { isProxied, socketOptions } from '../wire/socket.ts';
 import { askAgain, connectStream, hangUp, rejectAsBusy, takeStep } from '../wire/twiml.ts';
@@ -71,8 +71,6 @@ export async function buildApp(
   const signatures = new Signatures(config, refusals);
   const standby = new Standby(config, assistant, app.log);
   const calls = new Calls({ config, assistant, standby, log: app.log });
-  const unwatch = watchStalls((ms) => app.log.warn({ ms }, 'stalled'));
-  app.addHook('onClose', async () => unwatch());
   app.addHook('onListen', async () => standby.open());
   app.addHook('preClose', async () => {
     await Promise.race([calls.end('at once'), wait(CLOSE_MS)]);
