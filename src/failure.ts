@@ -142,6 +142,7 @@ export function parseRetryAfter(header: string | undefined, now = Date.now()): n
 
 /** What the owner can do about a failure; undefined where only OpenAI can do something. */
 export function advice(failure: Failure): string | undefined {
+  if (failure.reason === 'twilio lost') return 'Twilio, or a proxy that was reloaded, dropped the stream';
   const meaning = meaningOf(failure);
   const isOpenAIs = meaning === PASSES || (meaning === NETWORK && failure.reason !== 'dialling failed');
   return isOpenAIs ? undefined : meaning;

@@ -18,11 +18,12 @@ import type { Assistant } from '../contract.ts';
 import { describeThrown, ThrottledLog } from '../log.ts';
 import { Standby } from '../openai/standby.ts';
 import { wait } from '../timers.ts';
+import { isSignature } from '../wire/auth.ts';
 import { texts } from '../wire/json.ts';
 import { isProxied, socketOptions } from '../wire/socket.ts';
 import { askAgain, connectStream, hangUp, rejectAsBusy, takeStep } from '../wire/twiml.ts';
 import { type CallDetails, encodeDetails, readWebhook } from '../wire/webhook.ts';
-import { Connections, dismiss } from './connections.ts';
+import { Connections, dismiss, looksLike } from './connections.ts';
 import { shutDown } from './shutdown.ts';
 import { form, Signatures, streamUrl } from './signatures.ts';
 
@@ -36,6 +37,8 @@ const CHECK_MS = 1_000;
 /** Time for calls to close when the app closes, in ms. */
 const CLOSE_MS = 2_000;
 const PROXY_ADVICE = 'set NODE_USE_ENV_PROXY=1 outside .env, and have Node 22.21, 24.5 or later';
+/** A cache would tell one call what another was told, and repeat it when this process is gone. */
+const NO_STORE = ['cache-control', 'no-store'] as const;
 const STREAM_PATH = '/media-stream';
 
 /** The app, ready to listen, and its calls. */
@@ -62,15 +65,31 @@ export async function buildApp(
     forceCloseConnections: true,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 200 },
     // Fastify's own would log the packet, which has the signature and the caller's number.
-    clientErrorHandler: (_error, socket) => dismiss(socket, '400 Bad Request'),
+    clientErrorHandler({ code, rawPacket }, socket) {
+      if (code !== 'ECONNRESET')
+        refusals.warn(() => ({ code, ...looksLike(rawPacket) }), 'malformed request');
+      dismiss(socket, '400 Bad Request');
+    },
+    frameworkErrors: (error, request, reply) => void failed(error, request, reply),
   });
   const upgrades = createServer();
-  const connections = new Connections(app.server, STREAM_PATH, upgrades, config.maxConcurrentCalls);
   const refusals = new ThrottledLog(app.log);
   if (config.namesProxy && !isProxied) app.log.warn({ advice: PROXY_ADVICE }, 'HTTPS_PROXY ignored');
   const signatures = new Signatures(config, refusals);
+  const { maxConcurrentCalls } = config;
+  const connections = new Connections(
+    app.server,
+    STREAM_PATH,
+    upgrades,
+    maxConcurrentCalls,
+    (request, status) => signatures.logRejected(request, status),
+  );
   const standby = new Standby(config, assistant, app.log);
   const calls = new Calls({ config, assistant, standby, log: app.log });
+  app.addHook('onRequest', (_request, reply, done) => {
+    reply.header(...NO_STORE);
+    done();
+  });
   app.addHook('onListen', async () => standby.open());
   app.addHook('preClose', async () => {
     await Promise.race([calls.end('at once'), wait(CLOSE_MS)]);
@@ -85,17 +104,31 @@ export async function buildApp(
     errorHandler: () => {},
   });
 
-  app.setErrorHandler((error: FastifyError, request, reply) => {
-    const { statusCode = 500 } = error;
-    if (statusCode >= 500) request.log.error({ err: error }, 'request failed');
-    return reply.code(statusCode).send();
-  });
+  app.setErrorHandler(failed);
+  app.setNotFoundHandler((request, reply) => rejected(request, reply, 404));
 
-  app.get('/', (_request, reply) =>
-    reply
+  function failed(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    const { statusCode = 500 } = error;
+    if (statusCode < 500) return rejected(request, reply, statusCode);
+    request.log.error({ err: error }, 'request failed');
+    return reply.code(statusCode).send();
+  }
+
+  function rejected({ raw }: FastifyRequest, reply: FastifyReply, status: number): FastifyReply {
+    signatures.logRejected(raw, status);
+    return reply
+      .code(status)
+      .header(...NO_STORE)
+      .send();
+  }
+
+  app.get('/', (request, reply) => {
+    // A health check isn't signed.
+    if (isSignature(request.headers['x-twilio-signature'])) return rejected(request, reply, 404);
+    return reply
       .code(calls.isClosing ? 503 : 200)
-      .send({ message: 'Twilio Media Stream Server is running!', calls: calls.live }),
-  );
+      .send({ message: 'Twilio Media Stream Server is running!', calls: calls.live });
+  });
 
   const publicPath = config.publicUrl?.replace(/^\w+:\/\/[^/]+/, '') ?? '';
   const signed = { onRequest: signatures.screen, preHandler: signatures.check };

@@ -25,8 +25,14 @@ export class Connections {
   readonly #maxPending: number;
   #isClosed = false;
 
-  /** Passes upgrades to `path`, and to a call's own path below it, on to `upgrades`, and rejects all others. */
-  constructor(server: Server, path: string, upgrades: EventEmitter, maxCalls: number) {
+  /** Passes upgrades to `path`, and to a call's own path below it, on to `upgrades`, and rejects all others, after `onReject`. */
+  constructor(
+    server: Server,
+    path: string,
+    upgrades: EventEmitter,
+    maxCalls: number,
+    onReject: (request: IncomingMessage, status: number) => void,
+  ) {
     this.#maxPending = maxCalls + MAX_EXTRA_STREAMS;
     const isStreamPath = new RegExp(`^${path}(/[\\w-]{1,200})?/?(\\?|$)`);
     // One request a connection: pipelined requests would hold up the calls.
@@ -43,8 +49,9 @@ export class Connections {
         request.headers.upgrade?.toLowerCase() === 'websocket' &&
         isStreamPath.test(request.url ?? '') &&
         !this.#wasAsked.has(socket);
-      if (isForStream) upgrades.emit('upgrade', request, socket, head);
-      else dismiss(socket, '404 Not Found');
+      if (isForStream) return upgrades.emit('upgrade', request, socket, head);
+      onReject(request, 404);
+      dismiss(socket, '404 Not Found');
     });
   }
 
@@ -100,5 +107,21 @@ export class Connections {
 
 /** Answers a request that no route sees with `status`, and closes its connection. */
 export function dismiss(socket: Socket, status: string): void {
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () => socket.destroy());
+  const headers = 'Cache-Control: no-store\r\nConnection: close\r\nContent-Length: 0';
+  socket.end(`HTTP/1.1 ${status}\r\n${headers}\r\n\r\n`, () => socket.destroy());
+}
+
+/** How what is no request may begin. */
+const OTHERS = [
+  ['\x16\x03', 'TLS'],
+  ['PROXY ', 'the PROXY protocol'],
+  ['\r\n\r\n\0\r\nQUIT\n', 'the PROXY protocol'],
+  ['PRI * HTTP/2', 'HTTP/2'],
+] as const;
+
+/** The protocol that `bytes` look like, and what to do about it. */
+export function looksLike(bytes: unknown): object {
+  const text = Buffer.isBuffer(bytes) ? bytes.toString('latin1', 0, 16) : '';
+  const protocol = OTHERS.find(([beginning]) => text.startsWith(beginning))?.[1];
+  return protocol === undefined ? {} : { looksLike: protocol, advice: 'have the proxy speak plain HTTP/1.1' };
 }

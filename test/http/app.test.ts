@@ -171,6 +171,23 @@ describe('/transfer-ended', () => {
   );
 });
 
+describe('Every answer', () => {
+  it.each<[number, InjectOptions]>([
+    [200, { url: '/' }],
+    [200, { url: '/incoming-call' }],
+    [200, { url: '/call-ended/CA1' }],
+    [200, { url: '/transfer-ended' }],
+    [426, { url: '/media-stream' }],
+    [404, { url: '/nowhere' }],
+    [400, { url: '/%ff' }],
+    [414, { url: `/call-ended/${'x'.repeat(201)}` }],
+    [415, { url: '/incoming-call', method: 'POST', payload: {} }],
+  ])('of %d keeps caches from repeating it: %j', async (status, request) => {
+    const { statusCode, headers } = await ask(request);
+    expect([statusCode, headers['cache-control']]).toEqual([status, 'no-store']);
+  });
+});
+
 describe('A call that comes back', () => {
   it('has lost the outcome of its last stream', async () => {
     const { app, calls } = await startRelay({}, 1);
