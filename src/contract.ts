@@ -116,7 +116,12 @@ export interface Persona {
 }
 
 /** What differs for one call; `about` tells the model about this caller. */
-export type Override = Partial<Omit<Persona, 'nobodyAnswered'>> & { about?: string };
+export type Override = { [Name in keyof Persona]?: Persona[Name] | undefined } & {
+  about?: string | undefined;
+};
+
+/** What `answer` returns; as its declared return type, it has `tsc` find typos. */
+export type Answer = Override | 'busy' | undefined;
 
 /** What was said by one side in one go; `cut` where the caller stopped hearing it. */
 export interface Entry {
@@ -149,7 +154,7 @@ export interface Report extends CallInfo {
 
 export interface Assistant extends Persona {
   /** Asked while it rings, for 1 s at most: what differs for this call; 'busy' turns it away. */
-  answer?(call: CallInfo): Override | 'busy' | undefined | Promise<Override | 'busy' | undefined>;
+  answer?(call: CallInfo): Answer | Promise<Answer>;
   /** Hears of each call that is over; a process that stops waits 5 s for it. So does it of one whose caller hung up as it rang. */
   ended?(report: Report): void | Promise<void>;
 }
