@@ -64,6 +64,7 @@ const SETTINGS: { [Name in keyof Required<Assistant & Override>]: Check } = {
   apology: text,
   timeIsUp: text,
   nobodyAnswered: text,
+  say: optional(shape({ language: text, voice: optional(text) })),
   turnDetection: (value) => (asObject(value).type === 'semantic_vad' ? SEMANTIC_VAD : SERVER_VAD)(value),
   tools: optional((value) => {
     if (!Array.isArray(value)) return ['must be a list'];

@@ -13,16 +13,20 @@ export interface CallDetails {
 /** What stands for a number that is withheld: ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN and UNAVAILABLE on a keypad. */
 const WITHHELD = new Set(['+266696687', '+7378742833', '+2562533', '+8566696', '+86282452253']);
 
+const CALL_SID = /^CA[0-9a-f]{32}$/;
+
 /** Reads what Twilio posted, or sent in the query: its own names begin with a capital. */
 export function readWebhook(
   query: Record<string, string>,
   form: Record<string, string>,
-): { callSid: string | undefined; transferStatus: string | undefined; details: CallDetails } {
-  const { CallSid, Direction, From, To, DialCallStatus } = { ...query, ...form };
+  isSigned = false,
+): { callSid: string | undefined; transfer: { status: string; seconds: number }; details: CallDetails } {
+  const { CallSid = '', Direction, From, To, DialCallStatus = '', DialCallDuration } = { ...query, ...form };
   const own = Object.entries(query).filter(([name]) => !/^[A-Z]/.test(name));
   return {
-    callSid: isSid(CallSid) ? CallSid : undefined,
-    transferStatus: DialCallStatus,
+    // Only who needs no signature may call by another name.
+    callSid: (isSigned ? CALL_SID.test(CallSid) : isSid(CallSid)) ? CallSid : undefined,
+    transfer: { status: DialCallStatus, seconds: Number(DialCallDuration) || 0 },
     details: {
       direction: Direction?.startsWith('outbound') ? 'outbound' : 'inbound',
       ...numbers(From, To),
