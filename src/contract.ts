@@ -2,6 +2,8 @@
 
 import { isE164 } from './wire/json.ts';
 
+export { say } from './wire/twiml.ts';
+
 /** A call, as Twilio tells of it. */
 export interface CallInfo {
   readonly sid: string;
@@ -36,9 +38,11 @@ export interface Tool {
 export class Ending {
   /** Whom the caller is put through to; undefined to hang up. */
   readonly to: string | undefined;
+  readonly callerId: string | undefined;
 
-  constructor(to?: string) {
+  constructor(to?: string, callerId?: string) {
     this.to = to;
+    this.callerId = callerId;
   }
 }
 
@@ -51,13 +55,17 @@ const SIP_ADDRESS = /^sip:[^\s<>"']{1,200}$/;
 
 /**
  * Has the assistant say that it puts the caller through, be heard, and Twilio dial `to`: a number in E.164 or a `sip:`
- * address, yours, never one that the model or the caller names. Throws an Error for anything else.
+ * address, yours, never one that the model or the caller names. Whoever is dialled sees the `callerId`, a number of yours;
+ * by default the caller's number, or else the one that was called. Throws an Error for anything else.
  */
-export function putThrough(to: string): Ending {
+export function putThrough(to: string, { callerId }: { callerId?: string | undefined } = {}): Ending {
   if (!isE164(to) && !SIP_ADDRESS.test(to)) {
     throw new Error('putThrough takes a number such as +14155550100, or a sip: address');
   }
-  return new Ending(to);
+  if (callerId !== undefined && !isE164(callerId)) {
+    throw new Error('putThrough takes a callerId such as +14155550100');
+  }
+  return new Ending(to, callerId);
 }
 
 /** Goes by loudness: https://platform.openai.com/docs/guides/realtime-vad#server-vad */
@@ -96,6 +104,8 @@ export interface Persona {
   timeIsUp: string;
   /** What Twilio says to the caller before it hangs up, where nobody took a call that was put through. */
   nobodyAnswered: string;
+  /** How Twilio says these sentences: `{ language: 'de-DE', voice: 'Polly.Vicki' }`. */
+  say?: { language: string; voice?: string | undefined };
   /** When OpenAI takes it that the caller has begun and finished speaking. */
   turnDetection: ServerVad | SemanticVad;
   tools?: Tool[];
@@ -116,7 +126,12 @@ export interface Persona {
 }
 
 /** What differs for one call; `about` tells the model about this caller. */
-export type Override = Partial<Omit<Persona, 'nobodyAnswered'>> & { about?: string };
+export type Override = { [Name in keyof Persona]?: Persona[Name] | undefined } & {
+  about?: string | undefined;
+};
+
+/** What `answer` returns; as its declared return type, it has `tsc` find typos. */
+export type Answer = Override | 'busy' | undefined;
 
 /** What was said by one side in one go; `cut` where the caller stopped hearing it. */
 export interface Entry {
@@ -138,8 +153,20 @@ export interface Usage {
   transcriptionTokensOut: number;
 }
 
+/** A tool that was called, how long it took, and whether it returned in time. */
+export interface ToolCall {
+  name: string;
+  ms: number;
+  ok: boolean;
+}
+
 /** A call that is over. */
 export interface Report extends CallInfo {
+  startedAt: Date;
+  outcome: 'completed' | 'failed' | 'time limit' | 'hung up' | 'put through';
+  /** Whom the caller was put through to. How that went is in the log: `transfer ended`. */
+  putThrough?: string;
+  tools: ToolCall[];
   /** As in the log. */
   reason: string;
   /** From the webhook, where this process answered it, or from the stream's start. */
@@ -151,7 +178,7 @@ export interface Report extends CallInfo {
 
 export interface Assistant extends Persona {
   /** Asked while it rings, for 1 s at most: what differs for this call; 'busy' turns it away. */
-  answer?(call: CallInfo): Override | 'busy' | undefined | Promise<Override | 'busy' | undefined>;
+  answer?(call: CallInfo): Answer | Promise<Answer>;
   /** Hears of each call that is over; a process that stops waits 5 s for it. So does it of one whose caller hung up as it rang. */
   ended?(report: Report): void | Promise<void>;
 }

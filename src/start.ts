@@ -1,13 +1,13 @@
 import { existsSync, readFileSync, unwatchFile, watchFile } from 'node:fs';
 import { parse } from 'dotenv';
 import type { FastifyBaseLogger } from 'fastify';
+import { mistakesOf } from './call/settings.ts';
 import { logEscaped, userCode } from './call/user-code.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
 import type { Assistant } from './contract.ts';
 import { buildApp } from './http/app.ts';
 import { LogOutput } from './log.ts';
 import { watchStalls } from './timers.ts';
-import { isWellFormed } from './wire/twiml.ts';
 
 const ENV_FILE = '.env';
 /** A signal that comes this soon after the first, in ms, is the same: a terminal and npm both pass it on. */
@@ -77,8 +77,9 @@ async function startOnce(load: () => ReturnType<Load>, isDev: boolean): Promise<
     console.error(error instanceof ConfigError ? error.message : error);
     return undefined;
   }
-  if (!isWellFormed(assistant.twiml ?? '')) {
-    console.error('twiml in src/assistant.ts is not well-formed: close each element, and write & as &amp;.');
+  const mistakes = mistakesOf(assistant);
+  if (mistakes.length > 0) {
+    console.error(mistakes.map((mistake) => `src/assistant.ts: ${mistake}.`).join('\n'));
     return undefined;
   }
   const { host, port } = config;

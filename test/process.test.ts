@@ -249,6 +249,15 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
     expect(await exited).toBe(1);
   });
 
+  it('names each mistake of the assistant in a line of its own', async () => {
+    const CHANGES = JSON.stringify({ voice: { id: 7 }, instruction: 'x' });
+    const { stderr, exited } = run({ TWILIO_AUTH_TOKEN: 'token', CHANGES });
+    expect(await stderr).toBe(
+      'src/assistant.ts: voice: id: must be a string.\nsrc/assistant.ts: instruction: there is no such setting.\n',
+    );
+    expect(await exited).toBe(1);
+  });
+
   it('says that its port is taken, and how to mend that', async () => {
     const taken = createServer().listen(0, '127.0.0.1');
     cleanups.push(() => taken.close());
@@ -296,12 +305,12 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
       const openai = await FakeOpenAI.listen();
       cleanups.push(() => openai.close());
       const settings = `ALLOW_UNSIGNED_REQUESTS=true\nOPENAI_REALTIME_URL=${openai.url}\n`;
-      const cwd = await folderWith(`${settings}GREETING=One\n`);
+      const cwd = await folderWith(`${settings}CHANGES='{"greeting":"One"}'\n`);
       const { listening, lines } = run({ STANDBY_SESSIONS: '1' }, { cwd, flags: ['--dev'] });
       const greeting = async () => JSON.stringify(await (await openai.dialled()).begin());
       await listening;
       expect(await greeting()).toContain('One');
-      await writeFile(join(cwd, 'new'), `${settings}GREETING=Two\n`);
+      await writeFile(join(cwd, 'new'), `${settings}CHANGES='{"greeting":"Two"}'\n`);
       await rename(join(cwd, 'new'), join(cwd, '.env'));
       expect(await greeting()).toContain('Two');
       expect(lines).toContainEqual(expect.objectContaining({ msg: 'shutting down', changed: '.env' }));

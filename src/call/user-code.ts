@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { FastifyBaseLogger } from 'fastify';
-import { type Assistant, type CallInfo, Ending, type Report, type Tool } from '../contract.ts';
+import { type Assistant, type CallInfo, Ending, type Report, type Tool, type ToolCall } from '../contract.ts';
 import { OUTPUTS, type ToolResult } from '../conversation/tools.ts';
 import { wait } from '../timers.ts';
 
@@ -35,6 +35,9 @@ export class ToolRun {
   readonly #tool: Tool;
   readonly #call: CallInfo;
   readonly #abort = new AbortController();
+  readonly #startedAt = performance.now();
+  /** Known once it has returned, or was aborted. */
+  report: ToolCall | undefined;
 
   constructor(tool: Tool, call: CallInfo) {
     this.#tool = tool;
@@ -45,16 +48,24 @@ export class ToolRun {
   async result(args: Record<string, unknown>, onError: (err: unknown) => void): Promise<ToolResult> {
     try {
       const value = await this.#run(() => this.#tool.run(args, this.#call));
-      return value instanceof Ending ? { ends: { to: value.to } } : { output: asOutput(value) };
+      const result = value instanceof Ending ? { ends: value } : { output: asOutput(value) };
+      this.#over(true);
+      return result;
     } catch (err) {
       if (!this.#call.signal.aborted) onError(err);
+      this.#over(false);
       return { output: OUTPUTS.failed };
     }
   }
 
   /** The tool took too long, or the call is over. */
   abort(): void {
+    this.#over(false);
     this.#run(() => this.#abort.abort());
+  }
+
+  #over(ok: boolean): void {
+    this.report ??= { name: this.#tool.name, ms: Math.round(performance.now() - this.#startedAt), ok };
   }
 
   #run<Result>(code: () => Result): Result {

@@ -20,6 +20,7 @@ import { Standby } from '../openai/standby.ts';
 import { wait } from '../timers.ts';
 import { isSignature } from '../wire/auth.ts';
 import { texts } from '../wire/json.ts';
+import { loggable } from '../wire/loggable.ts';
 import { isProxied, socketOptions } from '../wire/socket.ts';
 import { askAgain, connectStream, hangUp, rejectAsBusy, takeStep } from '../wire/twiml.ts';
 import { type CallDetails, encodeDetails, readWebhook } from '../wire/webhook.ts';
@@ -160,7 +161,7 @@ export async function buildApp(
         );
         return rejectAsBusy();
       case 'too many streams':
-        return hangUp(assistant.apology);
+        return hangUp(assistant.apology, assistant.say);
       case 'shutdown':
       case 'too many ringing':
         refusals.warn(() => ({ callSid, reason: call, from: masked(details.from) }), 'call deferred');
@@ -207,10 +208,16 @@ export async function buildApp(
   });
 
   app.all('/transfer-ended/:callSid?', signed, async (request, reply) => {
-    const { transferStatus = '' } = webhook(request);
+    const { callSid, transfer, details } = webhook(request);
+    const { nobodyAnswered = assistant.nobodyAnswered, ...as } = details.query;
+    request.log.info({ callSid, ...transfer, status: loggable(transfer.status) }, 'transfer ended');
     reply.type('text/xml');
-    return hangUp(['completed', 'answered'].includes(transferStatus) ? undefined : assistant.nobodyAnswered);
+    return hangUp(['completed', 'answered'].includes(transfer.status) ? undefined : nobodyAnswered, as);
   });
+
+  function webhook(request: FastifyRequest): ReturnType<typeof readWebhook> {
+    return readWebhook(texts(request.query), texts(form(request)), config.twilioAuthToken !== undefined);
+  }
 
   app.route({
     method: 'GET',
@@ -240,10 +247,6 @@ export async function buildApp(
 /** The path with the CallSid in it, by which a balancer can keep a call on one process. */
 function pathOf(path: string, callSid: string | undefined): string {
   return callSid === undefined ? path : `${path}/${callSid}`;
-}
-
-function webhook(request: FastifyRequest): ReturnType<typeof readWebhook> {
-  return readWebhook(texts(request.query), texts(form(request)));
 }
 
 /** A phone number as it may be logged: its last four digits. */

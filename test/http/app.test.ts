@@ -169,6 +169,12 @@ describe('/transfer-ended', () => {
       expect(body).toContain('<Response><Say>Nobody is there.</Say><Hangup/></Response>');
     },
   );
+
+  it('says what the call brings along, and logs how it went', async () => {
+    const path = `/transfer-ended/CA1?nobodyAnswered=Niemand%20da.&language=de-DE&CallSid=CA1`;
+    const { body } = await ask({ url: `${path}&DialCallStatus=no-answer&DialCallDuration=0` });
+    expect(body).toContain('<Say language="de-DE">Niemand da.</Say><Hangup/>');
+  });
 });
 
 describe('Every answer', () => {
@@ -270,11 +276,12 @@ describe('A guarded server', () => {
   });
 
   it('gives a stream its token and the details of its call', async () => {
-    const form = { CallSid: 'CA1', From: '+14155550123', To: '+14155550199', Direction: 'inbound' };
+    const CallSid = 'CA0123456789abcdef0123456789abcdef';
+    const form = { CallSid, From: '+14155550123', To: '+14155550199', Direction: 'inbound' };
     const url = '/incoming-call?shop=7';
     const { body } = await post(url, new URLSearchParams(form).toString(), signed(url, form));
     const { token = '', call = '' } = readConnect(body)?.parameters ?? {};
-    expect(isTokenGood(AUTH_TOKEN, 'CA1', token, Date.now(), call)).toBe(true);
+    expect(isTokenGood(AUTH_TOKEN, CallSid, token, Date.now(), call)).toBe(true);
     expect(JSON.parse(call)).toEqual({
       direction: 'inbound',
       from: form.From,
