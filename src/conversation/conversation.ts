@@ -153,10 +153,12 @@ export class Conversation {
   #responseDone(response: ResponseDone, now: number): Effect[] {
     const { id, status, isEmpty } = response;
     const isInterrupted = this.#replies.isInterrupted(id);
-    if (this.#replies.hasSpoken(id) || (status === 'completed' && !isInterrupted)) this.#farewell.responseDone(id);
+    if (this.#replies.hasSpoken(id) || (status === 'completed' && !isInterrupted))
+      this.#farewell.responseDone(id);
     if (this.#replies.isSaid(response)) this.#tools.responseSaid();
     if (isEmpty && !isInterrupted) this.#caller.answered();
-    return [...this.#replies.done(response, now), ...this.#owed(now), ...this.#goodbye(now)];
+    const failure = this.#replies.done(response, now);
+    return failure.length > 0 ? failure : [...this.#owed(now), ...this.#goodbye(now)];
   }
 
   /** The caller has been silent for so long that OpenAI asks whether anybody is there. */

@@ -68,7 +68,8 @@ export class Farewell {
 
   /** A response was said. */
   responseDone(responseId: string): void {
-    if (this.#pending !== undefined && responseId !== this.#pending.notId) this.#pending.goodbyeId ??= responseId;
+    if (this.#pending !== undefined && responseId !== this.#pending.notId)
+      this.#pending.goodbyeId ??= responseId;
   }
 
   /** Whether a response comes after the final goodbye. */

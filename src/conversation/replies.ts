@@ -114,10 +114,12 @@ export class Replies {
     if (isSent && this.#items.added < this.#items.sent) this.#items.added += 1;
   }
 
-  /** A response exists; one that the caller has cut already is cancelled. */
+  /** A response exists. It is cancelled if the caller speaks, whom turn detection lets finish, or has cut it already. */
   created(responseId: string): Effect[] {
     const sees = this.#response.is === 'asked' ? this.#response.sees : undefined;
-    const isCut = [this.#response, this.#turn].some((each) => 'isCut' in each && each.isCut);
+    const isCut = [this.#response, this.#turn].some(
+      (each) => each.is === 'caller' || ('isCut' in each && each.isCut),
+    );
     this.#response = { is: 'active', id: responseId, sees };
     this.#latest = responseId;
     if (this.#turn.is === 'assistant') this.#turn = { is: 'open' };
@@ -160,15 +162,13 @@ export class Replies {
     this.#turn = { is: 'caller', since: now };
     this.#hasFailed = false;
     this.#debt = undefined;
-    // OpenAI interrupts a response that exists, not one that is still to be created.
-    if (this.#response.is === 'asked') this.#response.isCut = true;
     this.interrupt();
   }
 
   /** The caller has spoken, or has been silent for so long that the assistant `asks`: turn detection makes a response. */
   turnEnded(isQuestion: boolean, now: number): void {
     this.#turn = { is: 'assistant', isCut: false, isQuestion };
-    // OpenAI would have created it before the turn ended: what it creates next is the answer.
+    // What OpenAI creates next is the answer to this turn.
     if (this.#response.is === 'asked') this.#response.isCut = false;
     this.#watchdog.restart('reply', now);
   }
@@ -249,7 +249,6 @@ export class Replies {
   #owe(now: number, delayMs = 0, isRetry = false): void {
     const notBefore = Math.max(now + delayMs, this.#debt?.notBefore ?? 0);
     this.#debt = { items: this.#items.sent, notBefore, isRetry: isRetry || this.#debt?.isRetry === true };
-    this.#watchdog.start(now);
   }
 
   /** Cancels the debt if it is for no more items than a response has seen. */

@@ -165,6 +165,7 @@ describe('a response that the caller spoke over', () => {
   it('A response that the caller spoke over is interrupted, and the next is not', () => {
     replies.created('r1');
     replies.speechStarted(0);
+    replies.turnEnded(false, 0);
     replies.created('r2');
     expect(replies.isInterrupted('r1')).toBe(true);
     expect(replies.isInterrupted('r2')).toBe(false);
