@@ -1,10 +1,17 @@
 import type { Writable } from 'node:stream';
 import type { FastifyBaseLogger } from 'fastify';
+import { loggable } from './wire/loggable.ts';
 
 /** How much may wait to be written when the log's reader is slow, in bytes. */
 const MAX_WAITING_BYTES = 1_048_576;
 /** How long to wait at the end for what is left, in ms. */
 const FLUSH_MS = 1_000;
+/** How much is logged of a thrown message, in characters, of its stack, in frames, and of an AggregateError, in parts. */
+const MAX_MESSAGE = 500;
+const MAX_FRAMES = 10;
+const MAX_PARTS = 4;
+/** How deep causes and parts are logged. */
+const MAX_DEPTH = 2;
 /** Each kind of what strangers cause is logged once in so many ms. */
 const WINDOW_MS = 1_000;
 
@@ -73,5 +80,48 @@ export class ThrottledLog {
     if (held !== undefined && held.times > 0) {
       this.warn(() => ({ ...held.fields(), times: held.times }), message);
     }
+  }
+}
+
+/** As pino writes an error: `type` is its name. */
+interface Described {
+  [key: string]: unknown;
+  type: string;
+  message: string;
+  stack: string;
+}
+
+/** What is logged of whatever was thrown: its other properties may hold secrets. Never throws, and changes nothing. */
+export function describeThrown(thrown: unknown, depth = MAX_DEPTH): Described {
+  const isPrimitive = Object(thrown) !== thrown;
+  const text = (key: string) => {
+    const value = read(thrown, key);
+    return typeof value === 'string' ? value : '';
+  };
+  const message = isPrimitive ? String(thrown) : text('message');
+  const stack = text('stack');
+  // A stack begins with the message, which may be long.
+  const frames = stack.slice(stack.indexOf(message) + message.length).match(/^ +at .+$/gm) ?? [];
+  const [cause, errors] = [read(thrown, 'cause'), read(thrown, 'errors')];
+  const parts = Array.from({ length: MAX_PARTS }, (_, n) => read(errors, n)).filter(
+    (part) => part !== undefined,
+  );
+  return {
+    type: loggable(text('name') || typeof thrown),
+    message: loggable(message, MAX_MESSAGE),
+    stack: frames
+      .slice(0, MAX_FRAMES)
+      .map((frame) => loggable(frame))
+      .join('\n'),
+    ...(depth > 0 && cause !== undefined && { cause: describeThrown(cause, depth - 1) }),
+    ...(depth > 0 && parts.length > 0 && { errors: parts.map((part) => describeThrown(part, depth - 1)) }),
+  };
+}
+
+function read(from: unknown, key: PropertyKey): unknown {
+  try {
+    return Reflect.get(Object(from), key);
+  } catch {
+    return undefined;
   }
 }

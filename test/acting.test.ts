@@ -1,16 +1,17 @@
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { type CallInfo, hangUp, putThrough, type Tool } from '../src/contract.ts';
+import { OUTPUTS } from '../src/conversation/tools.ts';
 import { CALL, type OpenAIPeer, type TwilioPeer } from './support/peers.ts';
 import { begin, callTo, callTool, FROM, finish, TO } from './support/ring.ts';
 import { STREAM } from './support/wire.ts';
 
 const tool = (run: Tool['run'], name = 'act'): Tool => ({ name, description: 'Acts.', run });
 
-/** A call whose assistant has one tool. */
+/** A call to an assistant with one tool. */
 const callWith = (run: Tool['run'], form?: Record<string, string>) => callTo({ tools: [tool(run)] }, form);
 
-/** What the model is told next of the tool that it has called. */
+/** The next tool output that the session receives. */
 async function output(session: OpenAIPeer): Promise<unknown> {
   return (await session.next('conversation.item.create')).item;
 }
@@ -21,13 +22,13 @@ const told = (text: unknown, call_id = 'call_r1') => ({
   output: text,
 });
 
-/** Twilio has played what comes before the mark that it is sent next. */
+/** Echoes the next mark: the caller has heard the audio before it. */
 async function hear(twilio: TwilioPeer): Promise<void> {
   const { mark } = await twilio.next('mark');
   twilio.send({ event: 'mark', streamSid: STREAM, mark });
 }
 
-/** The types of what a session was sent and nobody has asked for yet. */
+/** The types of the events that the session received after the first `count`. */
 async function sentSince(session: OpenAIPeer, count: number): Promise<unknown[]> {
   await session.settle();
   return session.received.slice(count).map(({ type }) => type);
@@ -50,6 +51,27 @@ describe('Tools', () => {
     expect(await sentSince(session, session.received.length)).toEqual([]);
     finish(session, 'r1');
     await session.next('response.create');
+  });
+
+  it('are aborted when they take too long, others only when the call is over', async () => {
+    const signals: AbortSignal[] = [];
+    const run: Tool['run'] = (_, { signal }) => {
+      signals.push(signal);
+      return new Promise((_resolve, reject) => signal.addEventListener('abort', reject));
+    };
+    const tools = [{ ...tool(run, 'slow'), timeoutMs: 1 }, tool(run, 'steady')];
+    const { server, twilio, session } = await callTo({ tools });
+    begin(session, 'r1');
+    callTool(session, 'slow');
+    callTool(session, 'steady', '{}', 'r2');
+    expect(await output(session)).toEqual(told(OUTPUTS.timedOut));
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true, false]);
+    twilio.stop();
+    await server.log.find('call ended');
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true, true]);
+    expect(server.log.lines.filter(({ msg }) => msg === 'tool failed')).toMatchObject([
+      { tool: 'slow', why: OUTPUTS.timedOut },
+    ]);
   });
 
   it("answer 'Done.' when they return nothing", async () => {
@@ -121,7 +143,7 @@ describe('The assistant', () => {
     expect((await twilio.closed).code).toBe(1000);
     expect((await session.closed).code).toBe(1000);
     expect(await server.log.find('call ended')).toMatchObject({ reason: 'assistant hung up', level: 30 });
-    // Twilio is about to ask, and a server that stops waits for that.
+    // A draining server waits for Twilio's request.
     expect(await server.calls.untilFinished(0)).toBe(false);
     expect(await server.lastWords(CALL)).toMatch(HUNG_UP);
     expect(await server.calls.untilFinished(1_000)).toBe(true);

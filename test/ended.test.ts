@@ -7,14 +7,14 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** A call whose reports are kept. */
+/** A call that keeps its reports. */
 async function reportedCall(transcription?: { model: string }) {
   const reports: Report[] = [];
   const ended = (report: Report) => void reports.push(report);
   return { ...(await callTo({ ended, ...(transcription && { transcription }) })), reports };
 }
 
-/** An item that joins the conversation. */
+/** The event of an item that is added to the conversation. */
 function added(id: string, role: 'user' | 'assistant', previous_item_id: string | null) {
   const content = role === 'user' ? [{ type: 'input_audio', transcript: null }] : [];
   return { type: 'conversation.item.added', previous_item_id, item: { id, type: 'message', role, content } };
@@ -55,6 +55,8 @@ describe('The report of a call', () => {
       seconds: expect.any(Number),
       usage: {
         ...{ textIn: 40, cachedTextIn: 60, audioIn: 30, cachedAudioIn: 20, textOut: 8, audioOut: 72 },
+        transcriptionTokensIn: 0,
+        transcriptionTokensOut: 0,
         transcriptionSeconds: 3,
       },
       transcript: [
@@ -81,7 +83,7 @@ describe('The report of a call', () => {
   });
 
   it('waits 2 s at most for the last words of the caller', async () => {
-    vi.useFakeTimers({ toFake: ['performance'] });
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const { twilio, session, reports } = await reportedCall({ model: 'gpt-transcribe' });
     session.send(added('u', 'user', null));
     await session.settle();
@@ -136,7 +138,7 @@ describe('A pending `ended` hook', () => {
     expect(server.calls.live).toBe(0);
   });
 
-  it('is awaited on shutdown, up to the limit', async () => {
+  it('is awaited on shutdown until it has finished', async () => {
     let done = () => {};
     const ended = new Promise<void>((resolve) => {
       done = resolve;
@@ -147,6 +149,20 @@ describe('A pending `ended` hook', () => {
     expect(await server.calls.untilFinished(1)).toBe(false);
     const finished = server.calls.untilFinished(600_000);
     done();
+    expect(await finished).toBe(true);
+  });
+
+  it('is awaited for 5 s, and logged then', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const { server, twilio } = await callTo({ ended: () => new Promise(() => {}) });
+    twilio.stop();
+    await server.log.find('call ended');
+    const finished = server.calls.untilFinished(600_000);
+    vi.advanceTimersByTime(4_999);
+    await (await fetch(server.origin)).text();
+    expect(server.log.messages()).not.toContain('ended() timed out');
+    vi.advanceTimersByTime(1);
+    expect(await server.log.find('ended() timed out')).toMatchObject({ level: 50, callSid: CALL });
     expect(await finished).toBe(true);
   });
 });

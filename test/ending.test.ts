@@ -11,7 +11,7 @@ afterEach(() => {
 
 const SORRY = /<Response><Say>I am sorry, something has gone wrong.*<\/Say><Hangup\/><\/Response>/;
 
-/** That both sides were closed, the call's place is free and its caller is told so; returns what the log has of it. */
+/** Expects both sides closed, the place free and an apology; returns the log line. */
 async function expectFailed(server: TestServer, twilio: TwilioPeer, session: OpenAIPeer) {
   await Promise.all([twilio.closed, session.closed]);
   expect(server.calls.live).toBe(0);
@@ -91,7 +91,7 @@ describe('A silent session', () => {
 });
 
 describe('The time limit', () => {
-  /** A call that has just lasted for as long as it may. */
+  /** A call that has just reached its time limit. */
   async function longCall() {
     vi.useFakeTimers({
       toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'],

@@ -6,14 +6,14 @@ import { rounds } from './support/rounds.ts';
 
 type End = (twilio: TwilioPeer, session: OpenAIPeer, openai: FakeOpenAI) => void | Promise<void>;
 
-/** The caller has heard of the session. */
+/** Resolves when the session's first audio has reached the caller. */
 async function heard(twilio: TwilioPeer, session: OpenAIPeer): Promise<void> {
   await session.configure();
   session.say(400);
   await twilio.next('mark');
 }
 
-/** Every way in which a call ends, from before it has a session to its middle. */
+/** Every way to end a call, from before its session to mid-call. */
 const endings: End[] = [
   (twilio) => twilio.stop(),
   (twilio) => twilio.socket.close(1000),
@@ -22,7 +22,7 @@ const endings: End[] = [
   (_, session) => session.socket.close(1001),
   async (_, session, openai) => {
     session.socket.terminate();
-    // Before the session is ready, it is dialled once more.
+    // A session that isn't ready yet is retried once.
     (await openai.dialled()).socket.terminate();
   },
   (_, session) => {
@@ -57,9 +57,9 @@ const endings: End[] = [
   },
 ];
 
-/** Every way in which a session is lost in mid-call. */
+/** Every way to lose a session in mid-call. */
 const takeovers: End[] = [
-  // Another session takes over, and is the caller's to the end.
+  // The next session serves to the end.
   async (twilio, session, openai) => {
     await heard(twilio, session);
     session.socket.terminate();
@@ -69,7 +69,7 @@ const takeovers: End[] = [
     twilio.stop();
     await next.closed;
   },
-  // The caller leaves while another one is dialled.
+  // The caller hangs up while the next is dialled.
   async (twilio, session, openai) => {
     await heard(twilio, session);
     session.socket.close(1001);
@@ -77,7 +77,7 @@ const takeovers: End[] = [
     twilio.stop();
     await next.closed;
   },
-  // One after another is lost, until that is too much.
+  // The third loss ends the call.
   async (twilio, session, openai) => {
     await heard(twilio, session);
     session.socket.terminate();

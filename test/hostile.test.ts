@@ -67,7 +67,7 @@ function nonsense(): unknown {
   );
 }
 
-/** `value`, with something in it replaced by nonsense, or left out. */
+/** A copy of `value` with a part replaced or missing. */
 function mangled(value: unknown): unknown {
   if (typeof value !== 'object' || value === null || random() < 0.15) return nonsense();
   const copy: Record<string, unknown> = { ...value };
@@ -77,7 +77,7 @@ function mangled(value: unknown): unknown {
   return copy;
 }
 
-/** A message as neither vendor sends it, as text or bytes. */
+/** A message that neither vendor sends, as text or bytes. */
 function hostileMessage(templates: readonly object[]): string | Buffer {
   const template = templates[upTo(templates.length - 1)];
   const text = JSON.stringify(random() < 0.2 ? template : mangled(template));
@@ -121,7 +121,7 @@ async function liveCall(): Promise<LiveCall> {
 const isOpen = ({ twilio, session }: LiveCall): boolean =>
   twilio.socket.readyState === WebSocket.OPEN && session.socket.readyState === WebSocket.OPEN;
 
-/** That audio still passes both ways. */
+/** Expects that audio passes both ways. */
 async function expectAlive({ twilio, session }: LiveCall, n: number): Promise<void> {
   const payload = Buffer.from(`frame ${n}`).toString('base64');
   twilio.media(0, payload);

@@ -9,17 +9,17 @@ afterEach(() => {
 });
 
 describe('A quiet peer', () => {
-  /** A call whose time is in the test's hands. */
+  /** A call with fake timers. */
   function quietCall() {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] });
     return liveCall();
   }
 
-  /** Passes time, in which nothing comes from OpenAI but a pong whenever it is pinged. */
+  /** Advances the timers; OpenAI sends nothing but pongs. */
   async function pass(seconds: number, { server }: { server: TestServer }): Promise<void> {
     for (let passed = 0; passed < seconds; passed += 3) {
       vi.advanceTimersByTime(3_000);
-      // The pong is on its way, and quicker than this.
+      // A round trip, so that the pong has arrived.
       await fetch(server.origin);
     }
   }
@@ -38,7 +38,7 @@ describe('A quiet peer', () => {
     }
     expect(call.server.calls.live).toBe(1);
     expect(call.openai.handshakes).toBe(1);
-    // Every other time that it is looked, a pong has come.
+    // A pong has come at every second check.
     expect(pings).toBeGreaterThanOrEqual(30);
   });
 
@@ -102,7 +102,7 @@ describe('A stalled peer', () => {
   });
 
   it('loses its session if it is OpenAI', async () => {
-    // Without the ticks at which a flood would be noticed first.
+    // No ticks: the flood detector would be first.
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
     const { server, openai, twilio, session } = await liveCall();
     session.socket.pause();

@@ -11,7 +11,7 @@ const KEY = 'my-own-key';
 const token = issueToken(AUTH_TOKEN, CALL, Date.now());
 const transcript = 'The owl says hoo.';
 
-/** The log of a call with all that one can have, an error that quotes the key included. */
+/** The log of a call with everything in it, even an error that quotes the key. */
 async function wholeCall(): Promise<Log> {
   const { openai, server } = await startServer({ ...GUARDED, OPENAI_API_KEY: KEY });
   await ring(server, { To: '+14155559876' });
@@ -81,6 +81,8 @@ describe('The log', () => {
           textOut: 28,
           audioOut: 136,
           transcriptionSeconds: 0,
+          transcriptionTokensIn: 0,
+          transcriptionTokensOut: 0,
         },
         keysPressed: 5,
         latencyMs: { ready: expect.any(Number), firstSound: expect.any(Number), reply: {} },
@@ -124,7 +126,7 @@ describe('The log', () => {
   it('has no more of a phone number than its last four digits', async () => {
     const log = await wholeCall();
     expect(await log.find('call answered')).toMatchObject({ from: '…0123' });
-    // A time, a process's number or a port may well have these digits in it.
+    // A time, a pid or a port may have the same digits.
     const text = log.lines
       .filter(({ reqId }) => reqId !== undefined)
       .map((line) => JSON.stringify({ ...line, time: undefined, pid: undefined }))

@@ -10,11 +10,12 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { CALL, dialStream, FakeOpenAI, readyCall } from './support/peers.ts';
 import { portOf } from './support/port.ts';
 import { runServer, type ServerProcess } from './support/process.ts';
+import { callTool } from './support/ring.ts';
 import { rollingRestarts } from './support/rolling.ts';
 import { rounds } from './support/rounds.ts';
 import { STREAM } from './support/wire.ts';
 
-/** How long a process may take to start, in ms. */
+/** Time for a process to start, in ms. */
 const START_MS = 30_000;
 
 const cleanups: (() => unknown)[] = [];
@@ -22,14 +23,14 @@ afterAll(async () => {
   for (const cleanup of cleanups.reverse()) await cleanup();
 });
 
-/** The server in a process of its own, which is gone after the tests. */
+/** Starts a process, and kills it after the tests. */
 function run(...args: Parameters<typeof runServer>) {
   const server = runServer(...args);
   cleanups.push(() => server.child.kill('SIGKILL'));
   return server;
 }
 
-/** A server that anyone may call, and the OpenAI of the test. */
+/** A process without signatures, and its fake OpenAI. */
 async function runOpen(env: Record<string, string> = {}, launch: Parameters<typeof runServer>[1] = {}) {
   const openai = await FakeOpenAI.listen();
   cleanups.push(() => openai.close());
@@ -50,6 +51,14 @@ function untilStopping(origin: string): Promise<void> {
 
 async function lastWords(origin: string): Promise<string> {
   return (await fetch(`${origin}/call-ended?CallSid=${CALL}`)).text();
+}
+
+/** A folder with this `.env`, which is gone after the tests. */
+async function folderWith(env: string | Buffer): Promise<string> {
+  const cwd = await mkdtemp(join(tmpdir(), 'voice-relay-'));
+  cleanups.push(() => rm(cwd, { recursive: true }));
+  await writeFile(join(cwd, '.env'), env);
+  return cwd;
 }
 
 async function freePort(): Promise<string> {
@@ -74,7 +83,7 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
     const { child, exited, listening, openai } = await runOpen();
     const origin = await listening;
     child.stdout?.pause();
-    // Each is logged, and the pipe and its reader hold 128 KiB at most. All of them prepare the same call.
+    // Each request is logged. All of them prepare the same call, so that it can be claimed.
     const callSid = 'x'.repeat(200);
     const ring = () =>
       fetch(`${origin}/incoming-call?CallSid=${callSid}`).then((response) => response.text());
@@ -94,7 +103,7 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
     const port = await freePort();
     const { child, exited, openai } = await runOpen({ PORT: port }, { stdout: openSync('/dev/full', 'w') });
     const origin = `http://127.0.0.1:${port}`;
-    await vi.waitFor(() => fetch(origin), { timeout: 10_000 });
+    await vi.waitFor(() => fetch(origin), { timeout: START_MS });
     const { twilio, session } = await readyCall(openai, origin);
     session.say(20);
     await twilio.next('media');
@@ -108,7 +117,7 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
       SHUTDOWN_GRACE_SECONDS: '1',
     });
     child.kill('SIGTERM');
-    // The goodbye can't be said.
+    // Nobody can say goodbye now.
     await session.next('conversation.item.create');
     session.socket.terminate();
     expect((await twilio.closed).code).toBe(1001);
@@ -133,7 +142,7 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
     });
 
     it('exits with 0 on SIGTERM, whatever clients hold open', async () => {
-      // A connection that is kept alive, one that says nothing, and half a request.
+      // A keep-alive connection, a silent one, and half a request.
       await (await fetch(origin)).text();
       for (const text of ['', 'GET / HTTP/1.1\r\nHost: a']) {
         const client = connect(Number(new URL(origin).port), '127.0.0.1');
@@ -162,7 +171,7 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
     const { child, exited, origin } = await runWithCall();
     child.kill('SIGINT');
     await untilStopping(origin);
-    // Its clock is not in our hands.
+    // The process has a clock of its own.
     await pause(1_000);
     child.kill('SIGINT');
     expect(await exited).toBe(1);
@@ -176,6 +185,58 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
     await twilio.closed;
     expect(await lastWords(origin)).toContain('<Say>I am sorry');
     expect(await exited).toBe(0);
+  });
+
+  it("survives the errors that escape from the owner's code, and logs whose they are", async () => {
+    const { child, exited, lines, openai, origin, twilio, session } = await runWithCall(
+      {},
+      { main: 'careless.ts' },
+    );
+    const other = await dialStream(origin);
+    other.start('CA2');
+    const second = await openai.dialled();
+    await second.configure();
+    const tools = ['rejects', 'throws', 'emits', 'listens', 'fetches'];
+    for (const tool of tools) callTool(session, tool, '{}', tool);
+    for (const _ of tools) await session.next('conversation.item.create');
+    twilio.stop();
+    const escaped = () => lines.filter(({ msg }) => msg === 'error escaped');
+    await vi.waitFor(() => expect(escaped()).toHaveLength(8), { timeout: 5_000 });
+    const ofTool = { rejects: 'floating', throws: 'timer', emits: /emitter/, listens: 'listener' };
+    const err = (message: string | RegExp) =>
+      expect.objectContaining({ message: expect.stringMatching(message) });
+    for (const [tool, message] of Object.entries({ ...ofTool, fetches: 'aborted' })) {
+      expect(escaped()).toContainEqual(expect.objectContaining({ callSid: CALL, tool, err: err(message) }));
+    }
+    for (const message of ['answer', 'EISDIR']) {
+      expect(escaped()).toContainEqual(expect.objectContaining({ callSid: CALL, err: err(message) }));
+    }
+    expect(escaped()).toContainEqual(expect.objectContaining({ err: err('module') }));
+    second.say(20);
+    await other.next('media');
+    other.stop();
+    child.kill('SIGTERM');
+    expect(await exited).toBe(0);
+  });
+
+  it('drains and exits with 1 after an error of its own', async () => {
+    const { child, exited, lines, origin, twilio, session } = await runWithCall({}, { main: 'careless.ts' });
+    child.kill('SIGUSR2');
+    await untilStopping(origin);
+    session.say(20);
+    await twilio.next('media');
+    twilio.stop();
+    expect(await exited).toBe(1);
+    const err = expect.objectContaining({ message: 'a bug of ours' });
+    expect(lines).toContainEqual(expect.objectContaining({ msg: 'uncaught error', level: 60, err }));
+    expect(lines).toContainEqual(expect.objectContaining({ msg: 'call ended', reason: 'twilio stopped' }));
+  });
+
+  it('says that its .env is in UTF-16', async () => {
+    const cwd = await folderWith(Buffer.from('\ufeffOPENAI_API_KEY=sk-test\n', 'utf16le'));
+    const { stderr, exited } = run({ OPENAI_API_KEY: undefined }, { cwd });
+    expect(await stderr).toBe(".env can't be read: it is in UTF-16, save it as UTF-8\n");
+    expect(await exited).toBe(1);
   });
 
   it('names each setting that it lacks in a line of its own', async () => {
@@ -222,13 +283,28 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
           .map(([name, value]) => `${name}=${value}\n`)
           .join(''),
       );
-      // In one step: a file that is half written would be a mistake again.
+      // Atomically: a half-written file would be another mistake.
       await rename(join(cwd, 'new'), join(cwd, '.env'));
       origin = await server.listening;
     }, START_MS);
 
     it('waits until a mistake in .env is mended', async () => {
       expect((await server.stderr).match(/Waiting for .env/g)).toHaveLength(1);
+    });
+
+    it('loads the assistant anew with what .env says then', async () => {
+      const openai = await FakeOpenAI.listen();
+      cleanups.push(() => openai.close());
+      const settings = `ALLOW_UNSIGNED_REQUESTS=true\nOPENAI_REALTIME_URL=${openai.url}\n`;
+      const cwd = await folderWith(`${settings}GREETING=One\n`);
+      const { listening, lines } = run({ STANDBY_SESSIONS: '1' }, { cwd, flags: ['--dev'] });
+      const greeting = async () => JSON.stringify(await (await openai.dialled()).begin());
+      await listening;
+      expect(await greeting()).toContain('One');
+      await writeFile(join(cwd, 'new'), `${settings}GREETING=Two\n`);
+      await rename(join(cwd, 'new'), join(cwd, '.env'));
+      expect(await greeting()).toContain('Two');
+      expect(lines).toContainEqual(expect.objectContaining({ msg: 'shutting down', changed: '.env' }));
     });
 
     it('ends live calls at once, and properly, on a restart', async () => {

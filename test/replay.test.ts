@@ -20,13 +20,13 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** What a stream brings along from the TwiML. */
+/** The parameters of a stream. */
 interface Brought {
   token?: string;
   call?: string;
 }
 
-/** What Twilio's request for the call is answered with. */
+/** The webhook's TwiML, and the parameters in it. */
 async function webhook(): Promise<Brought & { body: string }> {
   const body = await ring(server);
   return { body, ...readConnect(body)?.parameters };
@@ -38,7 +38,7 @@ async function stream({ token, call }: Brought): Promise<TwilioPeer> {
   return twilio;
 }
 
-/** A stream that was let in, and whose call is over. */
+/** Begins a call, and ends it. */
 async function wholeCall(brought: Brought): Promise<void> {
   const twilio = await stream(brought);
   await openai.dialled();
@@ -114,7 +114,7 @@ describe('A flood on a stream', () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
   });
 
-  /** Waits until the server has read what came before, then has it look at its streams. */
+  /** Ticks the streams once the server has read everything. */
   async function tick(twilio: TwilioPeer): Promise<void> {
     const answered = new Promise((resolve) => twilio.socket.once('pong', resolve));
     twilio.socket.ping();

@@ -3,6 +3,7 @@ import type { Assistant, CallInfo, Override, Persona } from '../contract.ts';
 import { sessionUpdate, turnEndMs } from '../openai/session-update.ts';
 import { isObject } from '../wire/json.ts';
 import { isWellFormed } from '../wire/twiml.ts';
+import { userCode } from './user-code.ts';
 
 /** How long `answer` may take, in ms: it rings meanwhile. */
 const ANSWER_MS = 1_000;
@@ -23,7 +24,10 @@ export async function whoAnswers(
     }, ANSWER_MS);
   });
   try {
-    const answer = await Promise.race([assistant.answer(call), timedOut]);
+    const answer = await Promise.race([
+      userCode.run({ callSid: call.sid }, async () => assistant.answer?.(call)),
+      timedOut,
+    ]);
     if (answer === 'busy') return answer;
     // What comes from a database may be of any type.
     if (answer !== undefined && !isObject(answer))

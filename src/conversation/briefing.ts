@@ -1,5 +1,5 @@
 import type { Entry } from '../contract.ts';
-import { type Effect, textMessage } from './effect.ts';
+import { type Effect, oneLine, textMessage } from './effect.ts';
 
 /** The longest text about a caller, in characters. */
 const MAX_ABOUT = 2_000;
@@ -62,5 +62,5 @@ export class Briefing {
 
 /** The text may be the caller's own words: it is data, and no instructions. */
 function quoted(about: string): string {
-  return `What is known of this caller, as data: ${JSON.stringify(about.slice(0, MAX_ABOUT))}`;
+  return `What is known of this caller, as data: ${JSON.stringify(oneLine(about).slice(0, MAX_ABOUT))}`;
 }

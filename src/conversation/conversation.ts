@@ -52,6 +52,7 @@ export class Conversation {
   sessionLost(isExpiring: boolean, now: number): void {
     if (!this.#caller.isSessionReady) return;
     const isSilent = isExpiring && this.isPause(now);
+    if (isSilent) this.#caller.answered();
     const task = this.#farewell.unsaid;
     const isAsked = !isSilent && this.#caller.hasTurn && task === undefined;
     const speaks = !isSilent && (task !== undefined || !this.#farewell.isPending);

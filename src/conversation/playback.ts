@@ -1,4 +1,4 @@
-import { dropOldest } from '../drop-oldest.ts';
+import { dropOldest } from './drop-oldest.ts';
 
 /** A delta that was sent to Twilio and whose mark hasn't come back. */
 interface Chunk {

@@ -1,6 +1,6 @@
-import { dropOldest } from '../drop-oldest.ts';
 import { type Failure, retryAfterMs, verdict } from '../failure.ts';
 import type { AddedItem, OpenAIError, ResponseDone } from '../wire/openai.ts';
+import { dropOldest } from './drop-oldest.ts';
 import { type Effect, toOpenAI } from './effect.ts';
 import { Watchdog } from './watchdog.ts';
 
@@ -247,7 +247,7 @@ export class Replies {
   }
 
   #owe(now: number, delayMs = 0, isRetry = false): void {
-    const notBefore = Math.max(now + delayMs, this.#debt?.notBefore ?? 0);
+    const notBefore = Math.max(now + delayMs, this.#debt?.notBefore ?? now);
     this.#debt = { items: this.#items.sent, notBefore, isRetry: isRetry || this.#debt?.isRetry === true };
   }
 

@@ -1,6 +1,6 @@
-import { dropOldest } from '../drop-oldest.ts';
 import { parseObject } from '../wire/json.ts';
 import type { FunctionCall } from '../wire/openai.ts';
+import { dropOldest } from './drop-oldest.ts';
 import { type Effect, newItem, textMessage } from './effect.ts';
 
 /** A tool that may be called, and how long it may take, in ms. */
@@ -49,6 +49,8 @@ export class Tools {
   readonly #calls = new Set<string>();
   /** By `call_id`. */
   readonly #running = new Map<string, RunningTool>();
+  /** Those that haven't returned, though they may have taken too long. */
+  readonly #unreturned = new Set<string>();
   readonly #kept = new Map<string, ToolResult>();
   /** Responses that called tools since the caller last heard a word, or spoke; and the latest of them. */
   #rounds = 0;
@@ -93,13 +95,15 @@ export class Tools {
     if (tool === undefined) return refuse(OUTPUTS.unknown);
     const args = call.arguments.trim() === '' ? {} : parseObject(call.arguments);
     if (args === undefined) return refuse(OUTPUTS.badArguments);
-    if (this.#running.size >= MAX_RUNNING) return refuse(OUTPUTS.tooMany);
+    if (this.#unreturned.size >= MAX_RUNNING) return refuse(OUTPUTS.tooMany);
+    this.#unreturned.add(callId);
     this.#running.set(callId, { name, responseId, deadline: now + tool.timeoutMs, isOrphan: false });
     return [{ run: name, callId, args }];
   }
 
   /** Notes that a call is over, and returns it; undefined if it was over before, or no session is ready to be told. */
   finished(callId: string, result: ToolResult, isSessionReady: boolean): RunningTool | undefined {
+    if (result !== TIMED_OUT) this.#unreturned.delete(callId);
     const running = this.#running.get(callId);
     if (running === undefined) return undefined;
     if (!isSessionReady) {
@@ -133,7 +137,7 @@ export class Tools {
   sessionLost(): void {
     for (const [callId, { tool, told }] of this.#unspoken) {
       this.#running.set(callId, tool);
-      this.#kept.set(callId, { output: told.output });
+      this.#kept.set(callId, told);
     }
     this.#unspoken.clear();
     for (const running of this.#running.values()) running.isOrphan = true;
@@ -159,5 +163,5 @@ export function outputOf(
   const told = isOrphan
     ? textMessage('user', `(${name} returned: ${output})`)
     : functionOutput(callId, output);
-  return isFailure ? [{ failedTool: name, why: output }, told] : [told];
+  return isFailure ? [{ failedTool: name, why: output, callId }, told] : [told];
 }

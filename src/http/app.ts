@@ -15,11 +15,11 @@ import { Calls } from '../call/calls.ts';
 import { Stream } from '../call/stream.ts';
 import type { Config } from '../config.ts';
 import type { Assistant } from '../contract.ts';
-import { ThrottledLog } from '../log.ts';
+import { describeThrown, ThrottledLog } from '../log.ts';
 import { Standby } from '../openai/standby.ts';
-import { issueToken } from '../wire/auth.ts';
+import { wait } from '../timers.ts';
 import { texts } from '../wire/json.ts';
-import { socketOptions } from '../wire/socket.ts';
+import { isProxied, socketOptions } from '../wire/socket.ts';
 import { askAgain, connectStream, hangUp, rejectAsBusy, takeStep } from '../wire/twiml.ts';
 import { type CallDetails, encodeDetails, readWebhook } from '../wire/webhook.ts';
 import { Connections, dismiss } from './connections.ts';
@@ -35,6 +35,7 @@ const REQUEST_MS = 8_000;
 const CHECK_MS = 1_000;
 /** Time for calls to close when the app closes, in ms. */
 const CLOSE_MS = 2_000;
+const PROXY_ADVICE = 'set NODE_USE_ENV_PROXY=1 outside .env, and have Node 22.21, 24.5 or later';
 const STREAM_PATH = '/media-stream';
 
 /** The app, ready to listen, and its calls. */
@@ -49,10 +50,10 @@ export interface Relay {
 export async function buildApp(
   config: Config,
   assistant: Assistant,
-  logger: FastifyServerOptions['logger'] = { level: config.logLevel },
+  logger: Exclude<FastifyServerOptions['logger'], boolean> = { level: config.logLevel },
 ): Promise<Relay> {
   const app = Fastify({
-    logger,
+    logger: { ...logger, serializers: { err: describeThrown } },
     // Fastify's own request lines would contain callers' numbers.
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: MAX_BYTES,
@@ -66,13 +67,13 @@ export async function buildApp(
   const upgrades = createServer();
   const connections = new Connections(app.server, STREAM_PATH, upgrades, config.maxConcurrentCalls);
   const refusals = new ThrottledLog(app.log);
+  if (config.namesProxy && !isProxied) app.log.warn({ advice: PROXY_ADVICE }, 'HTTPS_PROXY ignored');
   const signatures = new Signatures(config, refusals);
   const standby = new Standby(config, assistant, app.log);
-  const calls = new Calls({ config, assistant, standby });
+  const calls = new Calls({ config, assistant, standby, log: app.log });
   app.addHook('onListen', async () => standby.open());
   app.addHook('preClose', async () => {
-    calls.end('at once');
-    await calls.untilFinished(CLOSE_MS);
+    await Promise.race([calls.end('at once'), wait(CLOSE_MS)]);
     standby.close();
   });
   // Twilio posts forms: anything else is answered with 415.
@@ -96,10 +97,15 @@ export async function buildApp(
       .send({ message: 'Twilio Media Stream Server is running!', calls: calls.live }),
   );
 
+  const publicPath = config.publicUrl?.replace(/^\w+:\/\/[^/]+/, '') ?? '';
   const signed = { onRequest: signatures.screen, preHandler: signatures.check };
 
   app.all('/incoming-call', signed, async (request, reply) => {
-    const { callSid, details } = webhook(request);
+    const { callSid, isOver, details } = webhook(request);
+    if (isOver) {
+      calls.hungUp(callSid);
+      return reply.code(204).send();
+    }
     reply.type('text/xml');
     if (callSid === undefined) return connect(request, callSid, details, assistant.twiml);
     const log = request.log.child({ callSid, from: masked(details.from) });
@@ -123,14 +129,21 @@ export async function buildApp(
       case 'too many streams':
         return hangUp(assistant.apology);
       case 'shutdown':
-        refusals.warn(() => ({ callSid, reason: call }), 'call deferred');
-        return askAgain(request.originalUrl);
+      case 'too many ringing':
+        refusals.warn(() => ({ callSid, reason: call, from: masked(details.from) }), 'call deferred');
+        return again(request, details, call === 'shutdown' ? 1 : 2);
       case 'call already live':
         // Its stream is about to end, or this is a recorded request: neither gets a second token.
-        return askAgain(request.originalUrl);
+        return again(request, details, 1);
     }
     log.info('call answered');
     return connect(request, callSid, details, typeof call === 'object' ? call.twiml : assistant.twiml);
+  }
+
+  /** Twilio posts its own parameters: the address it asks again has the owner's alone. */
+  function again({ originalUrl }: FastifyRequest, details: CallDetails, seconds: number): string {
+    const query = new URLSearchParams(details.query).toString();
+    return askAgain(publicPath + originalUrl.replace(/\?.*/s, query && `?${query}`), seconds);
   }
 
   function connect(
@@ -140,10 +153,9 @@ export async function buildApp(
     twiml: string | undefined,
   ): string {
     const call = encodeDetails(details);
-    const { twilioAuthToken } = config;
-    const token = twilioAuthToken && callSid && issueToken(twilioAuthToken, callSid, Date.now(), call);
+    const token = callSid && calls.issueToken(callSid, call);
     return connectStream(
-      streamUrl(signatures.origin(request), pathOf(STREAM_PATH, callSid)),
+      streamUrl(signatures.base(request), pathOf(STREAM_PATH, callSid)),
       action(request, '/call-ended', callSid),
       { ...(token && { token }), ...(callSid && { call }) },
       twiml,
@@ -152,8 +164,7 @@ export async function buildApp(
 
   /** The address that Twilio asks when it has done what it was told. */
   function action(request: FastifyRequest, path: string, callSid: string | undefined): string {
-    const { protocol, host } = signatures.origin(request);
-    return `${protocol}//${host}${pathOf(path, callSid)}`;
+    return signatures.base(request) + pathOf(path, callSid);
   }
 
   app.all('/call-ended/:callSid?', signed, async (request, reply) => {
@@ -175,7 +186,9 @@ export async function buildApp(
     preHandler: signatures.check,
     handler: (_request, reply) => reply.send(),
     wsHandler(socket, { raw, log }) {
-      const stream = new Stream(socket, raw.socket, calls, refusals, log, () => connections.settled(stream));
+      const stream = new Stream(socket, raw.socket, calls, refusals, log, (hasStarted) =>
+        connections.settled(stream, hasStarted),
+      );
       calls.track(stream.closed);
       connections.accept(raw.socket, stream);
     },

@@ -9,8 +9,9 @@ const CONNECTION_MS = 10_000;
 const UPGRADE_MS = 1_000;
 /** Connections that aren't streams: beyond that, the oldest is closed. */
 const MAX_CONNECTIONS = 250;
-/** Streams that may be open without having started, beyond the number of calls. */
+/** Streams that may be open without having started, beyond the number of calls; and streams that may take time to close. */
 const MAX_EXTRA_STREAMS = 10;
+const MAX_CLOSING = 10;
 
 /** Bounds what strangers' connections cost: how many there are, for how long, and what they may ask for. */
 export class Connections {
@@ -19,6 +20,8 @@ export class Connections {
   readonly #wasAsked = new WeakSet<Socket>();
   /** Streams that haven't started, the oldest first. */
   readonly #pending = new Set<Stream>();
+  /** Streams that ended without having started, and aren't closed yet. */
+  readonly #closing = new Set<Stream>();
   readonly #maxPending: number;
   #isClosed = false;
 
@@ -58,9 +61,14 @@ export class Connections {
     if (this.#isClosed) stream.end('shutdown');
   }
 
-  /** The stream has started, or is over. */
-  settled(stream: Stream): void {
+  /** The stream has started, or ends without that. */
+  settled(stream: Stream, hasStarted: boolean): void {
     this.#pending.delete(stream);
+    if (hasStarted) return;
+    this.#closing.add(stream);
+    void stream.closed.then(() => this.#closing.delete(stream));
+    const [oldest] = this.#closing;
+    if (this.#closing.size > MAX_CLOSING) oldest?.destroy();
   }
 
   /** Ends all streams that haven't started, and those to come. */

@@ -72,9 +72,9 @@ export function rejectAsBusy(): string {
   return twiml('<Reject reason="busy"/>');
 }
 
-/** Has Twilio ask `url` once more in a second, before it answers the call. */
-export function askAgain(url: string): string {
-  return twiml(`<Pause length="1"/><Redirect>${escapeXml(url)}</Redirect>`);
+/** Has Twilio ask `url` once more after so many seconds, before it answers the call. */
+export function askAgain(url: string, seconds: number): string {
+  return twiml(`<Pause length="${seconds}"/><Redirect>${escapeXml(url)}</Redirect>`);
 }
 
 /** A document without characters that XML 1.0 doesn't have: https://www.w3.org/TR/xml/#charsets */

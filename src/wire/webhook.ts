@@ -10,18 +10,32 @@ export interface CallDetails {
   query: Record<string, string>;
 }
 
-/** What stands for a number that is withheld: ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN and UNAVAILABLE on a keypad. */
-const WITHHELD = new Set(['+266696687', '+7378742833', '+2562533', '+8566696', '+86282452253']);
+/** What stands for a number that is withheld: ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN (twice: lists differ), UNAVAILABLE. */
+const WITHHELD = new Set(['+266696687', '+7378742833', '+2562533', '+8656696', '+8566696', '+86282452253']);
 
-/** Reads what Twilio posted, or sent in the query: its own names begin with a capital. */
+/** The states of a call that is over: a status callback may be sent to the webhook's address. */
+const OVER = new Set(['completed', 'canceled', 'busy', 'failed', 'no-answer']);
+
+/** The parameters of a call that Twilio documents. */
+const TWILIOS =
+  /^(A(ccount|pplication)Sid|AddOns|AnsweredBy|ApiVersion|(Parent)?CallSid|Call(Status|Token|erName)|Direction|Error(Code|Url)|ForwardedFrom|MachineDetectionDuration|Sip(CallId|Domain|DomainSid|Header_.+|SourceIp|Username)|Stir(PassportToken|Verstat)|(Called|Caller|From|To)(City|Country|State|Zip)?)$/;
+
+/** Reads what Twilio posted; all of the query is the owner's then. In a GET, the two are mixed. */
 export function readWebhook(
   query: Record<string, string>,
   form: Record<string, string>,
-): { callSid: string | undefined; transferStatus: string | undefined; details: CallDetails } {
-  const { CallSid, Direction, From, To, DialCallStatus } = { ...query, ...form };
-  const own = Object.entries(query).filter(([name]) => !/^[A-Z]/.test(name));
+): {
+  callSid: string | undefined;
+  isOver: boolean;
+  transferStatus: string | undefined;
+  details: CallDetails;
+} {
+  const isPost = Object.keys(form).length > 0;
+  const { CallSid, CallStatus = '', Direction, From, To, DialCallStatus } = isPost ? form : query;
+  const own = Object.entries(query).filter(([name]) => isPost || !TWILIOS.test(name));
   return {
     callSid: isSid(CallSid) ? CallSid : undefined,
+    isOver: OVER.has(CallStatus),
     transferStatus: DialCallStatus,
     details: {
       direction: Direction?.startsWith('outbound') ? 'outbound' : 'inbound',

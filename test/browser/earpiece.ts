@@ -2,8 +2,8 @@ import { isObject } from '../../src/wire/json.ts';
 import type { Page } from './page.ts';
 
 /**
- * Runs in the page before its own script: measures what goes to the loudspeaker, and notes which microphone was asked
- * for, what was given to a voice to say, and when the log got each line. The page itself has no part in it.
+ * A script for the page that measures the loudspeaker's audio, and records the microphones that were requested, the
+ * words that were spoken, and the times of the log's lines.
  */
 export const EARPIECE = `
   window.played = [];
@@ -33,16 +33,15 @@ export const EARPIECE = `
     }
     return connect.call(this, target, ...rest);
   };
-  addEventListener('DOMContentLoaded', () => {
-    new MutationObserver((changes) => {
-      for (const { addedNodes } of changes) {
-        for (const { textContent } of addedNodes) window.logged.push({ at: performance.now(), text: textContent });
-      }
-    }).observe(document.getElementById('log'), { childList: true });
-  });
+  new MutationObserver((changes) => {
+    for (const { target, addedNodes } of changes) {
+      if (target.id !== 'log') continue;
+      for (const { textContent } of addedNodes) window.logged.push({ at: performance.now(), text: textContent });
+    }
+  }).observe(document, { childList: true, subtree: true });
 `;
 
-/** What came out of the page's loudspeaker: when, in ms of the page's clock, and how loud, from 0 to 1. */
+/** The loudspeaker's level, from 0 to 1, at a time in ms of the page's clock. */
 export interface Played {
   at: number;
   rms: number;
@@ -53,7 +52,7 @@ export async function played(page: Page): Promise<Played[]> {
   return Array.isArray(all) ? all.map(({ at, rms }) => ({ at: Number(at), rms: Number(rms) })) : [];
 }
 
-/** When the log got each line that `matches`. */
+/** Resolves with the times of the log's lines that match. */
 export async function logged(page: Page, matches: RegExp): Promise<number[]> {
   const all = await page.evaluate('window.logged');
   if (!Array.isArray(all)) return [];

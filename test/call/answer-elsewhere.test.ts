@@ -6,10 +6,10 @@ import { AUTH_TOKEN, GUARDED, SIGNATURE } from '../support/config.ts';
 import { CALL, dialStream } from '../support/peers.ts';
 import { answering, configuration, FROM, ring, TO } from '../support/ring.ts';
 
-describe('a stream that comes to another process than its webhook', () => {
+describe('A stream that another process answered', () => {
   const details = { direction: 'outbound', from: FROM, to: TO, query: { shop: '7' } } as const;
 
-  it('It is asked there who answers, with what the stream brings along', async () => {
+  it('has `answer` asked with the details that it carries', async () => {
     const { twiml } = await answering(() => undefined, GUARDED).then(async ({ server }) => ({
       twiml: await ring(server, { Direction: 'outbound-api' }, '/incoming-call?shop=7'),
     }));
@@ -21,7 +21,7 @@ describe('a stream that comes to another process than its webhook', () => {
     expect(asked).toEqual([{ sid: CALL, ...details, signal: expect.any(AbortSignal) }]);
   });
 
-  it('A stream that brings something else than was vouched for is refused, and nobody is asked', async () => {
+  it('is rejected if its details are not those that were signed', async () => {
     const { server, asked } = await answering(() => undefined, GUARDED);
     const token = issueToken(AUTH_TOKEN, CALL, Date.now(), encodeDetails(details));
     const twilio = await dialStream(server.origin, SIGNATURE);
@@ -33,17 +33,17 @@ describe('a stream that comes to another process than its webhook', () => {
     expect(asked).toEqual([]);
   });
 
-  it('A stream is closed when it is turned away, and nothing is dialled', async () => {
+  it('is closed if `answer` turns it away, and nothing is dialled', async () => {
     const { server, openai } = await answering(() => 'busy');
     const twilio = await dialStream(server.origin);
     twilio.start();
     expect((await twilio.closed).code).toBe(1013);
     expect(openai.handshakes).toBe(0);
-    // It has been answered already: whoever called hears a voice.
+    // The call was answered, so the caller gets an apology.
     expect(await server.lastWords(CALL)).toContain('<Say>I am sorry');
   });
 
-  it('What the caller says while it is asked is not lost', async () => {
+  it('keeps what the caller says while `answer` is pending', async () => {
     let say: (value: undefined) => void = () => {};
     const { server, openai, asked } = await answering(
       () =>
@@ -56,7 +56,7 @@ describe('a stream that comes to another process than its webhook', () => {
     twilio.media(0, 'AAEC');
     await twilio.settle();
     expect(asked).toHaveLength(1);
-    // A server that stops waits for it.
+    // A draining server waits for it.
     expect(await server.calls.untilFinished(0)).toBe(false);
     say(undefined);
     const session = await openai.dialled();
@@ -64,7 +64,7 @@ describe('a stream that comes to another process than its webhook', () => {
     expect(await session.next('input_audio_buffer.append')).toMatchObject({ audio: 'AAEC' });
   });
 
-  it('Of two streams of a call that come while it is asked, one begins the call', async () => {
+  it('begins the call once if two of them come', async () => {
     const answers: ((value: undefined) => void)[] = [];
     const { server, openai } = await answering(
       () =>

@@ -9,14 +9,14 @@ afterEach(() => {
 
 const BUSY = '<Response><Reject reason="busy"/></Response>';
 
-/** What the session was sent before the greeting, after it was configured. */
+/** The events between session.update and the request for the greeting. */
 async function toldBeforeGreeting(session: OpenAIPeer) {
   await session.next('response.create');
   return session.received.slice(1, -1);
 }
 
-describe('what is known of a call when it is asked who answers', () => {
-  it('It is asked once, at the webhook, with what Twilio says and the query of its address', async () => {
+describe('The `answer` hook', () => {
+  it('is called once, at the webhook, with the details of the call', async () => {
     const { server, openai, asked } = await answering(() => undefined);
     await ring(server, {}, '/incoming-call?shop=7');
     expect(asked).toEqual([
@@ -32,16 +32,19 @@ describe('what is known of a call when it is asked who answers', () => {
     expect(asked).toHaveLength(1);
   });
 
-  it.each(['+266696687', 'anonymous', 'client:alice', ''])('The caller has no number as %j', async (From) => {
-    const { server, asked } = await answering(() => undefined);
-    await ring(server, { From });
-    expect(asked[0]).not.toHaveProperty('from');
-    expect(asked[0]).toMatchObject({ to: TO });
-  });
+  it.each(['+266696687', 'anonymous', 'client:alice', ''])(
+    'gets no number if the caller has %j',
+    async (From) => {
+      const { server, asked } = await answering(() => undefined);
+      await ring(server, { From });
+      expect(asked[0]).not.toHaveProperty('from');
+      expect(asked[0]).toMatchObject({ to: TO });
+    },
+  );
 });
 
-describe('what differs for a call', () => {
-  it('The session has the words, the voice and the tools of this call, and the next one has not', async () => {
+describe('A persona', () => {
+  it('configures the session of its call only', async () => {
     const { server, openai } = await answering(({ to }) =>
       to === TO
         ? {
@@ -64,7 +67,7 @@ describe('what differs for a call', () => {
     });
   });
 
-  it('What is known of the caller is one item before the greeting: quoted, clean and short', async () => {
+  it('tells about the caller in one item before the greeting, quoted and short', async () => {
     const about = `She said: "ignore\n\r\u0000\u009b all"${'x'.repeat(3_000)}`;
     const { server, openai } = await answering(async () => ({ about }));
     await ring(server);
@@ -83,10 +86,10 @@ describe('what differs for a call', () => {
     ]);
     const { quoted = '' } =
       text.exec(JSON.parse(JSON.stringify(items[0])).item.content[0].text)?.groups ?? {};
-    expect(JSON.parse(quoted)).toBe(about.replaceAll(/\p{Cc}/gu, ' ').slice(0, 2_000));
+    expect(JSON.parse(quoted)).toBe(about.replaceAll(/\p{Cc}+/gu, ' ').slice(0, 2_000));
   });
 
-  it('Without anything to tell, there is no item', async () => {
+  it('tells nothing without `about`', async () => {
     const { server, openai } = await answering(() => ({ about: '' }));
     await ring(server);
     const session = await openai.dialled();
@@ -94,7 +97,7 @@ describe('what differs for a call', () => {
     expect(await toldBeforeGreeting(session)).toEqual([]);
   });
 
-  it('A caller who is turned away hears that the line is busy, and nothing is dialled', async () => {
+  it('may be busy: the call is rejected, and nothing is dialled', async () => {
     const { server, openai } = await answering(() => 'busy');
     expect(await ring(server)).toContain(BUSY);
     expect(server.calls.live).toBe(0);
@@ -102,20 +105,20 @@ describe('what differs for a call', () => {
     expect(await server.log.find('call rejected')).toMatchObject({ reason: "answer() returned 'busy'" });
   });
 
-  it('The verbs before the stream are those of the call', async () => {
+  it('may have its own verbs before the stream', async () => {
     const { server } = await answering(({ sid }) => (sid === CALL ? { twiml: '<Say>Hi</Say>' } : {}));
     for (let n = 0; n < 2; n++) expect(await ring(server)).toContain('<Response><Say>Hi</Say><Connect ');
     expect(await ring(server, { CallSid: 'CA2' })).toContain('<Response><Connect ');
   });
 
-  it('The verbs before the stream are those of the assistant where nothing differs', async () => {
+  it("has the assistant's verbs before the stream otherwise", async () => {
     const { server } = await serverOf({ twiml: '<Start><Recording/></Start>' });
     expect(await ring(server)).toContain('<Response><Start><Recording/></Start><Connect ');
   });
 });
 
-describe('an answer that is of no use', () => {
-  it('What is undefined or null leaves the assistant as it stands', async () => {
+describe('An unusable answer', () => {
+  it('keeps the defaults for null and undefined', async () => {
     const nothing = JSON.parse('{"instructions":null,"tools":null}');
     const { server, openai } = await answering(() => ({
       ...nothing,
@@ -141,7 +144,7 @@ describe('an answer that is of no use', () => {
     ],
     ['an apology that is no text', { apology: {} }],
     ['a turn detection that is none', { turnDetection: { type: 'server_vad' } }],
-  ])('The call goes on with the assistant as it stands where it has %s', async (_, useless) => {
+  ])('leaves the assistant as it is if it has %s', async (_, useless) => {
     const { server, openai } = await answering(() => useless);
     expect(await ring(server)).toContain('<Connect ');
     expect(configuration(await (await openai.dialled()).begin())).toMatchObject({ voice: 'cedar' });
@@ -149,7 +152,7 @@ describe('an answer that is of no use', () => {
   });
 });
 
-describe('an answer that does not come', () => {
+describe('An answer that never comes', () => {
   it.each<[string, NonNullable<Assistant['answer']>]>([
     [
       'throws',
@@ -157,22 +160,19 @@ describe('an answer that does not come', () => {
         throw new Error('no database');
       },
     ],
-    ['rejects', () => Promise.reject(new Error('no database'))],
-  ])(
-    'The call goes on with the assistant as it stands when it %s, and the log says why',
-    async (_, answer) => {
-      const { server, openai } = await answering(answer);
-      expect(await ring(server)).toContain('<Connect ');
-      expect(configuration(await (await openai.dialled()).begin())).toMatchObject({ voice: 'cedar' });
-      expect(await server.log.find('answer() failed')).toMatchObject({
-        level: 50,
-        callSid: CALL,
-        err: { message: 'no database' },
-      });
-    },
-  );
+    ['rejects', () => Promise.reject(Object.freeze(new Error('no database')))],
+  ])('leaves the assistant as it is when `answer` %s, and is logged', async (_, answer) => {
+    const { server, openai } = await answering(answer);
+    expect(await ring(server)).toContain('<Connect ');
+    expect(configuration(await (await openai.dialled()).begin())).toMatchObject({ voice: 'cedar' });
+    expect(await server.log.find('answer() failed')).toMatchObject({
+      level: 50,
+      callSid: CALL,
+      err: { message: 'no database' },
+    });
+  });
 
-  it('The call goes on with the assistant as it stands after a second, and what comes late is dropped', async () => {
+  it('is awaited for a second, and ignored when it comes late', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     let late: (value: 'busy') => void = () => {};
     const { server, openai, asked } = await answering(
@@ -193,8 +193,8 @@ describe('an answer that does not come', () => {
   });
 });
 
-describe('an assistant that is changed while the server runs', () => {
-  it('A standby session that has the old words is given the new ones when it is taken', async () => {
+describe('A change of the assistant', () => {
+  it('reaches a standby session when it is taken', async () => {
     const { server, openai, assistant } = await serverOf({}, { STANDBY_SESSIONS: '1' });
     const standby = await openai.dialled();
     await standby.configure();

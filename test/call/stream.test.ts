@@ -3,8 +3,8 @@ import { dialledCall, liveCall, startServer } from '../support/call.ts';
 import { dialStream } from '../support/peers.ts';
 import { audio, STREAM } from '../support/wire.ts';
 
-describe('a call that begins', () => {
-  it('OpenAI is dialled with the model in the address and the key in the header, as GA has it', async () => {
+describe('A new call', () => {
+  it('dials OpenAI with the model in the address and the key in a header', async () => {
     const { session } = await dialledCall();
     expect(session.request.url).toBe('/v1/realtime?model=gpt-realtime-2.1');
     expect(session.request.headers.authorization).toBe('Bearer sk-test');
@@ -12,7 +12,7 @@ describe('a call that begins', () => {
     expect(session.request.headers).not.toHaveProperty('sec-websocket-extensions');
   });
 
-  it('OpenAI is not dialled before the stream has started, and once then', async () => {
+  it('dials OpenAI once, when its stream has started', async () => {
     const { openai, server } = await startServer();
     const twilio = await dialStream(server.origin);
     twilio.send({ event: 'connected', protocol: 'Call', version: '1.0.0' });
@@ -23,7 +23,7 @@ describe('a call that begins', () => {
     expect(openai.handshakes).toBe(1);
   });
 
-  it('A stream that comes when all have been ended, as the server stops, is closed', async () => {
+  it('is closed after the end of the grace', async () => {
     const { openai, server } = await startServer();
     server.calls.end('with a word');
     const twilio = await dialStream(server.origin);
@@ -32,7 +32,7 @@ describe('a call that begins', () => {
     expect(openai.handshakes).toBe(0);
   });
 
-  it('The session is configured first, for mu-law both ways, though the caller has spoken before', async () => {
+  it('configures its session for mu-law before anything else', async () => {
     const { twilio, session } = await dialledCall();
     twilio.media(0, audio(20, 1));
     await session.configure();
@@ -64,8 +64,8 @@ describe('a call that begins', () => {
   });
 });
 
-describe('a call that goes on', () => {
-  it('The caller is carried up and the assistant down, byte for byte', async () => {
+describe('A live call', () => {
+  it('carries audio both ways, byte for byte', async () => {
     const { twilio, session } = await liveCall();
     twilio.media(0, 'AAEC');
     expect(await session.next()).toEqual({ type: 'input_audio_buffer.append', audio: 'AAEC' });
@@ -78,14 +78,14 @@ describe('a call that goes on', () => {
     expect(await twilio.next()).toEqual({ event: 'mark', streamSid: STREAM, mark: { name: 'audio-1' } });
   });
 
-  it('What belongs to another stream is ignored', async () => {
+  it('ignores the messages of another stream', async () => {
     const { twilio, session } = await liveCall();
     twilio.send({ event: 'stop', streamSid: 'MZ-other' });
     twilio.media(0, 'AAEC');
     expect(await session.next()).toMatchObject({ audio: 'AAEC' });
   });
 
-  it('What nobody documents is ignored and counted, on both sides', async () => {
+  it('ignores and counts undocumented messages on both sides', async () => {
     const { openai, server, twilio, session } = await liveCall();
     for (const text of ['', '{', '[]', 'null', '{"event":"mystery","streamSid":"MZ"}', '{"event":7}']) {
       twilio.socket.send(text);

@@ -155,7 +155,8 @@ describe('a tool that the model calls', () => {
     turn('r1', 0);
     take(100, functionCall('r1', 'c1', 'time'), done('r1'));
     expect(tick(10_099)).toEqual([]);
-    expect(tick(10_100)).toEqual([failed('time', OUTPUTS.timedOut), output('c1', OUTPUTS.timedOut), respond]);
+    const timedOut = { ...failed('time', OUTPUTS.timedOut), callId: 'c1' };
+    expect(tick(10_100)).toEqual([timedOut, output('c1', OUTPUTS.timedOut), respond]);
     expect(call.toolDone('c1', { output: '"noon"' }, 10_200)).toEqual([]);
   });
 });

@@ -81,6 +81,21 @@ describe('a call that cannot be run', () => {
   });
 });
 
+describe('a tool that takes too long', () => {
+  it.each([true, false])(
+    'counts as running until it returns, with a session that is ready: %s',
+    (isReady) => {
+      for (let n = 1; n <= 10; n++) tools.called(...call(`c${n}`), 0);
+      for (const callId of tools.overdue(10_000)) tools.finished(callId, TIMED_OUT, isReady);
+      tools.sessionLost();
+      for (const [callId, result] of tools.kept()) tools.finished(callId, result, true);
+      expect(tools.called(...call('c11'), 10_000)).toMatchObject([{ why: OUTPUTS.tooMany }, {}]);
+      finished('c1');
+      expect(tools.called(...call('c12'), 10_000)).toMatchObject([{ run: 'time' }]);
+    },
+  );
+});
+
 describe('a tool that finishes', () => {
   it('A tool that finishes is known by the response that called it', () => {
     tools.called('r7', call('c1')[1], 0);

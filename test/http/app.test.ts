@@ -22,17 +22,17 @@ async function startRelay(env: Record<string, string> = {}, rejections = 0): Pro
   return relay;
 }
 
-/** What a server that is open to all returns. */
+/** The reply of a server without signatures. */
 async function ask(request: InjectOptions, env?: Record<string, string>): Promise<LightMyRequestResponse> {
   return (await startRelay(env)).app.inject(request);
 }
 
-/** What a server that is open to the world returns to a form that was posted. */
+/** The reply of a guarded server to a form. */
 function post(url: string, payload: string, headers: Record<string, string>, env = GUARDED) {
   return ask({ method: 'POST', url, payload, headers: { ...FORM, ...headers } }, env);
 }
 
-/** The header by which Twilio signs a request to that server. */
+/** Twilio's signature for a request to that server. */
 function signed(path: string, parameters?: Parameters): Record<string, string> {
   return { 'x-twilio-signature': sign(AUTH_TOKEN, `https://${HOST}${path}`, parameters) };
 }
@@ -80,6 +80,7 @@ describe('/incoming-call', () => {
     ],
     [{ host: 'a', 'x-forwarded-host': 'b' }, 'https://c.example', 'c.example', 'https'],
     [{ host: 'a' }, 'https://c.example:8443/', 'c.example:8443', 'https'],
+    [{ host: 'a' }, 'https://C.Example/Voice', 'C.Example/Voice', 'https'],
   ])('given %j, and PUBLIC_URL %j, names %s', async (headers, PUBLIC_URL, host, scheme) => {
     const { body } = await ask({ method: 'POST', url: '/incoming-call?x=1', headers }, { PUBLIC_URL });
     expect(body).toContain(`url="wss://${host}/media-stream"`);
@@ -101,13 +102,48 @@ describe('/incoming-call', () => {
     expect((await app.inject('/incoming-call?CallSid=CA2')).body).toContain('<Connect');
   });
 
+  it('redirects a call to the path that PUBLIC_URL has', async () => {
+    const { app, calls } = await startRelay({ PUBLIC_URL: 'https://c.example/voice' });
+    calls.close();
+    expect((await app.inject('/incoming-call?CallSid=CA1')).body).toContain(
+      '<Redirect>/voice/incoming-call</Redirect>',
+    );
+  });
+
   it('redirects a call while the server shuts down, and GET / gets 503', async () => {
     const { app, calls } = await startRelay();
     calls.close();
-    const url = '/incoming-call?CallSid=CA1';
-    const asked = `<Response><Pause length="1"/><Redirect>${url}</Redirect></Response>`;
-    expect((await app.inject(url)).body).toContain(asked);
+    const asked = '<Response><Pause length="1"/><Redirect>/incoming-call?shop=7&amp;To%C2%A3=1</Redirect>';
+    expect((await app.inject('/incoming-call?shop=7&CallSid=CA1&To%C2%A3=1')).body).toContain(asked);
     expect((await app.inject('/')).statusCode).toBe(503);
+  });
+});
+
+describe('A server without signatures', () => {
+  it.each([
+    { origin: 'http://evil.example' },
+    { 'sec-fetch-site': 'cross-site' },
+    { 'sec-fetch-site': 'same-origin' },
+  ])('rejects a web page that sends %j', async (headers) => {
+    expect((await ask({ method: 'POST', url: '/incoming-call', headers })).statusCode).toBe(403);
+  });
+});
+
+describe('A status callback', () => {
+  it.each(['completed', 'canceled', 'busy', 'failed', 'no-answer'])(
+    'that says %s ends a ringing call',
+    async (status) => {
+      const { app, calls } = await startRelay();
+      await app.inject('/incoming-call?CallSid=CA1');
+      const reply = await app.inject(`/incoming-call?CallSid=CA1&CallStatus=${status}`);
+      expect([reply.statusCode, reply.body, calls.live]).toEqual([204, '', 0]);
+    },
+  );
+
+  it('begins no call', async () => {
+    const { app, calls } = await startRelay();
+    await app.inject('/incoming-call?CallSid=CA1&CallStatus=completed');
+    expect(calls.live).toBe(0);
   });
 });
 
@@ -193,6 +229,20 @@ describe('A guarded server', () => {
     const signature = { 'x-twilio-signature': sign(AUTH_TOKEN, url) };
     const headers = { ...signature, 'x-forwarded-host': host, 'x-forwarded-proto': 'https' };
     const reply = await ask({ url: '/incoming-call', headers }, { ...GUARDED, PUBLIC_URL: '' });
+    expect(reply.statusCode).toBe(200);
+  });
+
+  it.each([
+    ['https://Relay.Example.com', 'https://Relay.Example.com/incoming-call'],
+    ['https://Relay.Example.com', 'https://Relay.Example.com:443/incoming-call'],
+    ['https://Relay.Example.com', 'https://relay.example.com/incoming-call'],
+    ['https://Relay.Example.com:443', 'https://relay.example.com/incoming-call'],
+    ['https://Relay.Example.com:443', 'https://Relay.Example.com:443/incoming-call'],
+    ['https://bücher.example', 'https://xn--bcher-kva.example/incoming-call'],
+    ['https://relay.example.com/voice', 'https://relay.example.com/voice/incoming-call'],
+  ])('with the PUBLIC_URL %s accepts a request that was signed as %s', async (PUBLIC_URL, url) => {
+    const headers = { 'x-twilio-signature': sign(AUTH_TOKEN, url) };
+    const reply = await ask({ url: '/incoming-call', headers }, { ...GUARDED, PUBLIC_URL });
     expect(reply.statusCode).toBe(200);
   });
 

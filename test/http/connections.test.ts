@@ -17,7 +17,7 @@ afterEach(() => {
   for (const client of clients.splice(0)) client.destroy();
 });
 
-/** A client that sends `text` and stays; what it is answered is gathered. */
+/** A client that sends `text`, stays connected and collects the answer. */
 function client(text: string): { socket: Socket; answer: () => string; closed: Promise<void> } {
   const { port } = new URL(server.origin);
   const socket = connect(Number(port), '127.0.0.1');

@@ -21,7 +21,7 @@ afterEach(() => {
 const dial = (): Promise<TwilioPeer> => dialStream(server.origin, SIGNATURE);
 const token = (callSid: string): string => issueToken(AUTH_TOKEN, callSid, Date.now());
 
-/** A call that has been let in: OpenAI was dialled for it. */
+/** An accepted call, after the dial of its session. */
 async function admitted(callSid: string): Promise<TwilioPeer> {
   const twilio = await dial();
   twilio.start(callSid, token(callSid));
@@ -29,7 +29,7 @@ async function admitted(callSid: string): Promise<TwilioPeer> {
   return twilio;
 }
 
-/** What an upgrade with these headers is answered with. */
+/** Resolves to the status of an upgrade with these headers. */
 function upgrade(headers: Record<string, string>, path = '/media-stream'): Promise<number> {
   return new Promise((resolve) => {
     const socket = new WebSocket(`${server.origin.replace('http', 'ws')}${path}`, { headers });
@@ -74,6 +74,37 @@ describe('An upgrade', () => {
   });
 });
 
+describe('The refusal of a wrong signature', () => {
+  const CAUSES = {
+    protocol: /^Twilio asked by https:/,
+    publicUrl: /^PUBLIC_URL is not what Twilio asked for$/,
+    any: /^TWILIO_AUTH_TOKEN .*, PUBLIC_URL .*, or the proxy changes the path or the query$/,
+    hidden: /^TWILIO_AUTH_TOKEN .* the host, the path or the query: set PUBLIC_URL/,
+  };
+
+  it.each([
+    ['http://relay.example.com', 'https://relay.example.com/incoming-call', CAUSES.protocol],
+    ['https://other.example', 'http://relay.example.com/incoming-call', CAUSES.publicUrl],
+    ['https://relay.example.com', 'https://relay.example.com/voice/incoming-call', CAUSES.any],
+    ['', 'https://relay.example.com/voice/incoming-call', CAUSES.hidden],
+  ])('with the PUBLIC_URL %j names the cause for %s', async (PUBLIC_URL, url, cause) => {
+    const { server } = await startServer({ ...GUARDED, PUBLIC_URL });
+    const headers = { host: HOST, 'x-twilio-signature': sign(AUTH_TOKEN, `${url}?f=%2F`) };
+    await server.app.inject({ url: '/incoming-call?f=%2F', headers });
+    expect(await server.log.find('request rejected')).toMatchObject({
+      assumed: `${PUBLIC_URL || 'http://relay.example.com'}/incoming-call`,
+      cause: expect.stringMatching(cause),
+    });
+  });
+
+  it('names the path of a stream', async () => {
+    expect(await upgrade({ 'x-twilio-signature': sign('guess', 'x') }, '/media-stream/CA1')).toBe(403);
+    expect(await server.log.find('request rejected')).toMatchObject({
+      assumed: `wss://${HOST}/media-stream/CA1`,
+    });
+  });
+});
+
 describe('A refused stream', () => {
   it.each<[string, number, string, (twilio: TwilioPeer) => void]>([
     ['of a call that has one', 1008, 'call already live', (twilio) => twilio.start('CA1', token('CA1'))],
@@ -99,7 +130,7 @@ describe('A refused stream', () => {
     twilio.send({ event: 'start', streamSid: STREAM, start });
     expect((await twilio.closed).code).toBe(1008);
     expect(await server.log.find('unsupported audio format')).toMatchObject({
-      format: JSON.stringify(mediaFormat),
+      format: mediaFormat,
     });
   });
 

@@ -54,7 +54,7 @@ describe('The silence that ends a turn', () => {
 });
 
 describe('The options of a session', () => {
-  /** What the session is configured with where the assistant has these options. */
+  /** The session.update of an assistant with these options. */
   const sent = (options: Partial<Persona>) => sessionUpdate({ ...assistant, ...options });
 
   it('leave out what is not set', () => {

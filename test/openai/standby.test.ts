@@ -14,13 +14,13 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** A server with a standby session that was dialled. */
+/** The standby session of a new server, after its dial. */
 async function dialledStandby(env: Record<string, string> = {}): Promise<OpenAIPeer> {
   ({ openai, server } = await startServer({ STANDBY_SESSIONS: '1', ...env }));
   return openai.dialled();
 }
 
-/** A server with a standby session that is ready. */
+/** The standby session of a new server, when it is ready. */
 async function readyStandby(env: Record<string, string> = {}): Promise<OpenAIPeer> {
   const standby = await dialledStandby(env);
   await makeReady(standby);
@@ -38,7 +38,7 @@ async function call(): Promise<TwilioPeer> {
   return twilio;
 }
 
-/** A call that has taken the standby session, and the one that was dialled in its place. */
+/** A call with the standby session, and the next standby session. */
 async function takenStandby(env: Record<string, string> = {}) {
   const standby = await readyStandby(env);
   const twilio = await call();
@@ -46,7 +46,7 @@ async function takenStandby(env: Record<string, string> = {}) {
   return { standby, twilio, next: await openai.dialled() };
 }
 
-/** That the call goes on, with a session that was dialled in place of the one that died. */
+/** Expects that the call goes on with the session `own`. */
 async function expectMadeUpFor(twilio: TwilioPeer, own: OpenAIPeer) {
   twilio.media(0);
   await own.configure();
@@ -201,7 +201,7 @@ describe('A standby session to be replaced', () => {
   });
 });
 
-/** Gives the server the time to have dialled, if it wanted to: a dial takes one round trip, this takes some more. */
+/** Waits until a dial would have arrived: a few round trips. */
 async function letServerDial(): Promise<void> {
   for (let n = 0; n < 5; n++) await (await fetch(server.origin)).text();
 }

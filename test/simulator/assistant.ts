@@ -1,6 +1,6 @@
 import type { Assistant } from '../../src/contract.ts';
 
-/** The assistant of the demo and of the tests, so that whoever edits `src/assistant.ts` changes nothing for them. */
+/** The assistant of the demo and of the tests, which edits of `src/assistant.ts` must not change. */
 export const assistant: Assistant = {
   instructions: 'You are a test on the telephone.',
   voice: 'cedar',

@@ -9,17 +9,18 @@ import {
   type Connect,
   onOrigin,
   readConnect,
+  readDial,
   readRedirect,
   signature,
   type WebhookOptions,
 } from './webhook.ts';
 
-/** Whom to call; `microphone` and `onMoment` are for a live caller. */
+/** The server to call; `microphone` and `onMoment` are for a live caller. */
 export interface CallOptions extends WebhookOptions, Omit<StreamOptions, 'onEvent'> {
   onEvent?: (event: CallerEvent) => void;
 }
 
-/** How a call ended; `rejected` if there was no stream, and `code` 1006 if there was no WebSocket close. */
+/** The end of a call: `rejected` if there was no stream, `code` 1006 if there was no WebSocket close. */
 export interface CallEnd {
   by: 'caller' | 'server' | 'rejected';
   code: number;
@@ -34,10 +35,13 @@ type Happening =
   | { type: 'closed'; by: CallEnd['by']; code: number; reason: string }
   | { type: 'twiml'; twiml: string };
 
-/** What happens on a call, `at` ms after it was placed. */
+/** An event of a call, `at` ms after it was placed. */
 export type CallerEvent = Happening & { at: number };
 
-/** Calls the server as Twilio does; resolves when the stream has begun, or when the call has ended without. */
+/** The length of every put-through that is answered, in s. */
+const TALK_SECONDS = 42;
+
+/** Calls the server as Twilio does. Resolves when the stream has begun, or the call has ended without one. */
 export async function placeCall(options: CallOptions): Promise<PhoneCall> {
   const call = new PhoneCall(options);
   await call.place();
@@ -49,7 +53,7 @@ export class PhoneCall {
   readonly callSid = sid('CA');
   readonly streamSid = sid('MZ');
   readonly warnings: Warning[] = [];
-  /** Resolves when the stream is over and, if the server closed it, the Connect action has been asked. */
+  /** Resolves when the stream is over and, if the server closed it, its webhooks have answered. */
   readonly ended: Promise<CallEnd>;
 
   #resolveEnded: (end: CallEnd) => void = () => {};
@@ -71,9 +75,11 @@ export class PhoneCall {
     });
   }
 
-  /** Asks the server what to do with the call, once more if it says so, and connects the stream. */
-  async place(path = '/incoming-call'): Promise<void> {
-    const { httpStatus, twiml, reason } = await this.#ask(path, 'ringing');
+  /** Asks the webhook, follows its redirects, and connects the stream. */
+  async place(path = this.#options.path ?? '/incoming-call'): Promise<void> {
+    // Twilio asks about a call that it places once the callee has answered.
+    const CallStatus = this.#options.direction === 'outbound' ? 'in-progress' : 'ringing';
+    const { httpStatus, twiml, reason } = await this.#ask(path, { CallStatus });
     const rejected = { by: 'rejected', code: 1006, httpStatus } as const;
     if (twiml === undefined) return this.#end({ ...rejected, reason });
     const redirect = readRedirect(twiml);
@@ -83,7 +89,7 @@ export class PhoneCall {
     }
     this.#emit({ type: 'answered', twiml });
     const connect = readConnect(twiml);
-    if (connect === undefined) return this.#end({ ...rejected, reason: 'no Stream in the TwiML' });
+    if (connect === undefined) return this.#end({ ...rejected, reason: 'the TwiML ends before a Stream' });
     // Twilio takes no other scheme, and no query.
     if (/^wss:\/\/[^?]+$/.test(connect.url)) return this.#connect(connect);
     const detail = `Stream url ${connect.url}`;
@@ -91,37 +97,37 @@ export class PhoneCall {
     return this.#end({ ...rejected, reason: detail });
   }
 
-  /** How long ago the call was placed, in ms. */
+  /** The time since the call was placed, in ms. */
   get ageMs(): number {
     return performance.now() - this.#placed;
   }
 
-  /** What the caller has heard since the stream began, in mu-law, silence included. */
+  /** All that the caller has heard, in mu-law, silence included. */
   get heard(): Uint8Array {
     return this.#stream.heard;
   }
 
-  /** How many ms of the server's audio the caller has heard in all, the silence between not counted. */
+  /** The length of the server's audio that the caller has heard, without silence, in ms. */
   get heardMs(): number {
     return this.#stream.heardMs;
   }
 
-  /** Says mu-law audio after what is being said; resolves when its last frame was sent or the call has ended. */
+  /** Queues mu-law audio to say. Resolves when its last frame was sent, or the call has ended. */
   say(audio: Uint8Array): Promise<void> {
     return this.#stream.say(audio);
   }
 
-  /** Presses these keys of 0 to 9, * and #, one after the other; nothing happens once the call has ended. */
+  /** Presses keys, 0 to 9, * and #; does nothing once the call has ended. */
   press(digits: string): void {
     this.#stream.press(digits);
   }
 
-  /** Resolves when the server is heard: true, or false if the call ended first. */
+  /** Resolves with true when the server is heard, with false if the call ends first. */
   untilPlaying(): Promise<boolean> {
     return this.#stream.until((phone, now) => phone.playing(now));
   }
 
-  /** Resolves when the server has not been heard for `ms` on end: true, or false if the call ended first. */
+  /** Resolves with true after `ms` of silence on end, with false if the call ends first. */
   untilSilentFor(ms: number): Promise<boolean> {
     return this.#stream.until((phone, now) => !phone.playing(now) && phone.silentMs(now) >= ms);
   }
@@ -173,16 +179,31 @@ export class PhoneCall {
     const { by, code, reason } = end;
     this.#stream.end();
     this.#emit({ type: 'closed', by, code, reason });
-    if (by === 'server' && action !== undefined) {
-      const { twiml } = await this.#ask(action, 'in-progress');
-      if (twiml !== undefined) this.#emit({ type: 'twiml', twiml });
-    }
+    if (by === 'server' && action !== undefined) await this.#goOn(action);
     this.#resolveEnded(end);
   }
 
-  async #ask(path: string, CallStatus: string): Promise<Answer> {
-    const call = { AccountSid: this.#accountSid, CallSid: this.callSid, CallStatus };
-    const answer = await askWebhook(this.#options, path, call);
+  /** Asks the action of the Connect, then that of a Dial, how to go on. */
+  async #goOn(path: string, dialled = {}): Promise<void> {
+    const { twiml } = await this.#ask(path, { CallStatus: 'in-progress', ...dialled });
+    if (twiml === undefined) return;
+    this.#emit({ type: 'twiml', twiml });
+    const dial = readDial(twiml);
+    if (dial?.action === undefined) return;
+    const { dialled: DialCallStatus = 'completed' } = this.#options;
+    const wasAnswered = DialCallStatus === 'completed';
+    const duration = wasAnswered && { DialCallDuration: String(TALK_SECONDS) };
+    await this.#goOn(dial.action, {
+      DialCallSid: sid('CA'),
+      DialCallStatus,
+      DialBridged: String(wasAnswered),
+      ...duration,
+    });
+  }
+
+  async #ask(path: string, fields: Record<string, string>): Promise<Answer> {
+    const sids = { AccountSid: this.#accountSid, CallSid: this.callSid };
+    const answer = await askWebhook(this.#options, path, { ...sids, ...fields });
     if (answer.twiml === undefined) this.#emit({ type: 'warning', code: 11200, detail: answer.reason });
     return answer;
   }

@@ -1,7 +1,7 @@
-import { isObject, type JsonObject } from '../../src/wire/json.ts';
-import { type ApiError, findFault, text } from './shape.ts';
+import type { JsonObject } from '../../src/wire/json.ts';
+import { type ApiError, check, findFault, object, text } from './shape.ts';
 
-/** What a client may add to a conversation. */
+/** An item that a client may add to a conversation. */
 export type ClientItem =
   | { type: 'message'; role: 'user' | 'system'; content: [{ type: 'input_text'; text: string }] }
   | { type: 'function_call_output'; call_id: string; output: string };
@@ -9,24 +9,24 @@ export type ClientItem =
 const MESSAGE = {
   type: 'message',
   role: ['user', 'system'],
-  content: (value: unknown) => Array.isArray(value) && value.length === 1,
+  content: check('a list of one part', (value) => Array.isArray(value) && value.length === 1),
 };
 const PART = { type: 'input_text', text };
 const OUTPUT = { type: 'function_call_output', call_id: text, output: text };
 
-/** The item of a conversation.item.create in the shapes that this project sends, or what is wrong with the event. */
+/** Returns the item of a conversation.item.create, or what is wrong with the event. */
 export function readItem(event: JsonObject): ClientItem | { error: ApiError } {
-  const envelope = { type: text, event_id: text, item: isObject };
+  const envelope = { type: text, event_id: text, item: object };
   const error = findFault(envelope, event, '', ['item']) ?? findItemFault(event.item as JsonObject);
   return error === undefined ? (event.item as ClientItem) : { error };
 }
 
-/** What is wrong with a response.cancel, but for whom it cancels. */
+/** Returns what is wrong with the shape of a response.cancel. */
 export function findCancelFault(event: JsonObject): ApiError | undefined {
   return findFault({ type: text, event_id: text, response_id: text }, event, '');
 }
 
-/** The digits that a user's message says the caller has pressed, as in `(The caller pressed 1 2 3 on the keypad.)`. */
+/** The digits in a user's message such as `(The caller pressed 1 2 3 on the keypad.)`. */
 export function digitsIn(message: string): string | undefined {
   return message.match(/\bpressed (?<digits>[\d*#](?: [\d*#])*)/)?.groups?.digits?.replaceAll(' ', '');
 }

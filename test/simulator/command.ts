@@ -2,7 +2,7 @@ import { isAudio } from '../../src/wire/audio.ts';
 import { isObject, type JsonObject, parseObject } from '../../src/wire/json.ts';
 import type { TwilioCommand } from '../../src/wire/twilio.ts';
 
-/** Reads a server's message as strictly as Twilio does: undefined for any key too many or too few (31951). */
+/** Parses a server's message as strictly as Twilio: undefined for a key too many or too few (31951). */
 export function readCommand(text: string, streamSid: string): TwilioCommand | undefined {
   const message = parseObject(text);
   if (message === undefined || message.streamSid !== streamSid) return undefined;

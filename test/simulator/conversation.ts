@@ -2,41 +2,41 @@ import { BYTES_PER_MS } from '../../src/wire/audio.ts';
 import { isObject, type JsonObject } from '../../src/wire/json.ts';
 import { type ClientItem, digitsIn, findCancelFault, readItem } from './client-event.ts';
 import type { ParrotSession } from './parrot-session.ts';
-import { type Item, type Output, Reply, type ReplyStatus } from './reply.ts';
+import { type Item, type Output, Reply, type ReplyStatus, type ToolCall } from './reply.ts';
 import { newId } from './session-config.ts';
 import type { ApiError } from './shape.ts';
 
-/** What happens in a session, for whoever watches; all times are of audio, in ms, but for how long a tool took. */
+/** An event of a session. Times are lengths of audio, in ms; that of `tool-answered` is the tool's. */
 export type ParrotEvent =
-  | { type: 'session-ready' }
+  | { type: 'session-ready'; instructions: string; tools: string[] }
+  | { type: 'told'; text: string }
   | { type: 'speech-started' }
   | { type: 'speech-stopped'; turnMs: number }
   | { type: 'reply-started' }
   | { type: 'reply-done'; ms: number }
   | { type: 'truncated'; audioEndMs: number }
   | { type: 'keys-heard'; digits: string }
-  | { type: 'tool-called'; name: string }
-  | { type: 'tool-answered'; name: string; ms: number }
+  | { type: 'tool-called'; name: string; args: object }
+  | { type: 'tool-answered'; name: string; ms: number; output: string }
   | { type: 'error'; message: string }
   | { type: 'closed'; code: number };
 
-/** What a parrot does when it is told that the caller pressed certain keys. */
-export interface KeyMeaning {
-  /** The tool that it calls, if the session has it. */
-  tool: string;
-  args: object;
-  /** What it says first, in the same response; without it, that response has no audio at all. */
+/** The tool that certain keys have the parrot call, if the session has it. */
+export interface KeyMeaning extends ToolCall {
+  /** Words before the call, in the same response. */
   says?: Uint8Array;
-  /** What it says once it has the tool's output; the greeting's words by default. */
+  /** The answer once the output has come; the greeting by default. */
   answer?: Uint8Array;
 }
 
-/** How a parrot behaves: what it says when nobody has spoken yet, and its pace and delays in ms. */
+/** A parrot's behaviour; delays are in ms. */
 export interface Manner {
   greeting: Uint8Array;
-  /** By the digits pressed, such as `12`; others have the tool of that number called, 1 the session's first, without arguments. */
+  /** By the digits, such as `12`. Any other number calls the session's tool of that number, without arguments. */
   onKeys: Record<string, KeyMeaning>;
-  /** How many times faster than real time the audio comes. */
+  /** The tool to call instead of repeating the user's first words. */
+  onFirstTurn?: ToolCall | undefined;
+  /** The audio's speed, as a multiple of real time. */
   pace: number;
   /** From session.update to session.updated. */
   updateMs: number;
@@ -49,7 +49,7 @@ type Next = Output & { call?: KeyMeaning };
 
 const RATE_LIMITS_MS = 35;
 
-/** What was said by both sides, and the one response at most that is being generated. */
+/** The items of a session, and its active response. */
 export class Conversation {
   readonly items: Item[] = [];
   /** The truncations that were accepted, in order. */
@@ -59,7 +59,9 @@ export class Conversation {
   /** The user's last words, or the greeting. */
   #words: Uint8Array;
   #next: Next;
-  /** By call_id: the calls whose output is yet to come, and when they were made. */
+  /** A tool to call in place of the next response. */
+  #due: ToolCall | undefined;
+  /** Calls without their output, by call_id. */
   readonly #calls = new Map<string, { meaning: KeyMeaning; at: number }>();
   #reply: Reply | undefined;
   #unconfirmed: JsonObject[] = [];
@@ -71,14 +73,29 @@ export class Conversation {
     this.#next = { words: this.#words };
   }
 
+  /** Whether a call has begun: a standby session has no items. */
+  get hasBegun(): boolean {
+    return this.items.length > 0 || this.#reply !== undefined;
+  }
+
   /** Whether the assistant's voice has been heard. */
   get hasSpoken(): boolean {
     return this.items.some(({ role, audioMs }) => role === 'assistant' && audioMs > 0);
   }
 
-  /** Takes the user's turn in; its transcription comes later, if the session has one. */
+  /** Calls a tool in a response of its own, after the active one. */
+  callTool(call: ToolCall): void {
+    if (!this.#has(call.tool)) return;
+    this.#due = call;
+    if (this.#reply === undefined) this.createResponse();
+  }
+
+  /** Adds the user's turn, and later its transcription if the session asks for one. */
   addTurn(id: string, words: Uint8Array): void {
     const audioMs = words.length / BYTES_PER_MS;
+    const { onFirstTurn } = this.#manner;
+    const isFirst = !this.items.some((item) => item.role === 'user' && item.audioMs > 0);
+    if (isFirst && onFirstTurn !== undefined && this.#has(onFirstTurn.tool)) this.#due = onFirstTurn;
     const previous_item_id = this.items.at(-1)?.id ?? null;
     const content = [{ type: 'input_audio', transcript: null }];
     this.#words = words;
@@ -97,7 +114,7 @@ export class Conversation {
     });
   }
 
-  /** Obeys conversation.item.create. */
+  /** Handles conversation.item.create. */
   createItem(event: JsonObject): ApiError | undefined {
     const item = readItem(event);
     if ('error' in item) return item.error;
@@ -106,15 +123,17 @@ export class Conversation {
     const id = newId('item');
     const [{ text }] = content;
     this.#add({ id, type, role, audioMs: 0, text }, { id, type, status: 'completed', role, content });
-    if (role === 'user') this.#hearKeys(digitsIn(text));
+    const digits = role === 'user' ? digitsIn(text) : undefined;
+    if (digits === undefined) this.#session.report({ type: 'told', text });
+    if (role === 'user') this.#hearKeys(digits);
     return undefined;
   }
 
-  /** Obeys conversation.item.truncate. */
+  /** Handles conversation.item.truncate. */
   truncate({ item_id, content_index, audio_end_ms }: JsonObject): ApiError | undefined {
     const item = this.items.find(({ id }) => id === item_id);
     if (typeof audio_end_ms !== 'number' || !Number.isInteger(audio_end_ms) || audio_end_ms < 0) {
-      const message = "Invalid type for 'audio_end_ms': expected a whole number.";
+      const message = "This parrot takes only a whole number as 'audio_end_ms'.";
       return { code: 'invalid_type', message, param: 'audio_end_ms' };
     }
     if (item?.role !== 'assistant' || item.audioMs === 0 || content_index !== 0) {
@@ -130,16 +149,14 @@ export class Conversation {
     return undefined;
   }
 
-  /**
-   * Obeys response.create: does what the keys mean that were pressed last, says what follows from a tool's output, or
-   * says the user's last words again, or the greeting if there are none.
-   */
+  /** Handles response.create: calls the keys' tool, answers its output, or repeats the user's last words. */
   createResponse(response: unknown = {}): ApiError | undefined {
     if (this.#reply !== undefined) {
       const message = `Conversation already has an active response in progress: ${this.#reply.id}. Wait until the response is finished before creating a new one.`;
       return { code: 'conversation_already_has_active_response', message };
     }
-    const output = this.#next;
+    const output: Next = this.#due === undefined ? this.#next : { call: this.#due };
+    this.#due = undefined;
     const reply = new Reply(this.#session, this.#manner, {
       output,
       metadata: isObject(response) ? (response.metadata ?? null) : null,
@@ -152,7 +169,7 @@ export class Conversation {
     return undefined;
   }
 
-  /** Obeys response.cancel. */
+  /** Handles response.cancel. */
   cancelResponse(event: JsonObject): ApiError | undefined {
     const fault = findCancelFault(event);
     if (fault !== undefined) return fault;
@@ -165,12 +182,12 @@ export class Conversation {
     return undefined;
   }
 
-  /** Cancels the response that is being generated, if there is one, because the user speaks. */
+  /** Cancels the active response, because the user speaks. */
   interrupt(): void {
     this.#reply?.cancel('turn_detected');
   }
 
-  /** Ends everything without a word. */
+  /** Drops the active response without an event. */
   end(): void {
     this.#reply?.drop();
   }
@@ -182,7 +199,7 @@ export class Conversation {
     return previous;
   }
 
-  /** Adds an item that isn't the assistant's, and says so; `wire` is the same item as on the wire. */
+  /** Adds an item of the client's, with its events; `wire` is the item on the wire. */
   #add(item: Item, wire: JsonObject): void {
     const previous_item_id = this.#join(item);
     this.#session.send({ type: 'conversation.item.added', previous_item_id, item: wire });
@@ -200,11 +217,22 @@ export class Conversation {
     this.#add({ id, type, audioMs: 0, text: output }, { id, type, call_id, output });
     this.#next = { words: call.meaning.answer ?? this.#manner.greeting };
     const ms = performance.now() - call.at;
-    this.#session.report({ type: 'tool-answered', name: call.meaning.tool, ms });
+    this.#session.report({ type: 'tool-answered', name: call.meaning.tool, ms, output });
     return undefined;
   }
 
-  /** Takes in what the user wrote, which may be of keys. */
+  /** Whether the session has a tool; reports it if not. */
+  #has(tool: string): boolean {
+    const names = this.#session.config.tools.map(({ name }) => name);
+    if (names.includes(tool)) return true;
+    this.#session.report({
+      type: 'error',
+      message: `the session has ${names.join(', ') || 'no tools'}, not ${tool}`,
+    });
+    return false;
+  }
+
+  /** Sets the next response by the keys in a user's message. */
   #hearKeys(digits: string | undefined): void {
     this.#confirmTruncations();
     if (digits === undefined) return;
@@ -216,7 +244,7 @@ export class Conversation {
     this.#next = call !== undefined && isKnown ? { words: call.says, call } : { words: this.#words };
   }
 
-  /** Truncations are confirmed only after the turn that interrupted, as by the real one. */
+  /** Confirms truncations, which OpenAI does only after the turn that interrupted. */
   #confirmTruncations(): void {
     for (const truncation of this.#unconfirmed.splice(0)) {
       this.#session.send({ type: 'conversation.item.truncated', ...truncation });
@@ -230,13 +258,14 @@ export class Conversation {
     if (words !== undefined) this.#session.report({ type: 'reply-done', ms: audioMs });
     if (callId !== undefined && call !== undefined) {
       this.#calls.set(callId, { meaning: call, at: performance.now() });
-      // The keys have had their effect, unless there is something newer.
+      // The keys have had their effect, unless newer ones came.
       if (this.#next === output) this.#next = { words: this.#words };
-      this.#session.report({ type: 'tool-called', name: call.tool });
+      this.#session.report({ type: 'tool-called', name: call.tool, args: call.args });
     }
     const tokens = { name: 'tokens', limit: 15_000_000, remaining: 14_999_371, reset_seconds: 0.002 };
     this.#session.later(RATE_LIMITS_MS, () => {
       this.#session.send({ type: 'rate_limits.updated', rate_limits: [tokens] });
     });
+    if (this.#due !== undefined) this.createResponse();
   }
 }

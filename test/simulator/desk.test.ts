@@ -1,10 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, request } from 'node:http';
+import { networkInterfaces } from 'node:os';
 import { dirname } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocket } from 'ws';
 import { isObject, type JsonObject, parseObject } from '../../src/wire/json.ts';
 import { portOf } from '../support/port.ts';
@@ -49,7 +50,7 @@ function lift(url: string, origin = url) {
 const kinds = (messages: JsonObject[]) => messages.map(({ type, kind }) => kind ?? type);
 
 describe('the page', () => {
-  it('Everything that the page consists of is served, under a policy that lets nothing else in', async () => {
+  it('is served whole, under a policy that admits nothing else', async () => {
     const { url } = await desk();
     const index = await get(url);
     const paths = [...index.body.matchAll(/(?:src|href)="(?<path>[^"]+)"/g)].map(([, path = '']) => path);
@@ -65,22 +66,50 @@ describe('the page', () => {
     }
   });
 
-  it.each(['/../desk.ts', '/desk.ts', '/package.json', '/calls/CA1.wav'])('%s is not', async (path) => {
+  it.each(['/../desk.ts', '/desk.ts', '/package.json', '/calls/CA1.wav'])(
+    'does not serve %s',
+    async (path) => {
+      const { url } = await desk();
+      expect(await get(url + path)).toMatchObject({ status: 404, body: '' });
+    },
+  );
+
+  it.each<[string, Record<string, string>]>([
+    ['by another name', { host: 'evil.example' }],
+    ['by another name with its port', { host: 'evil.example:3001' }],
+    ['by a name that begins as its own', { host: '127.0.0.1.evil.example' }],
+    ['by a name behind its own', { host: 'localhost@evil.example' }],
+    ['from another origin', { origin: 'http://evil.example' }],
+    ['from another port of this machine', { origin: 'http://127.0.0.1:1' }],
+    ['from an opaque origin', { origin: 'null' }],
+    ['from another site', { 'sec-fetch-site': 'cross-site' }],
+  ])('refuses a request %s', async (_, headers) => {
     const { url } = await desk();
-    expect(await get(url + path)).toMatchObject({ status: 404, body: '' });
+    for (const path of ['/', '/line', '/calls/CA1.wav']) {
+      expect(await get(url + path, headers)).toMatchObject({ status: 403, body: '' });
+    }
   });
 
-  it('A name that a stranger has pointed at this machine gets nothing', async () => {
+  it.each(['127.0.0.1', 'localhost', '[::1]'])('serves a request for %s', async (name) => {
     const { url } = await desk();
-    for (const host of [
-      'evil.example',
-      'evil.example:3001',
-      '127.0.0.1.evil.example',
-      'localhost@evil.example',
-    ]) {
-      expect(await get(url, { host })).toMatchObject({ status: 403, body: '' });
+    const headers = { host: `${name}:3001`, origin: `http://${name}:3001`, 'sec-fetch-site': 'same-origin' };
+    expect(await get(url, headers)).toMatchObject({ status: 200 });
+  });
+
+  const addresses = Object.values(networkInterfaces()).flatMap((all = []) => all);
+  const external = addresses.filter(({ internal, scopeid }) => !internal && !scopeid);
+
+  it.skipIf(!addresses.some(({ address }) => address === '::1'))('listens on ::1', async () => {
+    const { url } = await desk();
+    expect(await get(url.replace('127.0.0.1', '[::1]'))).toMatchObject({ status: 200 });
+  });
+
+  it.skipIf(external.length === 0)('listens on no address that others reach', async () => {
+    const { url } = await desk();
+    for (const { address, family } of external) {
+      const host = family === 'IPv6' ? `[${address}]` : address;
+      await expect(get(url.replace('127.0.0.1', host))).rejects.toMatchObject({ code: 'ECONNREFUSED' });
     }
-    expect(await get(url, { host: 'localhost:3001' })).toMatchObject({ status: 200 });
   });
 
   it('No other origin can call, nor one that does not say which it is', async () => {
@@ -94,8 +123,8 @@ describe('the page', () => {
   });
 });
 
-describe('the handset', () => {
-  it('A page calls, hears the greeting, is heard, presses keys, hangs up and finds the recording', async () => {
+describe('Handset', () => {
+  it('carries a whole call, and keeps its recording', async () => {
     const server = await startParrotServer(() => {}, 'silent');
     onTestFinished(() => server.close());
     const { url } = await desk(server);
@@ -140,7 +169,7 @@ describe('the handset', () => {
     expect(await server.liveCalls()).toBe(0);
   });
 
-  it('A page that is closed while it rings, or during the call, has hung up', async () => {
+  it('hangs up when the page is closed', async () => {
     const server = await startParrotServer(() => {}, 'silent');
     onTestFinished(() => server.close());
     const { url, narrated } = await desk(server);
@@ -154,7 +183,7 @@ describe('the handset', () => {
     expect(await server.liveCalls()).toBe(0);
   });
 
-  it('A page is told how to set what it signs with, when the server refuses that', async () => {
+  it('explains a signature that the server refuses', async () => {
     const server = await startParrotServer(() => {}, 'silent');
     onTestFinished(() => server.close());
     const { url } = await desk({ url: server.url, authToken: 'another' });
@@ -164,7 +193,7 @@ describe('the handset', () => {
     expect(messages.at(-1)).toEqual({ type: 'over', trouble });
   });
 
-  it('A page is told what went wrong, and what a voice would say', async () => {
+  it('reports what went wrong, and what a voice would say', async () => {
     const server = createServer((_, response) => {
       response.setHeader('content-type', 'text/xml').end('<Response><Say>Come &amp; go</Say></Response>');
     });
@@ -180,12 +209,7 @@ describe('the handset', () => {
   });
 });
 
-describe.concurrent('npm run phone', { timeout: 20_000 }, () => {
-  const children: ChildProcess[] = [];
-  afterAll(() => {
-    for (const child of children) child.kill('SIGKILL');
-  });
-
+describe('npm run phone', { timeout: 20_000 }, () => {
   function run(...args: string[]) {
     const file = fileURLToPath(new URL('serve-phone.ts', import.meta.url));
     const child = spawn(process.execPath, ['--import', 'tsx', file, ...args], {
@@ -193,11 +217,11 @@ describe.concurrent('npm run phone', { timeout: 20_000 }, () => {
       cwd: dirname(file),
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    children.push(child);
+    onTestFinished(() => void child.kill('SIGKILL'));
     return { child, exited: once(child, 'exit'), stderr: text(child.stderr) };
   }
 
-  it('With a parrot it says in one line what to open, and a signal ends it', async () => {
+  it('prints in one line what to open, and ends on a signal', async () => {
     const { child, exited } = run('--parrot', '--port', '0');
     const [line] = await once(child.stdout, 'data');
     const { url = '' } = /^Open (?<url>http:\/\/127\.0\.0\.1:\d+), and talk/.exec(String(line))?.groups ?? {};
@@ -212,13 +236,13 @@ describe.concurrent('npm run phone', { timeout: 20_000 }, () => {
     [['--url', 'localhost:3000'], /^--url takes an address/],
     [['--parrot', '--url', 'http://a'], /^--parrot starts a server of its own/],
     [['--nothing'], /Usage: npm run phone/],
-  ])('%j is refused in words', async (args, words) => {
+  ])('refuses %j in words', async (args, words) => {
     const { stderr, exited } = run(...args);
     expect(await stderr).toMatch(words);
     expect(await exited).toEqual([1, null]);
   });
 
-  it('A port that is taken is told of in words', async ({ onTestFinished }) => {
+  it('explains that a port is taken', async () => {
     const taken = createServer();
     await once(taken.listen(0, '127.0.0.1'), 'listening');
     onTestFinished(() => void taken.close());

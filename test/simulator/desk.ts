@@ -1,9 +1,10 @@
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createTcpServer } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { WebSocketServer } from 'ws';
-import { dropOldest } from '../../src/drop-oldest.ts';
+import { dropOldest } from '../../src/conversation/drop-oldest.ts';
 import { portOf } from '../support/port.ts';
 import { Handset, type HandsetOptions } from './handset.ts';
 import type { ParrotEvent } from './parrot.ts';
@@ -46,7 +47,10 @@ const MOST_PAYLOAD_BYTES = 4096;
 /** How long a server may take over the end of a call when all is to end, in ms. */
 const PATIENCE_MS = 2_000;
 
-/** Serves the page on 127.0.0.1, and nobody's but its own; rejects if the port is taken. */
+/** What listening on ::1 fails with on a machine without IPv6. */
+const NO_IPV6 = ['EADDRNOTAVAIL', 'EAFNOSUPPORT'];
+
+/** Serves the page on 127.0.0.1 and ::1, to no other site's pages; rejects if the port is taken. */
 export async function startDesk({ port, isParrot, server, narrate }: DeskOptions): Promise<Desk> {
   const recordings = new Map<string, Buffer>();
   let handset: Handset | undefined;
@@ -81,8 +85,7 @@ export async function startDesk({ port, isParrot, server, narrate }: DeskOptions
   });
   listener.on('upgrade', (request, socket, head) => {
     socket.on('error', () => {});
-    const isSameOrigin = request.headers.origin === `http://${request.headers.host}`;
-    if (!isOurs(request) || !isSameOrigin || request.url !== '/call') {
+    if (!isOurs(request) || request.headers.origin === undefined || request.url !== '/call') {
       socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n');
       return;
     }
@@ -100,6 +103,13 @@ export async function startDesk({ port, isParrot, server, narrate }: DeskOptions
     });
   });
   await once(listener.listen(port, '127.0.0.1'), 'listening');
+  // `localhost` may be either.
+  const listener6 = createTcpServer((socket) => listener.emit('connection', socket));
+  await once(listener6.listen(portOf(listener), '::1'), 'listening').catch((error) => {
+    if (NO_IPV6.includes(error.code)) return;
+    listener.close();
+    throw error;
+  });
 
   return {
     url: `http://127.0.0.1:${portOf(listener)}`,
@@ -108,6 +118,7 @@ export async function startDesk({ port, isParrot, server, narrate }: DeskOptions
       for (const client of sockets.clients) client.close(1001);
       await Promise.race([over, pause(PATIENCE_MS, undefined, { ref: false })]);
       for (const client of sockets.clients) client.terminate();
+      listener6.close();
       listener.close();
       listener.closeAllConnections();
       await once(listener, 'close');
@@ -125,9 +136,11 @@ function files(
   );
 }
 
-/** Whether a request is for this machine by its own name, and not by one that a stranger has pointed at it. */
-function isOurs({ headers: { host = '' } }: IncomingMessage): boolean {
-  return /^(?:127\.0\.0\.1|localhost)(?::\d+)?$/.test(host);
+/** Whether a request names this machine, and comes from this page or by its address: not from a page elsewhere. */
+function isOurs({ headers }: IncomingMessage): boolean {
+  const { host = '', origin = `http://${host}` } = headers;
+  const isThisMachine = /^(?:127\.0\.0\.1|localhost|\[::1\])(?::\d+)?$/.test(host);
+  return isThisMachine && origin === `http://${host}` && headers['sec-fetch-site'] !== 'cross-site';
 }
 
 function refuse(response: ServerResponse, status: number): void {

@@ -18,29 +18,25 @@ function hearAll(audio: Uint8Array, vad = {}, chunkBytes = 77): Heard[] {
   return heard;
 }
 
-describe('an ear', () => {
-  it.each(['question', 'interruption'] as const)(
-    'The ear hears the %s as one turn, however it is cut up',
-    (name) => {
-      const said = recording(name);
-      const audio = Buffer.concat([pause(1000), said, pause(1000)]);
-      const [started, stopped, ...more] = hearAll(audio);
-      if (started?.type !== 'started' || stopped?.type !== 'stopped') throw new Error('no turn');
-      expect(more).toEqual([]);
-      expect(Math.abs(started.audioStartMs - (1000 - 300))).toBeLessThanOrEqual(40);
-      expect(Math.abs(stopped.audioEndMs - (1000 + said.length / 8 + 500))).toBeLessThanOrEqual(60);
-      expect(Math.abs(stopped.words.length - said.length) / 8).toBeLessThanOrEqual(60);
-      expect(Buffer.from(said).includes(Buffer.from(stopped.words.subarray(160, -160)))).toBe(true);
-      expect(hearAll(audio, {}, 5000)).toEqual([started, stopped]);
-    },
-  );
+describe('Ear', () => {
+  it('hears a question as one turn, in pieces of any length', () => {
+    const said = recording('question');
+    const audio = Buffer.concat([pause(1000), said, pause(1000)]);
+    const [started, stopped, ...more] = hearAll(audio);
+    if (started?.type !== 'started' || stopped?.type !== 'stopped') throw new Error('no turn');
+    expect(more).toEqual([]);
+    expect(Math.abs(started.audioStartMs - (1000 - 300))).toBeLessThanOrEqual(40);
+    expect(Math.abs(stopped.audioEndMs - (1000 + said.length / 8 + 500))).toBeLessThanOrEqual(60);
+    expect(Math.abs(stopped.words.length - said.length) / 8).toBeLessThanOrEqual(60);
+    expect(hearAll(audio, {}, 5000)).toEqual([started, stopped]);
+  });
 
-  it('The ear hears no turn in a little noise or in a click', () => {
+  it('hears no turn in a little noise or in a click', () => {
     expect(hearAll(noise(5000, 300))).toEqual([]);
     expect(hearAll(Buffer.concat([pause(200), noise(40, 9000), pause(800)]))).toEqual([]);
   });
 
-  it('The ear goes by the threshold and the pause that it was given', () => {
+  it('goes by the threshold and the pause that it was given', () => {
     const soft = Buffer.concat([noise(400, 1200), pause(600)]);
     expect(hearAll(soft)).toHaveLength(2);
     expect(hearAll(soft, { threshold: 0.9 })).toEqual([]);

@@ -1,6 +1,6 @@
 import { loudness } from './mulaw.ts';
 
-/** The part of a server_vad that an ear goes by; times in ms. */
+/** The settings of server_vad that an ear uses; times in ms. */
 export interface VoiceActivity {
   threshold: number;
   prefix_padding_ms: number;
@@ -13,7 +13,7 @@ export const DEFAULT_VAD: VoiceActivity = {
   silence_duration_ms: 500,
 };
 
-/** What an ear makes of the audio; times in ms of audio heard since the beginning. */
+/** The start or the end of a turn; times in ms of audio since the beginning. */
 export type Heard =
   | { type: 'started'; audioStartMs: number }
   | { type: 'stopped'; audioEndMs: number; words: Uint8Array };
@@ -22,10 +22,10 @@ const FRAME_MS = 20;
 const FRAME_BYTES = 160;
 /** Shorter sounds than this many frames are clicks. */
 const ONSET_FRAMES = 3;
-/** The root mean square that threshold 1 stands for: speech on the telephone is at 3,000 to 8,000, its pauses below 300. */
+/** The root mean square at threshold 1. Telephone speech is at 3,000 to 8,000, its pauses below 300. */
 const FULL_THRESHOLD = 1000;
 
-/** Tells speech from silence in mu-law by its loudness, as server_vad does: in the audio's own time, whenever it comes. */
+/** Detects turns in mu-law by loudness. Like server_vad it counts the audio's own time, not the clock's. */
 export class Ear {
   #vad = DEFAULT_VAD;
   #ms = 0;
@@ -34,12 +34,12 @@ export class Ear {
   #quietFrames = 0;
   #speaking = false;
 
-  /** Goes by `vad` from now on, and by the default for what it leaves open. */
+  /** Sets what the default doesn't say. */
   configure(vad: Partial<VoiceActivity>): void {
     this.#vad = { ...DEFAULT_VAD, ...vad };
   }
 
-  /** Takes in mu-law of any length and tells which turns began and ended in it; `words` are without the pauses around them. */
+  /** Returns the turns that began and ended in mu-law of any length; `words` exclude the pauses around them. */
   hear(audio: Uint8Array): Heard[] {
     const heard: Heard[] = [];
     const all = Buffer.concat([this.#rest, audio]);

@@ -12,7 +12,7 @@ import { troubleOf } from './trouble.ts';
 import { writeWav } from './wav.ts';
 import type { WebhookOptions } from './webhook.ts';
 
-/** What the page is told in text, `at` ms after the call was placed; in binary it is sent each moment of the call. */
+/** A message to the page in text, `at` ms after the call was placed. Binary ones carry each moment's audio. */
 export type ToPage =
   | {
       type: 'event';
@@ -21,10 +21,10 @@ export type ToPage =
       at: number;
       line: string;
       report: CallReport;
-      /** What Twilio would have a voice say. */
+      /** The words of Twilio's voice. */
       say?: string;
     }
-  /** The last: what went wrong, if something did, and where the recording is, if there was a stream. */
+  /** The last message; `wav` is the path of the recording, if there was a stream. */
   | { type: 'over'; trouble?: string; wav?: string };
 
 export interface HandsetOptions {
@@ -35,13 +35,13 @@ export interface HandsetOptions {
   keep: (callSid: string, wav: Buffer) => string;
 }
 
-/** How much of the microphone is held back, and how much at most, in bytes: a browser sends no frame on the dot. */
+/** Limits of the microphone's jitter buffer, in bytes. */
 const LEAST_BYTES = 40 * BYTES_PER_MS;
 const MOST_BYTES = 100 * BYTES_PER_MS;
-/** A page that reads no more than this many bytes behind is as good as gone. */
+/** The most that a page may leave unread, in bytes. */
 const UNREAD_BYTES = 64 * 1024;
 
-/** A telephone in the browser: one call for as long as its socket is open, whose microphone and earpiece are at the page. */
+/** One call, whose microphone and earpiece are in the browser. It lasts no longer than the page's socket. */
 export class Handset {
   readonly #socket: WebSocket;
   readonly #options: HandsetOptions;
@@ -70,12 +70,12 @@ export class Handset {
     socket.on('close', () => this.#hangUp());
   }
 
-  /** Calls; resolves when the call is over and the page knows. */
+  /** Calls. Resolves when the call is over and the page has its last message. */
   async call(): Promise<void> {
     const { server, narrate, keep } = this.#options;
     narrate(`caller  dials ${server.url}`);
     await this.#call.place();
-    // Whoever has gone while it rang hangs up now.
+    // The page was closed while it rang.
     if (this.#hasLeft) this.#hangUp();
     const trouble = troubleOf(await this.#call.ended, this.#events, server.url);
     if (trouble !== undefined) narrate(`caller  has a call that went wrong: ${trouble}`);
@@ -88,7 +88,7 @@ export class Handset {
     this.#socket.close(1000);
   }
 
-  /** Tells the page what happened at the parrot's end of its call. */
+  /** Passes an event at the parrot's end to the page. */
   onParrot(event: ParrotEvent): void {
     const at = this.#call.ageMs;
     if (event.type === 'truncated') this.#cuts.push({ at, audioEndMs: event.audioEndMs });
@@ -119,7 +119,7 @@ export class Handset {
     if (this.#socket.readyState === this.#socket.OPEN) this.#socket.send(JSON.stringify(message));
   }
 
-  /** Sends what was heard, as 16-bit samples behind one that says how loud the caller was, and records both. */
+  /** Records both sides, and sends what was heard, in 16-bit samples behind one with the caller's loudness. */
   #carry({ said, heard }: Moment): void {
     this.#said.push(said);
     this.#heard.push(heard);
@@ -127,7 +127,7 @@ export class Handset {
     this.#socket.send(Int16Array.of(loudness(said), ...decodeAudio(heard)));
   }
 
-  /** Takes in a piece of the microphone's, in 16-bit samples at 8 kHz. */
+  /** Buffers audio of the microphone's, in 16-bit samples at 8 kHz. */
   #hear(data: unknown): void {
     if (!(data instanceof Buffer) || data.length % 2 !== 0) return;
     const samples = Int16Array.from({ length: data.length / 2 }, (_, i) => data.readInt16LE(2 * i));
@@ -151,7 +151,7 @@ export class Handset {
   }
 }
 
-/** What TwiML has a voice say: a notice before the stream, or how the call ends. */
+/** The words of TwiML: a notice before the stream, or how the call ends. */
 function wordsToSay(event: CallerEvent): string | undefined {
   return event.type === 'twiml' || event.type === 'answered' ? wordsIn(event.twiml) : undefined;
 }

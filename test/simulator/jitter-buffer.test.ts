@@ -11,8 +11,8 @@ function pull(from: JitterBuffer, length: number): number[] {
   return [...target];
 }
 
-describe('the jitter buffer', () => {
-  it('Samples come out in order, however they are cut up, once there are enough', () => {
+describe('JitterBuffer', () => {
+  it('returns samples in order, once there are enough', () => {
     const jitter = buffer();
     jitter.push([1, 2, 3]);
     expect(pull(jitter, 2)).toEqual([255, 255]);
@@ -22,7 +22,7 @@ describe('the jitter buffer', () => {
     expect(pull(jitter, 3)).toEqual([3, 4, 5]);
   });
 
-  it('After it ran empty it gives silence until there are enough again', () => {
+  it('returns silence after it ran empty, until there are enough again', () => {
     const jitter = buffer();
     jitter.push([1, 2, 3, 4]);
     expect(pull(jitter, 6)).toEqual([1, 2, 3, 4, 255, 255]);
@@ -32,7 +32,7 @@ describe('the jitter buffer', () => {
     expect(pull(jitter, 4)).toEqual([5, 6, 7, 8]);
   });
 
-  it('What is too much is dropped, the oldest first, down to what it begins with', () => {
+  it('drops the oldest of too many, down to what it begins with', () => {
     const jitter = buffer();
     for (let i = 0; i < 10; i += 1) jitter.push([i]);
     expect(jitter.length).toBe(10);

@@ -10,7 +10,7 @@ export function decodeMulaw(byte: number): number {
   return bits & 0x80 ? -magnitude : magnitude;
 }
 
-/** The mu-law byte nearest to a 16-bit sample. */
+/** The mu-law byte of a 16-bit sample, truncated as in G.711's reference code: not always the nearest. */
 export function encodeMulaw(sample: number): number {
   const biased = Math.min(Math.abs(sample), CLIP) + BIAS;
   const exponent = 24 - Math.clz32(biased);
@@ -18,17 +18,15 @@ export function encodeMulaw(sample: number): number {
   return ~((sample < 0 ? 0x80 : 0) | (exponent << 4) | mantissa) & 0xff;
 }
 
-/** Mu-law audio as 16-bit samples. */
 export function decodeAudio(audio: Uint8Array): Int16Array {
   return Int16Array.from(audio, decodeMulaw);
 }
 
-/** 16-bit samples as mu-law audio. */
 export function encodeAudio(samples: Int16Array): Uint8Array {
   return Uint8Array.from(samples, encodeMulaw);
 }
 
-/** How loud mu-law audio is: the root mean square of its samples, 0 to 32,124. */
+/** The root mean square of mu-law audio, 0 to 32,124. */
 export function loudness(audio: Uint8Array): number {
   let sum = 0;
   for (const byte of audio) sum += decodeMulaw(byte) ** 2;

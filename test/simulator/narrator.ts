@@ -1,17 +1,34 @@
+import { loggable } from '../../src/wire/loggable.ts';
 import type { CallerEvent } from './caller.ts';
 import type { ParrotEvent } from './parrot.ts';
-import { unescapeXml } from './webhook.ts';
+import { readDial, unescapeXml } from './webhook.ts';
 
-/** Tells a call as it happens, one line an event, with the time since it began. */
+/** Limits of a printed line, and of a text that is quoted in it, in characters. */
+const LINE_CHARACTERS = 400;
+const TEXT_CHARACTERS = 100;
+
+/** Prints a call's events, one a line, with the time since it began. */
 export class Narrator {
   readonly #began = performance.now();
 
+  /** Ends the process quietly when its output is closed, as in `npm run call | head`. */
+  constructor() {
+    process.stdout.on('error', () => process.exit(0));
+  }
+
   tell(text: string): void {
-    console.log(`${seconds(performance.now() - this.#began).padStart(8)}  ${text}`);
+    console.log(
+      `${seconds(performance.now() - this.#began).padStart(8)}  ${loggable(text, LINE_CHARACTERS)}`,
+    );
   }
 }
 
-/** What an event at Twilio's end means to the caller. */
+/** The beginning of a text, in one line. */
+function excerpt(text: string): string {
+  return loggable(text.trim().replace(/\s+/g, ' '), TEXT_CHARACTERS);
+}
+
+/** An event at Twilio's end, as the caller's doing. */
 export function callerLine(event: CallerEvent): string {
   switch (event.type) {
     case 'answered':
@@ -48,23 +65,31 @@ function answeredLine(twiml: string): string {
 }
 
 function twimlLine(twiml: string): string {
+  const dial = readDial(twiml);
+  if (dial !== undefined) {
+    return `is put through to ${dial.to}, where ${dial.callerId ?? "the caller's own number"} is shown`;
+  }
   const words = wordsIn(twiml);
   return words === undefined && twiml.includes('<Hangup/>')
     ? 'is hung up on'
     : `is told: ${words ?? 'nothing'}`;
 }
 
-/** What TwiML has Twilio say to the caller; undefined if that is nothing. */
+/** The words of TwiML's `<Say>`; undefined if it has none. */
 export function wordsIn(twiml: string): string | undefined {
-  const words = twiml.match(/<Say>(?<words>.*?)<\/Say>/)?.groups?.words;
-  return words === undefined ? undefined : unescapeXml(words);
+  const words = Array.from(twiml.matchAll(/<Say\b[^>]*>(?<words>[^<]*)/g), ([, said = '']) =>
+    unescapeXml(said),
+  );
+  return words.length === 0 ? undefined : words.join(' ');
 }
 
-/** What an event at OpenAI's end means to the parrot. */
+/** An event at OpenAI's end, as the parrot's doing. */
 export function parrotLine(event: ParrotEvent): string {
   switch (event.type) {
     case 'session-ready':
-      return 'is ready';
+      return `is ready, with ${event.tools.join(', ') || 'no tools'}, and the instructions: ${excerpt(event.instructions)}`;
+    case 'told':
+      return `is told: ${excerpt(event.text)}`;
     case 'speech-started':
       return 'hears speech';
     case 'speech-stopped':
@@ -78,9 +103,9 @@ export function parrotLine(event: ParrotEvent): string {
     case 'keys-heard':
       return `hears of the keys ${event.digits}`;
     case 'tool-called':
-      return `calls ${event.name}`;
+      return `calls ${event.name} ${excerpt(JSON.stringify(event.args))}`;
     case 'tool-answered':
-      return `has the output of ${event.name} after ${seconds(event.ms)}`;
+      return `has the output of ${event.name} after ${seconds(event.ms)}: ${excerpt(event.output)}`;
     case 'error':
       return `objects: ${event.message}`;
     case 'closed':
@@ -88,7 +113,6 @@ export function parrotLine(event: ParrotEvent): string {
   }
 }
 
-/** The events of that type. */
 export function only<E extends { type: string }, T extends E['type']>(
   events: E[],
   type: T,
@@ -96,7 +120,7 @@ export function only<E extends { type: string }, T extends E['type']>(
   return events.filter((event): event is Extract<E, { type: T }> => event.type === type);
 }
 
-/** From the stream's start until the caller hears something, in ms; NaN if that never was. */
+/** The time from the stream's start to the first sound, in ms; NaN without one. */
 export function timeToFirstSound(events: CallerEvent[]): number {
   const at = (type: CallerEvent['type']) => events.find((event) => event.type === type)?.at ?? Number.NaN;
   return at('first-sound') - at('stream-started');

@@ -1,23 +1,33 @@
 import { randomUUID } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import { readConfig } from '../../src/config.ts';
+import { hangUp, type Tool } from '../../src/contract.ts';
 import { buildApp } from '../../src/http/app.ts';
 import { assistant } from './assistant.ts';
-import { DEMO_TOOLS, demoKeys } from './demo-keys.ts';
 import { type Parrot, type ParrotOptions, startParrot } from './parrot.ts';
 import { recording } from './recording.ts';
 
-/** The real server, with a parrot in OpenAI's place; it takes calls that are signed with `authToken`. */
+const TOOLS: Tool[] = [
+  {
+    name: 'get_time',
+    description: 'Returns the time in a city.',
+    parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] },
+    run: ({ city }) => ({ city, time: '12:00' }),
+  },
+  { name: 'hang_up', description: 'Ends the call, once the caller has said goodbye.', run: () => hangUp() },
+];
+
+/** The real server, with a parrot in OpenAI's place. It accepts calls that are signed with `authToken`. */
 export interface ParrotServer {
   readonly url: string;
   readonly authToken: string;
   readonly parrot: Parrot;
-  /** How many calls are live by the server's own count. */
+  /** The server's own count. */
   liveCalls(): Promise<number>;
   close(): Promise<void>;
 }
 
-/** Starts both on free ports, with the demo's tools and keys; resolves when the session for the first call is ready. */
+/** Starts both on free ports, with the demo's tools and keys. Resolves when the first session is ready. */
 export async function startParrotServer(
   onEvent: ParrotOptions['onEvent'],
   logLevel = 'warn',
@@ -27,13 +37,16 @@ export async function startParrotServer(
   const greeting = recording('greeting');
   const parrot = await startParrot({
     greeting,
-    onKeys: demoKeys(greeting),
+    onKeys: {
+      1: { tool: 'get_time', args: { city: 'Oslo' } },
+      2: { tool: 'hang_up', args: {}, says: greeting },
+    },
     onEvent(event, session) {
       onEvent?.(event, session);
       news.emit(event.type);
     },
   });
-  // Signed as Twilio signs, so that calls go through the guarded path.
+  // Calls are signed, so that they take the guarded path.
   const authToken = randomUUID();
   const config = readConfig({
     OPENAI_API_KEY: 'sk-demo',
@@ -41,7 +54,7 @@ export async function startParrotServer(
     TWILIO_AUTH_TOKEN: authToken,
     LOG_LEVEL: logLevel,
   });
-  const { app } = await buildApp(config, { ...assistant, tools: DEMO_TOOLS });
+  const { app } = await buildApp(config, { ...assistant, tools: TOOLS });
   const url = await app.listen({ port: 0, host: '127.0.0.1' });
   await ready;
   return {

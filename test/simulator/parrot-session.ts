@@ -3,19 +3,30 @@ import { BYTES_PER_MS, isAudio } from '../../src/wire/audio.ts';
 import { type JsonObject, parseObject } from '../../src/wire/json.ts';
 import { Conversation, type Manner, type ParrotEvent } from './conversation.ts';
 import { Ear, type Heard } from './ear.ts';
-import type { Item } from './reply.ts';
+import type { Item, ToolCall } from './reply.ts';
 import { defaultSession, newId, type SessionConfig, updateSession } from './session-config.ts';
-import type { ApiError } from './shape.ts';
+import { type ApiError, findFault } from './shape.ts';
 
-const NOT_AN_EVENT: ApiError = { code: 'invalid_json', message: 'Expected a JSON object in a text frame.' };
+const TYPES = [
+  ...[
+    'session.update',
+    'input_audio_buffer.append',
+    'conversation.item.create',
+    'conversation.item.truncate',
+  ],
+  ...['response.create', 'response.cancel'],
+];
+const NOT_AN_EVENT: ApiError = {
+  code: 'invalid_json',
+  message: 'This parrot takes only JSON objects in text frames.',
+};
 
-/** One Realtime session, from its 101 to its close: what the client did, and what it is told. */
+/** One Realtime session, from its 101 to its close. */
 export class ParrotSession {
   /** The session in effect, in its wire shape. */
   config: SessionConfig;
-  /** How many appends came while the session still read them as PCM. */
+  /** Appends that came while the session still took PCM. */
   audioBeforeReady = 0;
-  /** Tells whoever watches. */
   readonly report: (event: ParrotEvent) => void;
   readonly #socket: WebSocket;
   readonly #updateMs: number;
@@ -31,7 +42,6 @@ export class ParrotSession {
     this.#conversation = new Conversation(this, manner);
   }
 
-  /** The conversation's items, with how much audio each has, or what the client wrote. */
   get items(): readonly Item[] {
     return this.#conversation.items;
   }
@@ -39,6 +49,16 @@ export class ParrotSession {
   /** The truncations that were accepted, in order. */
   get truncations(): readonly { itemId: string; audioEndMs: number }[] {
     return this.#conversation.truncations;
+  }
+
+  /** Whether it is open, and has a call. */
+  get isLive(): boolean {
+    return this.#socket.readyState === WebSocket.OPEN && this.#conversation.hasBegun;
+  }
+
+  /** Has the model call a tool of its own accord. */
+  callTool(call: ToolCall): void {
+    this.#conversation.callTool(call);
   }
 
   /** Sends session.created, and listens until the socket closes. */
@@ -52,7 +72,6 @@ export class ParrotSession {
     this.send({ type: 'session.created', session: this.config });
   }
 
-  /** Sends an event, with an id. */
   send({ type, ...rest }: JsonObject): void {
     this.#socket.send(JSON.stringify({ type, event_id: newId('event'), ...rest }));
   }
@@ -70,7 +89,7 @@ export class ParrotSession {
     if (error !== undefined) this.#sendError(error, event?.event_id);
   }
 
-  /** Says what was wrong, which by itself ends nothing; `cause` is the id of the client's event. */
+  /** Sends an error, after which the session goes on; `cause` is the id of the client's event. */
   #sendError({ code, message, param = null }: ApiError, cause: unknown = null): void {
     const type = 'invalid_request_error';
     this.send({ type: 'error', error: { type, code, message, param, event_id: cause } });
@@ -93,7 +112,7 @@ export class ParrotSession {
       case 'response.cancel':
         return this.#conversation.cancelResponse(event);
       default:
-        return { code: 'invalid_value', message: `Invalid value: '${event.type}'.`, param: 'type' };
+        return findFault({ type: TYPES }, { type: event.type }, '');
     }
   }
 
@@ -106,12 +125,13 @@ export class ParrotSession {
     this.config = updated;
     this.#ear.configure(updated.audio.input.turn_detection);
     this.send({ type: 'session.updated', session: updated });
-    this.report({ type: 'session-ready' });
+    const tools = updated.tools.map(({ name }) => name);
+    this.report({ type: 'session-ready', instructions: updated.instructions, tools });
   }
 
   #hear(audio: unknown): ApiError | undefined {
     if (!isAudio(audio)) {
-      const message = "Invalid 'audio'. Expected base64-encoded audio bytes.";
+      const message = "This parrot takes only base64 as 'audio'.";
       return { code: 'invalid_value', message, param: 'audio' };
     }
     if (this.config.audio.input.format.type === 'audio/pcmu') {

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import type { IncomingHttpHeaders } from 'node:http';
 import { WebSocketServer } from 'ws';
 import { portOf } from '../support/port.ts';
 import type { KeyMeaning, Manner, ParrotEvent } from './conversation.ts';
@@ -12,17 +13,20 @@ export interface ParrotOptions extends Partial<Omit<Manner, 'greeting'>>, Pick<M
 }
 
 export interface Parrot {
-  /** What to dial, without the query. */
+  /** The address to dial, without the query. */
   readonly url: string;
-  /** The sessions there were, oldest first, open or closed. */
+  /** All sessions, open or closed, oldest first. */
   readonly sessions: readonly ParrotSession[];
   /** Cuts all connections and frees the port. */
   close(): Promise<void>;
 }
 
+/** More than any session.update or tool output has. */
+const MOST_PAYLOAD_BYTES = 1_048_576;
+
 /**
- * Listens on 127.0.0.1 as OpenAI's Realtime API would, and answers callers with their own words.
- * It is as strict as the real one, and keeps the order, shapes and timing of recorded sessions; it never fails.
+ * Starts a stand-in for OpenAI's Realtime API on 127.0.0.1, which repeats what the caller says.
+ * It is strict, and keeps the order, shapes and timing of recorded sessions. It never fails.
  */
 export async function startParrot({ port = 0, onEvent, ...options }: ParrotOptions): Promise<Parrot> {
   const manner: Manner = { pace: 8, updateMs: 70, thinkMs: 500, onKeys: {}, ...options };
@@ -32,6 +36,8 @@ export async function startParrot({ port = 0, onEvent, ...options }: ParrotOptio
     port,
     path: '/v1/realtime',
     perMessageDeflate: false,
+    maxPayload: MOST_PAYLOAD_BYTES,
+    verifyClient: ({ req }, answer) => answer(isFromHere(req.headers), 403),
   });
   server.on('connection', (socket, request) => {
     const model = new URL(request.url ?? '/', 'ws://parrot').searchParams.get('model') ?? '';
@@ -50,4 +56,10 @@ export async function startParrot({ port = 0, onEvent, ...options }: ParrotOptio
       await once(server, 'close');
     },
   };
+}
+
+/** Whether a request is neither a web page's nor for a stranger's name that resolves to this machine. */
+function isFromHere({ host = '', origin, 'sec-fetch-site': site }: IncomingHttpHeaders): boolean {
+  const isForUs = /^(?:127\.0\.0\.1|localhost)(?::\d+)?$/.test(host);
+  return isForUs && (origin === undefined || origin === `http://${host}`) && site !== 'cross-site';
 }

@@ -1,29 +1,28 @@
 import { BYTES_PER_MS, SILENCE } from '../../src/wire/audio.ts';
 
-/** Audio, and the time in samples at which it begins to be heard. */
+/** Audio, and when its playout begins, in samples. */
 interface Audio {
   begin: number;
   payload: Uint8Array;
 }
 
-/** A mark, and the time in samples at which all audio before it has been heard. */
+/** A mark, and when all audio before it has been played, in samples. */
 interface Mark {
   name: string;
   due: number;
 }
 
 /**
- * How Twilio plays one stream to the caller: in order, 8 bytes a millisecond, at once when nothing is buffered.
- * It has no clock: each `at` is in ms since the stream began, to the eighth below, and never goes back.
+ * Twilio's playout of one stream: in order, 8 bytes a millisecond, at once if nothing is buffered.
+ * It has no clock: each `at` is in ms since the stream's start, rounded down to the eighth, and never decreases.
  */
 export class Phone {
-  /** Everything heard or buffered. */
+  /** All audio, played or buffered. */
   #audio: Audio[] = [];
-  /** The sample at which the buffer runs, or ran, empty. */
+  /** The sample at which the buffer is empty. */
   #end = 0;
   #marks: Mark[] = [];
 
-  /** Queues audio. */
   media(payload: Uint8Array, at: number): void {
     const begin = Math.max(samples(at), this.#end);
     this.#audio.push({ begin, payload });
@@ -35,21 +34,21 @@ export class Phone {
     this.#marks.push({ name, due: Math.max(samples(at), this.#end) });
   }
 
-  /** Empties the buffer and returns every mark still out. */
+  /** Empties the buffer; returns the pending marks. */
   clear(at: number): Mark[] {
     this.#audio = this.#played(at);
     this.#end = Math.min(this.#end, samples(at));
     return this.#marks.splice(0);
   }
 
-  /** The marks that became due up to `at`, each once, in order. */
+  /** Returns the marks that became due by `at`, each once, in order. */
   advance(at: number): Mark[] {
     const due = this.#marks.filter((mark) => mark.due <= samples(at));
     this.#marks.splice(0, due.length);
     return due;
   }
 
-  /** When the next mark is due; never if none is out. */
+  /** When the next mark is due; Infinity if none is pending. */
   get nextMarkAt(): number {
     return (this.#marks[0]?.due ?? Infinity) / BYTES_PER_MS;
   }
@@ -58,22 +57,21 @@ export class Phone {
     return this.#end > samples(at);
   }
 
-  /** How many ms of audio the caller has yet to hear. */
   bufferedMs(at: number): number {
     return Math.max(0, this.#end - samples(at)) / BYTES_PER_MS;
   }
 
-  /** How many ms have passed since the last audio ended, or since the stream began; 0 while playing. */
+  /** Returns the ms since the last audio ended, or since the stream's start; 0 while playing. */
   silentMs(at: number): number {
     return Math.max(0, samples(at) - this.#end) / BYTES_PER_MS;
   }
 
-  /** How many ms of audio the caller has heard in all, the silence between not counted. */
+  /** Returns the ms of audio that the caller has heard, without the silence between. */
   heardMs(at: number): number {
     return this.#played(at).reduce((sum, { payload }) => sum + payload.length, 0) / BYTES_PER_MS;
   }
 
-  /** What the caller has heard since then, or since the stream began, in mu-law, silence included. */
+  /** Returns what the caller has heard from `since` on, in mu-law, silence included. */
   heard(at: number, since = 0): Uint8Array {
     const from = samples(since);
     const heard = new Uint8Array(samples(at) - from).fill(SILENCE);

@@ -3,5 +3,5 @@ import { readWav } from './wav.ts';
 
 /** One of the recordings in test/fixtures, in mu-law. */
 export function recording(name: 'greeting' | 'question' | 'interruption'): Uint8Array {
-  return readWav(readFileSync(new URL(`../fixtures/${name}.wav`, import.meta.url)));
+  return readWav(readFileSync(new URL(`../fixtures/${name}.wav`, import.meta.url))).audio;
 }

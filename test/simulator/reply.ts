@@ -5,32 +5,38 @@ import type { ParrotSession } from './parrot-session.ts';
 import { newId } from './session-config.ts';
 import { SpokenItem } from './spoken-item.ts';
 
-/** One item of the conversation; `audioMs` is how much of its audio there is so far. */
+/** One item of the conversation; `audioMs` is the length of its audio so far. */
 export interface Item {
   id: string;
   type: 'message' | 'function_call' | 'function_call_output';
-  /** Whose message it is. */
   role?: 'user' | 'assistant' | 'system';
   audioMs: number;
-  /** What the client wrote: a message, or a function's output. */
+  /** The client's message, or a function's output. */
   text?: string;
 }
 
-/** An item that a response adds to the conversation. */
+/** An item of a response, with the events of its kind. */
 export interface OutputItem {
   readonly item: Item;
   /** Sends the events of its beginning. */
-  begin(previousItemId: string | null): void;
-  /** Sends the events of its end with `status`, and returns the item as on the wire. */
-  finish(status: string): JsonObject;
+  begin(): void;
+  /** Sends the events of its end. */
+  finish(): void;
   /** Stops its timers, and sends nothing. */
   drop(): void;
+  /** The item on the wire, with its content so far. */
+  wire(status: string): JsonObject;
 }
 
-/** What a response consists of: words in mu-law, a call of a tool, or both in that order. */
+export interface ToolCall {
+  tool: string;
+  args: object;
+}
+
+/** A response: words in mu-law, a call of a tool, or both in that order. */
 export interface Output {
   words?: Uint8Array | undefined;
-  call?: { tool: string; args: object } | undefined;
+  call?: ToolCall | undefined;
 }
 
 export interface ReplyOptions {
@@ -42,13 +48,11 @@ export interface ReplyOptions {
   onEnd: (status: ReplyStatus) => void;
 }
 
-/** How a response ends. */
 export type ReplyStatus = 'completed' | 'cancelled';
 
-/** Why a response is cancelled: the user speaks, or the client asks for it. */
 export type CancelReason = 'turn_detected' | 'client_cancelled';
 
-/** One response being generated: its events in the order and shapes of the recorded ones, until it is done or cancelled. */
+/** An active response, whose events have the order and shapes of recorded ones. */
 export class Reply {
   readonly id = newId('resp');
   readonly #session: ParrotSession;
@@ -64,12 +68,11 @@ export class Reply {
     this.#options = options;
   }
 
-  /** How much audio there is so far. */
+  /** The length of its audio so far. */
   get audioMs(): number {
     return this.#items.reduce((sum, { item }) => sum + item.audioMs, 0);
   }
 
-  /** The id of the call that it made, if it did. */
   get callId(): string | undefined {
     return this.#call?.callId;
   }
@@ -80,12 +83,12 @@ export class Reply {
     this.#timer = setTimeout(() => this.#begin(), this.#manner.thinkMs);
   }
 
-  /** Ends it in the middle, with its item incomplete. */
+  /** Ends it early, with its item incomplete. */
   cancel(reason: CancelReason): void {
     this.#finish('cancelled', 'incomplete', { type: 'cancelled', reason });
   }
 
-  /** Says no more and sends nothing, because there is nobody left to send to. */
+  /** Stops its timers, and sends nothing. */
   drop(): void {
     clearTimeout(this.#timer);
     for (const item of this.#items) item.drop();
@@ -98,7 +101,7 @@ export class Reply {
     spoken.speak(this.#manner.pace, () => this.#callTool());
   }
 
-  /** Calls the tool, if there is one to call, which is the last that it does. */
+  /** Calls the tool, if there is one, and ends. */
   #callTool(): void {
     const { call } = this.#options.output;
     if (call !== undefined) this.#call = this.#add(new FunctionCall(this.#session, call, this.#nextIds()));
@@ -110,15 +113,26 @@ export class Reply {
   }
 
   #add<T extends OutputItem>(added: T): T {
+    const item = added.wire('in_progress');
+    const previous_item_id = this.#options.join(added.item);
+    this.#session.send({ type: 'response.output_item.added', ...this.#nextIds(), item });
+    this.#session.send({ type: 'conversation.item.added', previous_item_id, item });
     this.#items.push(added);
-    added.begin(this.#options.join(added.item));
+    added.begin();
     return added;
   }
 
   #finish(status: ReplyStatus, itemStatus: string, details: JsonObject | null): void {
     clearTimeout(this.#timer);
-    // As recorded: a message that came before a call is done only after the call's arguments.
-    const output = this.#items.map((item) => item.finish(itemStatus));
+    // As recorded: a message is done only after the arguments of the call behind it.
+    const output = this.#items.map((finished, output_index) => {
+      finished.drop();
+      finished.finish();
+      const item = finished.wire(itemStatus);
+      this.#session.send({ type: 'conversation.item.done', previous_item_id: null, item });
+      this.#session.send({ type: 'response.output_item.done', response_id: this.id, output_index, item });
+      return item;
+    });
     this.#session.send({ type: 'response.done', response: this.#response(status, details, output) });
     this.#options.onEnd(status);
   }

@@ -1,7 +1,7 @@
 import type { CallerEvent } from './caller.ts';
 import { only, timeToFirstSound } from './narrator.ts';
 
-/** Times are in ms; those of when something happened are since the call was placed. */
+/** Times are in ms, since the call was placed. */
 export interface CallReport {
   /** From the stream's start; undefined if nothing was heard. */
   firstSoundMs?: number;
@@ -11,14 +11,14 @@ export interface CallReport {
   bargeIns: BargeIn[];
 }
 
-/** What the caller said on end; `latencyMs` is from there to the first sound, if one came before the caller's next words. */
+/** The caller's turn; `latencyMs` is from its end to the first sound, if that came before the next turn. */
 export interface Turn {
   endedAt: number;
   speechMs: number;
   latencyMs?: number;
 }
 
-/** Where the assistant was cut: after how much that was heard, and, if it is known, after how much by the server's report. */
+/** A cut of the assistant; `reportedMs` is how much was heard by the server's own report, if that is seen. */
 export interface BargeIn {
   at: number;
   heardMs: number;
@@ -32,10 +32,10 @@ export interface Cut {
   audioEndMs: number;
 }
 
-/** The cut and its report come over two sockets, in either order; this is far more than they are apart, in ms. */
+/** The most that a cut and its report are apart, in ms: they come over two sockets. */
 const APART_MS = 300;
 
-/** What a call's events say of how well it went; `cuts` are the server's reports, where those are seen. */
+/** Measures a call by its events; `cuts` are the server's reports, if they are seen. */
 export function reportOf(events: CallerEvent[], cuts: Cut[] = []): CallReport {
   const turns = only(events, 'speech-stopped').map(({ at, agoMs, speechMs }) => {
     const endedAt = at - agoMs;

@@ -17,13 +17,13 @@ function resample(samples: Float32Array, from: number, to: number, pieceLength =
   return all;
 }
 
-/** How loud audio is without its first and last 20 ms, in dB below a full tone. */
+/** The level of audio without its first and last 20 ms, in dB below a full tone. */
 function level(samples: number[], rate: number): number {
   const middle = samples.slice(rate / 50, -rate / 50);
   return 10 * Math.log10((2 * middle.reduce((sum, x) => sum + x * x, 0)) / middle.length);
 }
 
-/** `samples` less whatever tone of `hz` is in them, of whichever phase. */
+/** `samples` without the tone of `hz` in them, whatever its phase. */
 function without(hz: number, samples: number[], rate: number): number[] {
   const whole = samples.slice(0, rate / 10);
   const angle = (i: number) => (2 * Math.PI * hz * i) / rate;
@@ -32,8 +32,8 @@ function without(hz: number, samples: number[], rate: number): number[] {
   return whole.map((x, i) => x - sine * Math.sin(angle(i)) - cosine * Math.cos(angle(i)));
 }
 
-describe('the resampler', () => {
-  it.each(RATES)('Speech at %i Hz comes down to 8 kHz as loud as it was, and as long', (rate) => {
+describe('Resampler', () => {
+  it.each(RATES)('takes speech from %i Hz to 8 kHz, as loud and as long as it was', (rate) => {
     for (const hz of [200, 1_000, 3_300]) {
       const down = resample(tone(hz, rate), rate, 8_000);
       expect(Math.abs(level(down, 8_000))).toBeLessThan(0.3);
@@ -41,16 +41,13 @@ describe('the resampler', () => {
     }
   });
 
-  it.each(RATES.slice(1))(
-    'What a telephone does not carry is gone, and not folded back, from %i Hz',
-    (rate) => {
-      for (const hz of [4_100, 5_000, 7_000, 7_900].filter((tooHigh) => tooHigh < rate / 2)) {
-        expect(level(resample(tone(hz, rate), rate, 8_000), 8_000)).toBeLessThan(-50);
-      }
-    },
-  );
+  it.each(RATES.slice(1))('removes what a telephone does not carry, from %i Hz', (rate) => {
+    for (const hz of [4_100, 5_000, 7_000, 7_900].filter((tooHigh) => tooHigh < rate / 2)) {
+      expect(level(resample(tone(hz, rate), rate, 8_000), 8_000)).toBeLessThan(-50);
+    }
+  });
 
-  it.each(RATES.slice(1))('8 kHz go up to %i Hz as the same tone, with nothing added above', (rate) => {
+  it.each(RATES.slice(1))('takes 8 kHz to %i Hz, with nothing added above', (rate) => {
     const up = resample(tone(1_000, 8_000), 8_000, rate, 160);
     expect(Math.abs(up.length - rate / 2)).toBeLessThanOrEqual(rate / 8_000 + 1);
     const middle = up.slice(rate / 50, -rate / 50);
@@ -58,7 +55,7 @@ describe('the resampler', () => {
     expect(level(without(1_000, middle, rate), rate)).toBeLessThan(-50);
   });
 
-  it('How the audio is cut up makes no difference', () => {
+  it('returns the same, whatever the pieces', () => {
     const samples = tone(440, 44_100);
     const whole = resample(samples, 44_100, 8_000, samples.length);
     for (const pieceLength of [1, 128, 999]) {

@@ -1,4 +1,4 @@
-// npm run phone: a telephone in the browser that calls a server, with whatever assistant is behind it.
+// npm run phone: a telephone in the browser that calls a server.
 import { parseArgs } from 'node:util';
 import { fail, messageOf, readPort, readServer, SERVER_OPTIONS, whyNotListening } from './command-line.ts';
 import { startDesk } from './desk.ts';
@@ -7,6 +7,7 @@ import type { ParrotEvent } from './parrot.ts';
 import { startParrotServer } from './parrot-server.ts';
 
 const USAGE = `Usage: npm run phone -- [--url http://localhost:3000] [--from +1…] [--to +1…] [--port 3001] [--parrot]
+       [--direction inbound|outbound] [--dialled completed|busy|no-answer]
 
 Serves a page with a telephone on 127.0.0.1, which calls a running server as Twilio would, with your
 microphone. --parrot starts a server, too, and a parrot in OpenAI's place, which says back what it hears;
@@ -26,7 +27,6 @@ function readArguments() {
     const port = readPort(portText);
     const server = readServer(values);
     if (port === undefined) return fail('--port takes a number up to 65535.');
-    if (server === undefined) return fail('--url takes an address such as http://localhost:3000.');
     if (isParrot && values.url !== undefined)
       return fail('--parrot starts a server of its own: leave out --url.');
     return { server, port, isParrot };
@@ -41,21 +41,21 @@ let onParrot: (event: ParrotEvent) => void = () => {};
 
 const parrotServer = isParrot
   ? await startParrotServer((event) => {
-      // A session that is ready only waits for a call.
+      // A ready session has no call yet.
       if (event.type !== 'session-ready') onParrot(event);
     })
   : undefined;
 const desk = await startDesk({
   port,
   isParrot,
-  server: parrotServer ?? server,
+  server: { ...server, ...(parrotServer && { url: parrotServer.url, authToken: parrotServer.authToken }) },
   narrate: (line) => narrator.tell(line),
 }).catch((error: unknown) => fail(whyNotListening(port, error)));
 onParrot = desk.onParrot;
 let isEnding = false;
 for (const signal of SIGNALS) {
   process.on(signal, () => {
-    // A terminal and npm both pass it on.
+    // The terminal and npm both send it.
     if (!isEnding) void end();
     isEnding = true;
   });

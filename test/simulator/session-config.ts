@@ -2,10 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { isObject, type JsonObject } from '../../src/wire/json.ts';
 import { DEFAULT_VAD, type VoiceActivity } from './ear.ts';
-import { type ApiError, arrayOf, findFault, type Shape, text, within } from './shape.ts';
+import { type ApiError, arrayOf, findFault, object, type Shape, text, within } from './shape.ts';
 
-/** A session in effect, in its wire shape. */
+/** A session's configuration, in its wire shape. */
 export interface SessionConfig {
+  instructions: string;
   tools: { name: string }[];
   audio: {
     input: { format: { type: string }; transcription: object | null; turn_detection: Partial<VoiceActivity> };
@@ -13,12 +14,12 @@ export interface SessionConfig {
   };
 }
 
-/** A new id as OpenAI makes them: the prefix and 21 letters or digits. */
+/** A new id in OpenAI's form: the prefix and 21 letters or digits. */
 export function newId(prefix: string): string {
   return `${prefix}_${randomBytes(11).toString('hex').slice(1)}`;
 }
 
-/** The session that a client gets before it asks for another, which is one for 24 kHz PCM. */
+/** The configuration before any session.update, which has 24 kHz PCM. */
 export function defaultSession(model: string): SessionConfig {
   const format = { type: 'audio/pcm', rate: 24_000 };
   const turn_detection = {
@@ -32,6 +33,7 @@ export function defaultSession(model: string): SessionConfig {
     object: 'realtime.session',
     id: newId('sess'),
     model,
+    instructions: '',
     tools: [],
     expires_at: Math.floor(Date.now() / 1000) + 3600,
     audio: {
@@ -42,7 +44,7 @@ export function defaultSession(model: string): SessionConfig {
   return session;
 }
 
-/** `current` with a session.update's `session` applied whole, or what is wrong with it; once the assistant has spoken, its voice stays. */
+/** Returns `current` with an update applied, or what is wrong with the update. A voice that was heard stays. */
 export function updateSession(
   current: SessionConfig,
   update: unknown,
@@ -58,7 +60,7 @@ export function updateSession(
   return session;
 }
 
-/** Objects are merged, unless the update's is of another type: an audio/pcmu keeps no rate of an audio/pcm. */
+/** Merges objects, unless their types differ: an audio/pcmu keeps no rate of an audio/pcm. */
 function merge<T extends object>(current: T, update: JsonObject): T {
   const before = new Map<string, unknown>(Object.entries(current));
   const merged: JsonObject = {};
@@ -74,18 +76,18 @@ const format = [{ type: 'audio/pcm', rate: 24_000 }, { type: 'audio/pcmu' }];
 const turnTaking = { create_response: true, interrupt_response: true };
 const ms = within(0, 30_000);
 
-/** What this project sends, and no more: the real API takes other fields, too. */
+/** The fields that this project sends: the real API takes others, too. */
 const SESSION: Shape = {
   type: 'realtime',
   output_modalities: arrayOf('audio'),
   instructions: text,
-  tools: arrayOf({ type: 'function', name: text, description: text, parameters: isObject }),
+  tools: arrayOf({ type: 'function', name: text, description: text, parameters: object }),
   tool_choice: ['auto', 'none', 'required', { type: 'function', name: text }],
   max_output_tokens: ['inf', within(1, 4096)],
   truncation: [
     'auto',
     'disabled',
-    { type: 'retention_ratio', retention_ratio: within(0, 1), token_limits: isObject },
+    { type: 'retention_ratio', retention_ratio: within(0, 1), token_limits: object },
   ],
   reasoning: { effort: ['none', 'minimal', 'low', 'medium', 'high', 'xhigh'] },
   audio: {

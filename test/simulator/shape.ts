@@ -1,31 +1,42 @@
 import { isObject } from '../../src/wire/json.ts';
 
-/** What is wrong with a message, as the Realtime API words it; `param` is a dotted path. */
+/** What is wrong with a message; `param` is a dotted path. */
 export interface ApiError {
   code: string;
   message: string;
   param?: string | null;
 }
 
-/** What a value may be: that very value, whatever passes, one of several, or an object of these. */
-export type Shape =
-  | string
-  | number
-  | boolean
-  | null
-  | ((value: unknown) => boolean)
-  | Shape[]
-  | { [key: string]: Shape };
+/** A predicate, with `words` for what passes. */
+type Check = ((value: unknown) => boolean) & { words: string };
 
-export const text = (value: unknown) => typeof value === 'string';
-export const within = (min: number, max: number) => (value: unknown) =>
-  typeof value === 'number' && value >= min && value <= max;
-export const arrayOf = (shape: Shape) => (value: unknown) =>
-  Array.isArray(value) && value.every((element) => findFault(shape, element, '') === undefined);
+/** The values that are valid: a literal, what passes a check, one of several shapes, or an object of shapes. */
+export type Shape = string | number | boolean | null | Check | Shape[] | { [key: string]: Shape };
+
+export function check(words: string, passes: (value: unknown) => boolean): Check {
+  return Object.assign(passes, { words });
+}
+
+export const text = check('text', (value) => typeof value === 'string');
+export const object = check('an object', isObject);
+export const within = (min: number, max: number) =>
+  check(`${min} to ${max}`, (value) => typeof value === 'number' && value >= min && value <= max);
+export const arrayOf = (shape: Shape) =>
+  check(
+    `a list of ${wordsFor(shape)}`,
+    (value) => Array.isArray(value) && value.every((element) => findFault(shape, element, '') === undefined),
+  );
+
+function wordsFor(shape: Shape): string {
+  if (typeof shape === 'function') return shape.words;
+  if (Array.isArray(shape)) return shape.map(wordsFor).join(' or ');
+  if (shape === null || typeof shape !== 'object') return String(shape);
+  return typeof shape.type === 'string' ? shape.type : 'an object';
+}
 
 /**
- * What is wrong with `value`, which stands at the path `param`, '' for the event itself; undefined if nothing is. An
- * object may have no other fields than its shape, and must have those of them that are `required`.
+ * Returns what is wrong with `value` at the path `param`, '' for the event itself. An object may have no other fields
+ * than its shape, and must have those of its fields that are `required`.
  */
 export function findFault(
   shape: Shape,
@@ -33,31 +44,31 @@ export function findFault(
   param: string,
   required: string[] = ['type'],
 ): ApiError | undefined {
-  const invalid = { code: 'invalid_value', message: `Invalid value: '${param}'.`, param };
+  const place = param === '' ? 'an event' : `'${param}'`;
+  const message = `This parrot takes only ${wordsFor(shape)} as ${place}.`;
+  const invalid = { code: 'invalid_value', message, param };
   if (typeof shape === 'function') return shape(value) ? undefined : invalid;
   if (Array.isArray(shape)) {
     const faults = shape.map((alternative) => findFault(alternative, value, param));
     if (faults.includes(undefined)) return undefined;
-    // What was meant is the alternative of the same type.
-    return faults.find((fault) => fault?.param !== `${param}.type`) ?? faults[0];
+    // Report the alternative of the same type, if there is one.
+    const fault = faults.find((each) => each?.param !== param && each?.param !== `${param}.type`);
+    return fault ?? { ...invalid, ...(isObject(value) && { param: faults[0]?.param ?? param }) };
   }
   if (shape === null || typeof shape !== 'object') return value === shape ? undefined : invalid;
   if (!isObject(value)) return invalid;
   const prefix = param === '' ? '' : `${param}.`;
+  const fields = `This parrot takes only ${Object.keys(shape).join(', ')} in ${place}`;
   const missing = required.find((key) => key in shape && !(key in value));
   if (missing !== undefined) {
-    const path = prefix + missing;
-    return {
-      code: 'missing_required_parameter',
-      message: `Missing required parameter: '${path}'.`,
-      param: path,
-    };
+    const message = `${fields}, and needs '${missing}'.`;
+    return { code: 'missing_required_parameter', message, param: prefix + missing };
   }
   for (const [key, field] of Object.entries(value)) {
     const path = prefix + key;
     const inner = Object.hasOwn(shape, key) ? shape[key] : undefined;
     if (inner === undefined) {
-      return { code: 'unknown_parameter', message: `Unknown parameter: '${path}'.`, param: path };
+      return { code: 'unknown_parameter', message: `${fields}, not '${key}'.`, param: path };
     }
     const fault = findFault(inner, field, path);
     if (fault !== undefined) return fault;

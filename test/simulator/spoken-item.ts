@@ -4,15 +4,14 @@ import type { ParrotSession } from './parrot-session.ts';
 import type { Item, OutputItem } from './reply.ts';
 import { newId } from './session-config.ts';
 
-/** How long the first deltas are; all further ones are as long as the last. */
+/** Lengths of the first deltas, in ms. The last is that of all others. */
 const DELTA_MS = [100, 150, 250];
 
-/** A message being spoken, delta by delta. */
+/** A spoken message, sent in deltas. */
 export class SpokenItem implements OutputItem {
   readonly item: Item = { id: newId('item'), type: 'message', role: 'assistant', audioMs: 0 };
   readonly #session: ParrotSession;
   readonly #words: Uint8Array;
-  readonly #ids: { response_id: string; output_index: number };
   readonly #part: JsonObject;
   #transcript = '';
   #sentBytes = 0;
@@ -22,20 +21,16 @@ export class SpokenItem implements OutputItem {
   constructor(session: ParrotSession, words: Uint8Array, ids: { response_id: string; output_index: number }) {
     this.#session = session;
     this.#words = words;
-    this.#ids = ids;
     this.#part = { ...ids, item_id: this.item.id, content_index: 0 };
   }
 
-  begin(previous_item_id: string | null): void {
-    const item = this.#wireItem('in_progress', []);
+  begin(): void {
     const part = { type: 'audio', transcript: '' };
-    this.#session.send({ type: 'response.output_item.added', ...this.#ids, item });
-    this.#session.send({ type: 'conversation.item.added', previous_item_id, item });
     this.#session.send({ type: 'response.content_part.added', ...this.#part, part });
     this.#write('Squawk');
   }
 
-  /** Says it all, `pace` times faster than real time, and then calls `onSaid`. */
+  /** Sends all deltas, `pace` times faster than real time, and then calls `onSaid`. */
   speak(pace: number, onSaid: () => void): void {
     const ms = DELTA_MS[this.#deltas++] ?? 250;
     const chunk = Buffer.from(this.#words.subarray(this.#sentBytes, this.#sentBytes + ms * BYTES_PER_MS));
@@ -49,17 +44,12 @@ export class SpokenItem implements OutputItem {
     if (this.#sentBytes < this.#words.length) this.#write(' squawk');
   }
 
-  finish(status: string): JsonObject {
-    this.drop();
+  finish(): void {
     const transcript = this.#transcript;
-    const item = this.#wireItem(status, [{ type: 'output_audio', transcript }]);
     const part = { type: 'audio', transcript };
     this.#session.send({ type: 'response.output_audio.done', ...this.#part });
     this.#session.send({ type: 'response.output_audio_transcript.done', ...this.#part, transcript });
     this.#session.send({ type: 'response.content_part.done', ...this.#part, part });
-    this.#session.send({ type: 'conversation.item.done', previous_item_id: null, item });
-    this.#session.send({ type: 'response.output_item.done', ...this.#ids, item });
-    return item;
   }
 
   drop(): void {
@@ -71,7 +61,9 @@ export class SpokenItem implements OutputItem {
     this.#session.send({ type: 'response.output_audio_transcript.delta', ...this.#part, delta });
   }
 
-  #wireItem(status: string, content: JsonObject[]): JsonObject {
-    return { id: this.item.id, type: 'message', status, role: 'assistant', content };
+  wire(status: string): JsonObject {
+    const { id, type, role, audioMs } = this.item;
+    const content = audioMs === 0 ? [] : [{ type: 'output_audio', transcript: this.#transcript }];
+    return { id, type, status, role, content };
   }
 }

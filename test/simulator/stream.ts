@@ -7,15 +7,15 @@ import { Phone } from './phone.ts';
 const FRAME_MS = 20;
 const FRAME_BYTES = FRAME_MS * BYTES_PER_MS;
 
-/** Something that Twilio's debugger would show, by its number: https://www.twilio.com/docs/api/errors */
+/** A warning of Twilio's debugger: https://www.twilio.com/docs/api/errors */
 export interface Warning {
   code: number;
   detail: string;
 }
 
 /**
- * What happens on a stream. The caller's speech is told from silence as server_vad does it, so that its beginning and
- * end are known only `agoMs` later; `heardMs` is how long the assistant had been heard without a pause.
+ * An event of a stream. The caller's turns are detected as by server_vad, `agoMs` after they began or ended.
+ * `heardMs` is how long the assistant had been heard without a pause.
  */
 export type StreamEvent =
   | { type: 'stream-started'; streamSid: string }
@@ -27,18 +27,17 @@ export type StreamEvent =
   | { type: 'cleared'; heardMs: number; unheardMs: number }
   | ({ type: 'warning' } & Warning);
 
-/** One frame's time of a stream, in mu-law: what the caller said in it, and what the caller heard. */
+/** The audio of one frame's time, in mu-law, both ways. */
 export interface Moment {
   said: Uint8Array;
   heard: Uint8Array;
 }
 
-/** Where a live caller's words come from: fills a frame with what there is by now, and with silence otherwise. */
+/** A live caller's words; `pull` leaves silence in a frame that it has none for. */
 export interface Microphone {
   pull(frame: Uint8Array): void;
 }
 
-/** What a stream tells, and what the caller says where `say` has nothing to say. */
 export interface StreamOptions {
   onEvent: (event: StreamEvent) => void;
   /** Called every 20 ms. */
@@ -46,10 +45,10 @@ export interface StreamOptions {
   microphone?: Microphone | undefined;
 }
 
-/** What Twilio calls a stream, its call and its account. */
+/** Twilio's names of a stream, its call and its account. */
 export type Sids = Record<'accountSid' | 'callSid' | 'streamSid', string>;
 
-/** One Media Stream from Twilio's end: the caller's words in frames of 20 ms, and the server's played to the caller. */
+/** One Media Stream, from Twilio's end. */
 export class Stream {
   #sids: Sids;
   #options: StreamOptions;
@@ -62,7 +61,7 @@ export class Stream {
   #chunk = 0;
   #nextFrame = FRAME_MS;
   #timer: NodeJS.Timeout | undefined;
-  /** When the sound began that is heard without a pause since. */
+  /** The start of the sound that is playing. */
   #soundingSince: number | undefined;
   #speech: { audio: Uint8Array; sent: number; resolve: () => void }[] = [];
   #waiting = new Set<{ met: (phone: Phone, now: number) => boolean; resolve: (met: boolean) => void }>();
@@ -81,7 +80,7 @@ export class Stream {
     return this.#phone.heardMs(this.#clock());
   }
 
-  /** Begins, with connected and start; whatever is sent goes out by `transmit`. */
+  /** Sends connected and start; all messages go out by `transmit`. */
   start(customParameters: Record<string, string>, transmit: (text: string) => void): void {
     const { accountSid, callSid, streamSid } = this.#sids;
     const mediaFormat = { encoding: 'audio/x-mulaw', sampleRate: 8000, channels: 1 };
@@ -94,7 +93,7 @@ export class Stream {
     this.#run();
   }
 
-  /** Takes one frame of the server's. */
+  /** Handles one message of the server's. */
   receive(text: string, isBinary: boolean): void {
     if (this.#over !== undefined) return;
     const { onEvent } = this.#options;
@@ -134,7 +133,7 @@ export class Stream {
     this.#options.onEvent({ type: 'pressed', digits });
   }
 
-  /** Resolves when `met` by what is played: true, or false if the stream ended first. */
+  /** Resolves with true when the phone meets a condition, with false if the stream ends first. */
   until(met: (phone: Phone, now: number) => boolean): Promise<boolean> {
     if (this.#over !== undefined) return Promise.resolve(false);
     if (met(this.#phone, this.#clock())) return Promise.resolve(true);
@@ -143,14 +142,14 @@ export class Stream {
     });
   }
 
-  /** Tells the server that the caller has left, and ends. */
+  /** Sends stop, and ends. */
   stop(): void {
     const { accountSid, callSid } = this.#sids;
     this.#send('stop', { stop: { accountSid, callSid } });
     this.end();
   }
 
-  /** Stands still from here on: nothing more is sent, taken, said or heard. */
+  /** Ends: no more is sent, handled, said or heard. */
   end(): void {
     this.#over ??= this.#clock();
     clearTimeout(this.#timer);
@@ -195,7 +194,7 @@ export class Stream {
     this.#options.onMoment?.({ said: frame, heard: this.#phone.heard(at, at - FRAME_MS) });
   }
 
-  /** The next frame of what is being said, otherwise of the microphone. */
+  /** The next frame: of what is said, otherwise of the microphone. */
   #nextWords(): Buffer {
     const frame = Buffer.alloc(FRAME_BYTES, SILENCE);
     const [speech] = this.#speech;

@@ -1,7 +1,7 @@
 import type { CallEnd, CallerEvent } from './caller.ts';
 import { only, wordsIn } from './narrator.ts';
 
-/** What went wrong with a call to `url`, in words that say what to do about it; undefined if nothing did. */
+/** Explains what went wrong with a call to `url`, and what to do; undefined if nothing did. */
 export function troubleOf(end: CallEnd, events: CallerEvent[], url: string): string | undefined {
   if (end.by === 'caller') return undefined;
   if (end.by === 'rejected') return whyRejected(end, events, url);

@@ -1,43 +1,56 @@
 import { sign } from '../../src/wire/auth.ts';
 
-/** Whom Twilio asks about a call. */
+/** The server's webhook, and the parties of a call. */
 export interface WebhookOptions {
   /** The origin to dial, such as `http://127.0.0.1:3000`. */
   url: string;
-  /** The origin that Twilio is configured with, over which it signs; `url` by default. */
+  /** The path and the query of the webhook; `/incoming-call` by default. */
+  path?: string;
+  /** The origin that Twilio signs for; `url` by default. */
   publicUrl?: string;
-  /** Given, the requests are signed with it. */
+  /** Signs the requests. */
   authToken?: string;
-  /** Who calls, and which number, in E.164. */
+  /** The caller's and the called number, in E.164. */
   from?: string;
   to?: string;
+  direction?: 'inbound' | 'outbound';
+  /** The outcome of a put-through; `completed` by default. */
+  dialled?: (typeof DIALLED)[number];
 }
 
-/** What a webhook returned; without TwiML, `reason` says why not. */
+/** Twilio's DialCallStatus. */
+export const DIALLED = ['completed', 'busy', 'no-answer', 'failed', 'canceled'] as const;
+const OUR_NUMBER = '+14155550199';
+const CALLERS_NUMBER = '+14155550100';
+
+/** A webhook's answer; `reason` says why there is no TwiML. */
 export interface Answer {
   httpStatus?: number;
   twiml?: string;
   reason: string;
 }
 
-/** The stream that TwiML connects a call to; `action` is the webhook to ask when the server has closed it. */
+/** The stream that TwiML connects; `action` is the webhook to ask once the server has closed it. */
 export interface Connect {
   url: string;
   parameters: Record<string, string>;
   action: string | undefined;
 }
 
-/** Asks a webhook how to go on with a call, in a POST as Twilio's; never rejects. */
+/** Posts a form like Twilio's, with `fields` of this request. Never rejects. */
 export async function askWebhook(
-  { url, publicUrl = url, authToken, from = '+14155550100', to = '+14155550199' }: WebhookOptions,
+  { url, publicUrl = url, authToken, direction = 'inbound', ...numbers }: WebhookOptions,
   path: string,
-  call: { AccountSid: string; CallSid: string; CallStatus: string },
+  fields: Record<string, string>,
 ): Promise<Answer> {
+  const isInbound = direction === 'inbound';
+  const { from = isInbound ? CALLERS_NUMBER : OUR_NUMBER, to = isInbound ? OUR_NUMBER : CALLERS_NUMBER } =
+    numbers;
   const form = {
-    ...{ ...call, ApiVersion: '2010-04-01', CallToken: 'token', Direction: 'inbound' },
+    ...{ ...fields, ApiVersion: '2010-04-01', Direction: isInbound ? direction : 'outbound-api' },
     ...{ Called: to, CalledCity: '', CalledCountry: 'US', Caller: from, CallerCity: '', CallerCountry: 'US' },
     ...{ To: to, ToCity: '', ToCountry: 'US', From: from, FromCity: '', FromCountry: 'US' },
-    StirVerstat: 'TN-Validation-Passed-A',
+    ...(isInbound && { CallToken: 'token', StirVerstat: 'TN-Validation-Passed-A' }),
   };
   try {
     const address = new URL(path, publicUrl);
@@ -58,16 +71,23 @@ export async function askWebhook(
   }
 }
 
-/** The stream that `twiml` connects the call to; undefined if there is none. */
+/** The stream that `twiml` connects, unless the call ends before it. */
 export function readConnect(twiml: string): Connect | undefined {
-  const url = elements(twiml, 'Stream')[0]?.url;
+  const [verbs = ''] = twiml.replace(/<!--.*?-->/gs, '').split(/<(?:Hangup|Reject)\b/);
+  const url = elements(verbs, 'Stream')[0]?.url;
   if (url === undefined) return undefined;
-  const parameters = elements(twiml, 'Parameter').map(({ name = '', value = '' }) => [name, value]);
-  const action = elements(twiml, 'Connect')[0]?.action;
+  const parameters = elements(verbs, 'Parameter').map(({ name = '', value = '' }) => [name, value]);
+  const action = elements(verbs, 'Connect')[0]?.action;
   return { url, parameters: Object.fromEntries(parameters), action };
 }
 
-/** The address that `twiml` has Twilio ask before it answers the call, and after how many ms; undefined if there is none. */
+/** The number or address that `twiml` puts the caller through to. */
+export function readDial(twiml: string): { to: string; callerId?: string; action?: string } | undefined {
+  const to = /<Dial\b[^>]*>\s*(?:<(?:Number|Sip|Client)\b[^>]*>)?(?<to>[^<]+)/.exec(twiml)?.groups?.to;
+  return to === undefined ? undefined : { ...elements(twiml, 'Dial')[0], to: unescapeXml(to) };
+}
+
+/** The address that `twiml` redirects to before it answers, and after how many ms. */
 export function readRedirect(twiml: string): { url: string; afterMs: number } | undefined {
   const redirect = /<Response>(?:<Pause length="(?<s>\d+)"\/>)?<Redirect>(?<url>[^<]+)<\/Redirect>/.exec(
     twiml,
@@ -76,7 +96,6 @@ export function readRedirect(twiml: string): { url: string; afterMs: number } | 
   return url === undefined ? undefined : { url: unescapeXml(url), afterMs: Number(s) * 1_000 };
 }
 
-/** The header that signs a request to `address`; none without a token. */
 export function signature(
   authToken: string | undefined,
   address: string,
@@ -103,7 +122,6 @@ function elements(xml: string, name: string): Record<string, string>[] {
 
 const ENTITIES: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" };
 
-/** `text` as it reads: `&amp;` as `&`. */
 export function unescapeXml(text: string): string {
   return text.replace(/&\w+;/g, (entity) => ENTITIES[entity.slice(1, -1)] ?? entity);
 }

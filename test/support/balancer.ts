@@ -1,14 +1,13 @@
 import { connect, createServer, type Socket } from 'node:net';
 import { portOf } from './port.ts';
 
-/** How long to wait before all servers are tried once more, and how often is looked which are up, in ms. */
+/** Time before the next server is tried, and between health checks, in ms. */
 const RETRY_MS = 20;
 const CHECK_MS = 300;
 
 /**
- * Listens in front of servers at these ports, and takes them in turn, one connection after another. Like any balancer, it
- * leaves out those that have said of themselves that they aren't well, and tries the next where one doesn't answer at all: it
- * refuses, or hangs up without a byte.
+ * A balancer for servers at these ports, one connection after another. It skips those whose health check fails, and
+ * tries the next if one refuses, or closes without a byte.
  */
 export async function startBalancer(ports: readonly number[]) {
   let turn = 0;

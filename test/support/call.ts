@@ -13,7 +13,7 @@ interface TestCall extends Servers {
   session: OpenAIPeer;
 }
 
-/** A server whose OpenAI is the test, which may refuse handshakes; both are closed after the test. */
+/** A server and its fake OpenAI, which may refuse handshakes. Both close after the test. */
 export async function startServer(
   env: Record<string, string> = {},
   refuse?: Parameters<typeof FakeOpenAI.listen>[0],
@@ -24,7 +24,7 @@ export async function startServer(
   return { openai, server: await startServerAt(openai.url, env, assistant) };
 }
 
-/** A server whose OpenAI is whatever is at `url`. */
+/** A server that dials `url`. */
 export async function startServerAt(
   url: string,
   env: Record<string, string> = {},
@@ -42,13 +42,13 @@ export async function startCall({ origin }: TestServer): Promise<TwilioPeer> {
   return twilio;
 }
 
-/** A call to a server of its own, whose session was dialled. */
+/** A call to a server of its own, up to the dial of its session. */
 export async function dialledCall(env: Record<string, string> = {}): Promise<TestCall> {
   const { openai, server } = await startServer(env);
   return { openai, server, twilio: await startCall(server), session: await openai.dialled() };
 }
 
-/** A call to a server of its own, whose session is ready and has been asked for the greeting. */
+/** A call to a server of its own, up to the request for its greeting. */
 export async function liveCall(env: Record<string, string> = {}): Promise<TestCall> {
   const { openai, server } = await startServer(env);
   return { openai, server, ...(await readyCall(openai, server.origin)) };

@@ -1,7 +1,7 @@
 import { type Config, readConfig } from '../../src/config.ts';
 import { sign } from '../../src/wire/auth.ts';
 
-/** A configuration that a server can start with, quiet, open to all and without standby, with `env` on top. */
+/** A configuration without signatures, log and standby sessions, with `env` on top. */
 export function testConfig(env: Record<string, string> = {}): Config {
   return readConfig({
     OPENAI_API_KEY: 'sk-test',
@@ -15,12 +15,12 @@ export function testConfig(env: Record<string, string> = {}): Config {
 export const AUTH_TOKEN = 'a-secret';
 export const HOST = 'relay.example.com';
 
-/** The environment of a server that is open to the world. */
+/** The environment of a server that checks signatures. */
 export const GUARDED = {
   TWILIO_AUTH_TOKEN: AUTH_TOKEN,
   ALLOW_UNSIGNED_REQUESTS: 'false',
   PUBLIC_URL: `https://${HOST}`,
 };
 
-/** What Twilio adds to the upgrade of that server's stream. */
+/** Twilio's signature for the stream of that server. */
 export const SIGNATURE = { 'x-twilio-signature': sign(AUTH_TOKEN, `wss://${HOST}/media-stream`) };

@@ -1,6 +1,6 @@
 import { type EventEmitter, once } from 'node:events';
 
-/** What `find` returns, at once or after the first 'news' with which that isn't undefined any more. */
+/** Resolves to the first value of `find`, which is called again at each 'news'. */
 export async function found<T>(news: EventEmitter, find: () => T | undefined): Promise<T> {
   for (;;) {
     const thing = find();

@@ -1,5 +1,8 @@
-// The server's process as `src/main.ts` starts it, with the tests' own assistant.
+// The process of `src/main.ts` with the tests' assistant.
 import { start } from '../../src/start.ts';
 import { assistant } from '../simulator/assistant.ts';
 
-await start(assistant);
+await start(async () => {
+  const { GREETING: greeting = assistant.greeting } = process.env;
+  return { assistant: { ...assistant, greeting } };
+});

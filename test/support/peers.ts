@@ -9,7 +9,7 @@ export const CALL = 'CA0123456789abcdef0123456789abcdef';
 
 type Message = Record<string, unknown>;
 
-/** The far end of one of the relay's WebSockets: what it was sent, in order, and how it closed. */
+/** The far end of a WebSocket of the relay: what it received, in order, and its close. */
 export class Peer {
   readonly socket: WebSocket;
   readonly received: Message[] = [];
@@ -40,20 +40,20 @@ export class Peer {
     for (const message of messages) this.socket.send(JSON.stringify(message));
   }
 
-  /** Waits until all that was sent has been read at the other end. */
+  /** Resolves when the relay has read everything that was sent. */
   async settle(): Promise<void> {
     const read = once(this.socket, 'pong');
     this.socket.ping();
     await read;
   }
 
-  /** Lets go of what was received so far. */
+  /** Discards what was received so far. */
   forget(): void {
     this.received.length = 0;
     this.#unread.length = 0;
   }
 
-  /** The next message that no test has asked for yet, of a `type` or `event` if given. */
+  /** Resolves to the next unread message, of this `type` or `event` if given; skips the ones before it. */
   next(kind?: string): Promise<Message> {
     return found(this.#news, () => {
       const index = this.#unread.findIndex(({ type, event }) => [type, event, undefined].includes(kind));
@@ -63,7 +63,7 @@ export class Peer {
   }
 }
 
-/** Twilio's end of a stream: connected, and no more. */
+/** Opens a stream as Twilio does, without its `start`. */
 export async function dialStream(origin: string, headers: Record<string, string> = {}): Promise<TwilioPeer> {
   const socket = new WebSocket(`${origin.replace('http', 'ws')}/media-stream`, {
     perMessageDeflate: false,
@@ -116,7 +116,7 @@ export class TwilioPeer extends Peer {
 /** OpenAI's end of a session. */
 export class OpenAIPeer extends Peer {
   readonly request: IncomingMessage;
-  /** What the session says of its end, in s since 1970. */
+  /** The expiry that the session announces, in s since 1970. */
   sessionExpiresAt: number | undefined;
 
   constructor(socket: WebSocket, request: IncomingMessage) {
@@ -124,13 +124,13 @@ export class OpenAIPeer extends Peer {
     this.request = request;
   }
 
-  /** Says that the session is there, and returns the update that follows. */
+  /** Sends session.created; resolves to the session.update that follows. */
   async begin(): Promise<Message> {
     this.send({ type: 'session.created', session: { id: 'sess_1', expires_at: this.sessionExpiresAt } });
     return this.next('session.update');
   }
 
-  /** Begins the session and says that its audio is of that type from now on, whatever it was asked for. */
+  /** Begins the session and confirms it, with audio of `type`. */
   async configure(type = 'audio/pcmu'): Promise<Message> {
     const update = await this.begin();
     const format = { type };
@@ -138,21 +138,23 @@ export class OpenAIPeer extends Peer {
     return update;
   }
 
-  /** A delta of `ms` of audio in response `r` and item `a`. */
+  /** Sends a delta of `ms` of audio. */
   say(ms: number, response_id = 'r', item_id = 'a'): void {
     this.send({ type: 'response.output_audio.delta', response_id, item_id, delta: audio(ms) });
   }
 }
 
-/** How a handshake, counted from 1, is refused: with an HTTP status, or by never being answered. */
+/** How to refuse a handshake, counted from 1: with an HTTP status, or without an answer. */
 type Refuse = (handshake: number) => number | 'hang' | undefined;
 
-/** OpenAI's server, which leaves it to the test to answer. */
+/** A server in OpenAI's place; the test answers for it. */
 export class FakeOpenAI {
   readonly server: WebSocketServer;
-  /** How many handshakes there were, the refused ones too. */
+  /** The number of handshakes, refused ones included. */
   handshakes = 0;
   readonly peers: OpenAIPeer[] = [];
+  /** How far its clock is ahead of the server's. */
+  aheadMs = 0;
   readonly #news = new EventEmitter();
   readonly #untaken: OpenAIPeer[] = [];
 
@@ -169,11 +171,15 @@ export class FakeOpenAI {
   static async listen(refuse: Refuse = () => undefined): Promise<FakeOpenAI> {
     const server = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate: false });
     const fake = new FakeOpenAI(server);
+    // As OpenAI does; `ws` has no such header.
+    server.on('headers', (headers) => {
+      headers.push(`Date: ${new Date(Date.now() + fake.aheadMs).toUTCString()}`);
+    });
     server.options.verifyClient = ({ req }, answer) => {
       fake.handshakes += 1;
       const refusal = refuse(fake.handshakes);
       if (refusal === 'hang') {
-        // Unread, a socket would never tell that the client has given up.
+        // A socket that nobody reads never ends.
         req.socket.resume().on('end', () => req.socket.destroy());
       } else {
         answer(refusal === undefined, refusal);
@@ -187,7 +193,7 @@ export class FakeOpenAI {
     return `ws://127.0.0.1:${portOf(this.server)}/v1/realtime`;
   }
 
-  /** The next session that was dialled. */
+  /** Resolves to the next session that is dialled. */
   dialled(): Promise<OpenAIPeer> {
     return found(this.#news, () => this.#untaken.shift());
   }
@@ -199,7 +205,7 @@ export class FakeOpenAI {
   }
 }
 
-/** A call to the server at `origin` whose session is ready and has been asked for the greeting. */
+/** A call to the server at `origin`, up to the request for its greeting. */
 export async function readyCall(
   openai: FakeOpenAI,
   origin: string,

@@ -1,6 +1,6 @@
 import type { AddressInfo } from 'node:net';
 
-/** The port of a server that listens; 0 if it doesn't. */
+/** The port of a server, or 0 if it doesn't listen. */
 export function portOf(server: { address(): AddressInfo | string | null }): number {
   const address = server.address();
   return typeof address === 'object' && address !== null ? address.port : 0;

@@ -9,13 +9,13 @@ import type { TestServer } from './server.ts';
 export const FROM = '+14155550123';
 export const TO = '+14155550199';
 
-/** A server of the tests' assistant with `changes`, whose OpenAI is the test; both are closed after the test. */
+/** A server whose assistant differs by `changes`, and its fake OpenAI. Both close after the test. */
 export async function serverOf(changes: Partial<Assistant>, env: Record<string, string> = {}) {
   const assistant: Assistant = { ...testAssistant, ...changes };
   return { ...(await startServer(env, undefined, assistant)), assistant };
 }
 
-/** What the webhook returns as a call comes in: `form` is what Twilio says of it besides. */
+/** Posts the webhook of a call, with `form` on top; resolves to the TwiML. */
 export async function ring(
   { origin }: TestServer,
   form: Record<string, string> = {},
@@ -30,7 +30,7 @@ export async function ring(
   return response.text();
 }
 
-/** A call that came in by the webhook, and whose stream has started and been asked for the greeting. */
+/** A call from its webhook to its request for the greeting. */
 async function greetedCall(
   openai: FakeOpenAI,
   server: TestServer,
@@ -46,7 +46,7 @@ async function greetedCall(
   return { twilio, session };
 }
 
-/** A server with an assistant that answers like this, and all that it was asked. */
+/** A server with this `answer` hook, and the calls that the hook received. */
 export async function answering(answer: NonNullable<Assistant['answer']>, env: Record<string, string> = {}) {
   const asked: CallInfo[] = [];
   const servers = await serverOf(
@@ -61,19 +61,19 @@ export async function answering(answer: NonNullable<Assistant['answer']>, env: R
   return { ...servers, asked };
 }
 
-/** The instructions, the voice and the tools that a session is configured with. */
+/** The instructions, the voice and the tools in a session.update. */
 export function configuration(update: Record<string, unknown>) {
   const { session } = JSON.parse(JSON.stringify(update));
   return { instructions: session.instructions, voice: session.audio.output.voice, tools: session.tools };
 }
 
-/** A call, about which Twilio says `form` besides, to a server of its own whose assistant differs by `changes`. */
+/** A call with `form` to a server of its own whose assistant differs by `changes`. */
 export async function callTo(changes: Partial<Assistant>, form: Record<string, string> = {}) {
   const servers = await serverOf(changes);
   return { ...servers, ...(await greetedCall(servers.openai, servers.server, form)) };
 }
 
-/** The model calls a tool in a response that is still going on. */
+/** Calls a tool in an active response. */
 export function callTool(session: OpenAIPeer, name: string, args = '{}', response_id = 'r1'): void {
   const item = { id: 'f', type: 'function_call', status: 'completed', call_id: `call_${response_id}`, name };
   session.send({ type: 'response.output_item.done', response_id, item: { ...item, arguments: args } });

@@ -5,8 +5,14 @@ import { startBalancer } from './balancer.ts';
 import { runServer, type ServerProcess } from './process.ts';
 
 const AUTH_TOKEN = 'a-secret';
-/** For how long callers listen, in ms: most of them shortly, some for longer than a server without calls takes to stop. */
+/** How long callers listen, in ms: some for longer than an idle server takes to stop. */
 const LISTENING_MS = [400, 400, 400, 1_500];
+
+/** What the calls come through. */
+interface Front {
+  origin: string;
+  close(): void | Promise<void>;
+}
 
 /** How the calls went that were placed while each of three servers was restarted in turn, and what the servers logged. */
 export interface Rolling {
@@ -18,13 +24,14 @@ export interface Rolling {
 }
 
 /**
- * Three servers in processes of their own behind a balancer that takes them in turn, each of which is stopped and started
+ * Three servers in processes of their own behind `startFront`, by default a balancer that takes them in turn, each of which is stopped and started
  * anew under a stream of calls: so many at a time, and at least so many in all, until the last one is back.
  */
 export async function rollingRestarts(
   callers: number,
   leastCalls: number,
   changes: Record<string, string> = {},
+  startFront: (ports: number[]) => Promise<Front> = startBalancer,
 ): Promise<Rolling> {
   const parrot = await startParrot({
     greeting: new Uint8Array(8 * 400).fill(0x55),
@@ -41,7 +48,7 @@ export async function rollingRestarts(
   const exitCodes: (number | null)[] = [];
   const servers: ServerProcess[] = [runServer(env), runServer(env), runServer(env)];
   const ports = await Promise.all(servers.map(async ({ listening }) => new URL(await listening).port));
-  const balancer = await startBalancer(ports.map(Number));
+  const balancer = await startFront(ports.map(Number));
   let calls = 0;
   let isOver = false;
   const lost: string[] = [];
@@ -72,7 +79,7 @@ export async function rollingRestarts(
     await exited;
     log.push(...lines);
   }
-  balancer.close();
+  await balancer.close();
   await parrot.close();
   return { calls, lost, exitCodes, log };
 }

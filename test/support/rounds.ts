@@ -1,4 +1,4 @@
-/** How often a random test repeats itself: `all` times where FULL is set, as in CI, else a tenth of that. */
+/** Returns the rounds of a random test: `all` if FULL is set, as in CI, else a tenth. */
 export function rounds(all: number): number {
   return process.env.FULL ? all : all / 10;
 }

@@ -9,7 +9,7 @@ import { found } from './found.ts';
 
 type Line = Record<string, unknown>;
 
-/** A server that listens on a port of its own, and its log. */
+/** A server that listens, and its log. */
 export class TestServer {
   readonly app: FastifyInstance;
   readonly calls: Calls;
@@ -32,7 +32,7 @@ export class TestServer {
     return new TestServer(relay, await relay.app.listen({ host: '127.0.0.1', port: 0 }), log);
   }
 
-  /** What Twilio would tell the caller of a call that has ended. */
+  /** The TwiML that Twilio gets after the stream of a call. */
   async lastWords(callSid: string): Promise<string> {
     return (await this.app.inject(`/call-ended?CallSid=${callSid}`)).body;
   }
@@ -50,12 +50,12 @@ export class Log extends Writable {
     done();
   }
 
-  /** The line with this message, the first that was or will be. */
+  /** Resolves to the first line with this message, past or future. */
   find(msg: string): Promise<Line> {
     return found(this, () => this.lines.find((line) => line.msg === msg));
   }
 
-  /** The messages of all lines, or of those that `fits`. */
+  /** The messages of the lines that fit. */
   messages(fits: (line: Line) => boolean = () => true): unknown[] {
     return this.lines.filter(fits).map(({ msg }) => msg);
   }

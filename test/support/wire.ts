@@ -30,7 +30,7 @@ export function done(id: string, usage = NO_USAGE): ServerEvent {
   return { type: 'response.done', response: { ...response, id, status: 'completed', usage } };
 }
 
-/** A response that the caller, or we, cut off. */
+/** A cancelled response. */
 export function cancelled(id: string): ServerEvent {
   return { type: 'response.done', response: { ...response, id, status: 'cancelled' } };
 }
@@ -45,7 +45,7 @@ export function incomplete(id: string, reason = 'content_filter'): ServerEvent {
   return { type: 'response.done', response: { ...response, id, status: 'incomplete', reason } };
 }
 
-/** A response that failed, with OpenAI's code for why. */
+/** A failed response with its error code. */
 export function failed(id: string, code = 'server_error'): ServerEvent {
   const error = { code, message: undefined };
   return { type: 'response.done', response: { ...response, id, status: 'failed', error } };
@@ -59,13 +59,13 @@ export function press(digit: string): TwilioMessage {
   return { event: 'dtmf', streamSid: STREAM, dtmf: { digit } };
 }
 
-/** The model calls a tool. */
+/** A function call of the model. */
 export function functionCall(response_id: string, call_id: string, name: string, json = '{}'): ServerEvent {
   const item = { type: 'function_call', call_id, name, arguments: json } as const;
   return { type: 'response.output_item.done', response_id, item };
 }
 
-/** An item joins the conversation: audio of the caller's or of the assistant's, or whatever else it is said to be. */
+/** An item that is added to the conversation: a message by default. */
 export function itemAdded(
   id: string,
   item: { type?: string; role?: 'user' | 'assistant' | 'system'; text?: string } = {},
@@ -75,12 +75,12 @@ export function itemAdded(
   return { type: 'conversation.item.added', previous_item_id, item: added };
 }
 
-/** What came of a tool joins the conversation. */
+/** A tool's output that is added to the conversation. */
 export function outputAdded(id: string): ServerEvent {
   return itemAdded(id, { type: 'function_call_output' });
 }
 
-/** What the assistant says: a part of it, and all of it. */
+/** The transcript of the assistant's audio: a part of it, and all of it. */
 export function saying(item_id: string, delta: string): ServerEvent {
   return { type: 'response.output_audio_transcript.delta', item_id, delta };
 }
@@ -88,7 +88,7 @@ export function said(item_id: string, transcript: string): ServerEvent {
   return { type: 'response.output_audio_transcript.done', item_id, transcript };
 }
 
-/** What the caller said was written down. */
+/** The transcript of the caller's audio. */
 export function written(item_id: string, transcript: string, seconds = 0): ServerEvent {
   return { type: 'caller transcribed', item_id, transcript, usage: { seconds, tokensIn: 0, tokensOut: 0 } };
 }
@@ -98,7 +98,7 @@ export const speechStopped: ServerEvent = { type: 'input_audio_buffer.speech_sto
 /** The caller has been silent for so long that the assistant asks. */
 export const timedOut: ServerEvent = { type: 'input_audio_buffer.timeout_triggered' };
 
-/** The messages that Twilio and OpenAI are expected to get, as `Call` returns them. */
+/** The effects of a conversation that tests expect. */
 export const expected = {
   media: (base64: string) => ({
     to: 'twilio',

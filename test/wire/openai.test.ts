@@ -94,6 +94,11 @@ describe("The parser of OpenAI's events", () => {
     expect(read({ type: 'error', error })).toEqual({ type: 'error', error: { code: undefined, message } });
   });
 
+  it('reads the type of an error that has no code', () => {
+    const error = { type: 'server_error', code: null, message: 'm' };
+    expect(read({ type: 'error', error })).toMatchObject({ error: { code: 'server_error' } });
+  });
+
   it('reads an unused event as another', () => {
     expect(read({ type: 'rate_limits.updated', rate_limits: [] })).toEqual({ type: 'other' });
   });

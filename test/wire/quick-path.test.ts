@@ -12,7 +12,7 @@ function payload(): string {
   return Buffer.from(Array.from({ length: upTo(400) }, () => upTo(255))).toString('base64');
 }
 
-/** `value` as JSON that says the same: keys in any order, spaces anywhere, characters escaped. */
+/** Equivalent JSON: other key order, spaces and escapes. */
 function disguised(value: unknown): string {
   const space = () => ' '.repeat(random() < 0.8 ? 0 : upTo(2));
   if (typeof value !== 'object' || value === null) {
@@ -29,7 +29,7 @@ function disguised(value: unknown): string {
   return `{${pairs.join(',')}${space()}}`;
 }
 
-/** `text` with something cut out, put in or written over. */
+/** `text` with something removed, inserted or overwritten. */
 function damaged(text: string): string {
   const scraps = [
     '"',
@@ -57,7 +57,7 @@ function variant(message: object): string {
   return random() < 0.5 ? text : damaged(text);
 }
 
-/** Twilio's, key by key in its order. */
+/** A media frame with Twilio's key order. */
 function mediaFrame(): object {
   return {
     event: 'media',
@@ -72,7 +72,7 @@ function mediaFrame(): object {
   };
 }
 
-/** A space in front changes nothing in JSON, but takes a frame off the quick path. */
+/** A leading space changes nothing in JSON, but leaves the quick path. */
 const theLongWay = (text: string): Buffer => Buffer.from(` ${text}`);
 
 describe('The quick path in', () => {

@@ -95,7 +95,7 @@ describe('A TwiML document', () => {
     expect(verbs(hangUp())).toBe('<Hangup/>');
     expect(verbs(hangUp('A & B'))).toBe('<Say>A &amp; B</Say><Hangup/>');
     expect(verbs(rejectAsBusy())).toBe('<Reject reason="busy"/>');
-    expect(verbs(askAgain('/incoming-call?a=1&b=2'))).toBe(
+    expect(verbs(askAgain('/incoming-call?a=1&b=2', 1))).toBe(
       '<Pause length="1"/><Redirect>/incoming-call?a=1&amp;b=2</Redirect>',
     );
   });

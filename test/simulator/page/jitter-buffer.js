@@ -1,10 +1,10 @@
 // @ts-check
 
-/** Live audio between who speaks it and a clock that takes it: a little is held back, so that late samples leave no gap. */
+/** A buffer between live audio and the clock that plays it: what it holds back hides late samples. */
 export class JitterBuffer {
   /** @type {ArrayLike<number>[]} */
   #pieces = [];
-  /** How many samples of the first piece are gone. */
+  /** Samples of the first piece that were taken. */
   #gone = 0;
   #length = 0;
   #flows = false;
@@ -13,7 +13,7 @@ export class JitterBuffer {
   #most;
 
   /**
-   * Begins to give when it has `least` samples, again after each time that it ran empty; beyond `most` it drops the oldest.
+   * Starts, and restarts after an underrun, at `least` samples; beyond `most` it drops the oldest.
    *
    * @param {{ silence: number, least: number, most: number }} options
    */
@@ -23,16 +23,12 @@ export class JitterBuffer {
     this.#most = most;
   }
 
-  /** How many samples wait. */
+  /** The samples in it. */
   get length() {
     return this.#length;
   }
 
-  /**
-   * Takes in samples.
-   *
-   * @param {ArrayLike<number>} samples
-   */
+  /** @param {ArrayLike<number>} samples */
   push(samples) {
     this.#pieces.push(samples);
     this.#length += samples.length;
@@ -41,7 +37,7 @@ export class JitterBuffer {
   }
 
   /**
-   * Fills `target` with the samples that are next, and with silence where there are none.
+   * Fills `target` with the next samples, and with silence if there are none.
    *
    * @param {Uint8Array | Float32Array} target
    */

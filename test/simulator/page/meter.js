@@ -1,12 +1,12 @@
 // @ts-check
 
-/** The levels at which a meter is empty and full, in dB below the loudest there is. */
+/** The levels at which a meter is empty and full, in dBFS. */
 const QUIETEST_DB = -48;
 const LOUDEST_DB = -8;
-/** How far a meter falls back from one moment to the next. */
+/** The share of its level that a meter keeps from one moment to the next. */
 const FALL = 0.88;
 /**
- * How loud audio is, from 0 to 1, by the root mean square of its 16-bit samples.
+ * Returns the loudness, from 0 to 1, of 16-bit samples with this root mean square.
  *
  * @param {number} rms
  */
@@ -15,16 +15,12 @@ export function loudness(rms) {
   return Math.min(1, Math.max(0, (db - QUIETEST_DB) / (LOUDEST_DB - QUIETEST_DB)));
 }
 
-/**
- * The root mean square of samples.
- *
- * @param {Int16Array} samples
- */
+/** @param {Int16Array} samples */
 export function rootMeanSquare(samples) {
   return Math.sqrt(samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length);
 }
 
-/** A level meter, which rises at once and falls slowly. */
+/** A level meter that rises at once and falls slowly. */
 export class Meter {
   #element;
 
@@ -38,7 +34,6 @@ export class Meter {
     this.#element.value = Math.max(level, this.#element.value * FALL);
   }
 
-  /** Falls back to nothing. */
   rest() {
     this.#element.value = 0;
   }

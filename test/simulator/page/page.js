@@ -2,7 +2,7 @@
 import { loudness, Meter, rootMeanSquare } from './meter.js';
 import { clock } from './paint.js';
 import { addLine, clearLog, element, hideRecording, showRecording, showReport } from './results.js';
-import { Telephone, TelephoneError } from './telephone.js';
+import { Telephone, whyNoCall } from './telephone.js';
 import { Timeline } from './timeline.js';
 
 /** @typedef {import('../handset.ts').ToPage} ToPage */
@@ -12,12 +12,12 @@ import { Timeline } from './timeline.js';
 const LETTERS = { 2: 'abc', 3: 'def', 4: 'ghi', 5: 'jkl', 6: 'mno', 7: 'pqrs', 8: 'tuv', 9: 'wxyz' };
 const KEYS = [...'123456789*0#'];
 /**
- * How far an arrow goes on the keypad, which has three keys in a row.
+ * The step of each arrow on the keypad, which has three keys in a row.
  *
  * @type {Record<string, number>}
  */
 const STEPS = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -3, ArrowDown: 3 };
-/** How long a key that is typed lights up. */
+/** The time that a typed key lights up. */
 const LIT_MS = 200;
 const NO_LINE = `The telephone has no line: npm run phone isn't running any more. Start it again.`;
 
@@ -36,7 +36,7 @@ const assistantMeter = new Meter(/** @type {HTMLMeterElement} */ (element('assis
 let telephone;
 let isCalling = false;
 let attempts = 0;
-/** When the stream began, in ms after the call was placed. */
+/** The stream's start, in ms after the call was placed. */
 let began = 0;
 
 showLine();
@@ -73,7 +73,7 @@ async function call() {
   const attempt = attempts;
   try {
     const lifted = await Telephone.lift(raw.checked);
-    // Whoever is asked for the microphone may have thought better of it.
+    // The visitor hung up while the browser asked for the microphone.
     if (!isCalling || attempt !== attempts) {
       lifted.putDown();
       return;
@@ -81,8 +81,7 @@ async function call() {
     telephone = lifted;
     telephone.dial({ onMoment, onMessage, onLost: () => endCall(NO_LINE) });
   } catch (error) {
-    if (!(error instanceof TelephoneError)) throw error;
-    if (attempt === attempts) endCall(error.message);
+    if (attempt === attempts) endCall(whyNoCall(error));
   }
 }
 
@@ -103,7 +102,7 @@ function onMessage(message) {
   show(report);
   if (kind === 'stream-started') tell('Connected.');
   if (kind === 'cleared') tell('You cut in: the assistant stopped.');
-  // Not every browser has a voice; the words are in the log, too.
+  // Not every browser has a voice; the log has the words, too.
   if (say !== undefined && 'speechSynthesis' in window) {
     speechSynthesis.speak(new SpeechSynthesisUtterance(say));
   }
@@ -165,7 +164,7 @@ function showCalling(text, isOn, isConnected = false) {
   raw.disabled = isOn;
   keypad.disabled = !isConnected;
   showMuted(false);
-  // What is disabled loses the focus, and with it whoever uses a keyboard their place.
+  // A disabled element loses the focus, and keyboard users their place.
   if (wasFocused && !isConnected) callButton.focus();
 }
 
@@ -184,16 +183,12 @@ function show(report) {
   lanes.setAttribute('aria-label', `Timeline of the call: ${count}, told in the table and the log below`);
 }
 
-/** @param {string} text for who doesn't see the page */
+/** @param {string} text for screen readers */
 function tell(text) {
   element('news').textContent = text;
 }
 
-/**
- * Presses a key that was typed, and lights it up.
- *
- * @param {string} key
- */
+/** @param {string} key that was typed */
 function type(key) {
   if (keypad.disabled) return;
   telephone?.press(key);
@@ -203,7 +198,7 @@ function type(key) {
 }
 
 /**
- * Makes a key the one of the keypad that the tab key stops at.
+ * Makes a key of the keypad the one that Tab stops at.
  *
  * @param {HTMLButtonElement | undefined} button
  */

@@ -3,17 +3,17 @@
 /** @typedef {import('../report.ts').CallReport} CallReport */
 
 /**
- * What is seen of the timeline, from one pixel to another; times are in ms since the stream began.
+ * The visible part of the timeline, in pixels; times are in ms since the stream's start.
  *
  * @typedef {object} Scene
  * @property {number} from
  * @property {number} to
  * @property {number} pxPerMs
- * @property {(bar: number) => number} caller how loud a bar is, from 0 to 1; it is drawn by its square, as a meter's scale hides syllables
+ * @property {(bar: number) => number} caller the loudness of a bar, from 0 to 1; drawn squared, as a meter's scale hides syllables
  * @property {(bar: number) => number} assistant
  * @property {CallReport['turns']} turns
  * @property {CallReport['bargeIns']} bargeIns
- * @property {number[]} sounds when the assistant began to be heard, each time
+ * @property {number[]} sounds the starts of the assistant's audio
  * @property {{ at: number, text: string }[]} keys
  */
 
@@ -29,13 +29,11 @@ const ASSISTANT_Y = LABELS_PX + LANE_PX + GAP_PX + LANE_PX / 2;
 const LATENCY_Y = LABELS_PX + LANE_PX + GAP_PX / 2;
 const AXIS_Y = HEIGHT_PX - AXIS_PX;
 const LEAST_BAR_PX = 2;
-/** How far apart labels are at least, and the cap of a key from its tick's left. */
+/** The least gap between labels, and half a key's cap. */
 const APART_PX = 6;
 const CAP_PX = 9;
 
 /**
- * Draws it all.
- *
  * @param {CanvasRenderingContext2D} context
  * @param {Scene} scene
  */
@@ -94,7 +92,7 @@ function paintAxis(context, { from, to, pxPerMs }, text, line) {
 }
 
 /**
- * What was sent and cut, as far as there is nothing else to hear there.
+ * Draws audio that was sent and cut, up to the next sound.
  *
  * @param {CanvasRenderingContext2D} context
  * @param {Scene} scene
@@ -122,7 +120,7 @@ function paintUnheard(context, { pxPerMs, bargeIns, sounds }, colour) {
 }
 
 /**
- * From where the caller ended to the first sound.
+ * Draws the times from the end of the caller's words to the first sound.
  *
  * @param {CanvasRenderingContext2D} context
  * @param {Scene} scene
@@ -147,7 +145,7 @@ function paintLatencies(context, { pxPerMs, turns }, text, line, ground) {
     const middle = (x + end) / 2;
     if (middle - half < free) continue;
     free = middle + half + APART_PX;
-    // Legible where the line of a cut runs through it.
+    // The line of a cut may run through the label.
     context.fillStyle = ground;
     context.fillRect(middle - half - 2, LATENCY_Y - 14, 2 * half + 4, 16);
     context.fillStyle = text;
@@ -156,7 +154,7 @@ function paintLatencies(context, { pxPerMs, turns }, text, line, ground) {
 }
 
 /**
- * A line where the assistant was cut, and as much of a label as fits beside the others.
+ * Draws a line at each cut, with the longest label that fits.
  *
  * @param {CanvasRenderingContext2D} context
  * @param {Scene} scene
@@ -177,7 +175,7 @@ function paintCuts(context, { from, to, pxPerMs, bargeIns }, colour, ground) {
     const reported = reportedMs === undefined ? '' : ` · server: ${seconds(reportedMs)}`;
     for (const label of [`cut after ${short}${reported}`, `cut after ${short}`, short]) {
       const width = context.measureText(label).width + 16;
-      // At the right edge it moves to the left of its line.
+      // At the right edge the label moves to the left of its line.
       const left = isSeen ? Math.max(from, free, Math.min(x - 1, to - width)) : x - 1;
       if (left + width > Math.min(next, isSeen ? to : Infinity)) continue;
       free = left + width + APART_PX;
@@ -192,7 +190,7 @@ function paintCuts(context, { from, to, pxPerMs, bargeIns }, colour, ground) {
 }
 
 /**
- * A tick for each key, with its cap; those pressed shortly after one another share one.
+ * Draws a tick and a cap for each key; keys in quick succession share a cap.
  *
  * @param {CanvasRenderingContext2D} context
  * @param {Scene} scene
@@ -228,7 +226,7 @@ function paintKeys(context, { pxPerMs, keys }, colour, ground) {
 }
 
 /**
- * `65000` as `1:05`.
+ * Returns `1:05` for 65,000.
  *
  * @param {number} ms
  */
@@ -238,10 +236,10 @@ export function clock(ms) {
 }
 
 /**
- * `1234` as `1.23 s`.
+ * Returns `1.23 s` for 1,234, and never less than 0, as two clocks may differ.
  *
  * @param {number} ms
  */
 export function seconds(ms) {
-  return `${(ms / 1_000).toFixed(2)} s`;
+  return `${(Math.max(0, ms) / 1_000).toFixed(2)} s`;
 }

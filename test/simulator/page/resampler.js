@@ -1,22 +1,22 @@
 // @ts-check
 
-/** Nothing above this, in Hz, gets through: a telephone carries speech up to 3.4 kHz, and 8 kHz hold 4 kHz at most. */
+/** The low-pass, in Hz: a telephone carries speech up to 3.4 kHz, and 8 kHz hold 4 kHz at most. */
 const CUTOFF_HZ = 3_700;
 /** The filter's reach to either side, in seconds. */
 const REACH_S = 0.003;
-/** The Kaiser window's shape, for 60 dB below what passes. */
+/** The Kaiser window's shape, for 60 dB of attenuation. */
 const BETA = 5.65;
 
-/** Changes the rate of audio that comes piece by piece, through a low-pass for the telephone's band. */
+/** Changes the sample rate of a stream of audio, through a low-pass for the telephone's band. */
 export class Resampler {
   #step;
   #phases;
   #taps;
-  /** The filter at each distance that an output can have from an input sample, in turn. */
+  /** The filter's coefficients, phase after phase. */
   #kernel;
-  /** The samples that the next output still needs. */
+  /** Input samples that the next output needs. */
   #past;
-  /** Where the next output is, in `phases` to an input sample, from the first of `past`. */
+  /** The position of the next output after the first of `past`, in phases. */
   #at = 0;
 
   /**
@@ -34,7 +34,7 @@ export class Resampler {
   }
 
   /**
-   * The next samples at the new rate, `REACH_S` late.
+   * Returns the next samples at the new rate, `REACH_S` late.
    *
    * @param {Float32Array} samples from -1 to 1, as many as there are
    */

@@ -5,11 +5,7 @@ import { seconds } from './paint.js';
 
 const MOST_LINES = 500;
 
-/**
- * The element of the page that has this id.
- *
- * @param {string} id
- */
+/** @param {string} id */
 export function element(id) {
   const found = document.getElementById(id);
   if (found === null) throw new Error(`The page has no ${id}.`);
@@ -20,7 +16,7 @@ export function element(id) {
  * Shows the figures and the table of turns and cuts.
  *
  * @param {CallReport} report
- * @param {number} began when the stream did, in ms after the call was placed
+ * @param {number} began the stream's start, in ms after the call was placed
  */
 export function showReport({ firstSoundMs, medianMs, turns, bargeIns }, began) {
   element('first-word').textContent = orDash(firstSoundMs);
@@ -43,8 +39,6 @@ export function showReport({ firstSoundMs, medianMs, turns, bargeIns }, began) {
 }
 
 /**
- * Adds a line to the log.
- *
  * @param {string} who
  * @param {number} at in ms after the call was placed
  * @param {string} text
@@ -64,17 +58,12 @@ export function addLine(who, at, text) {
   element('no-log').hidden = true;
 }
 
-/** Empties the log. */
 export function clearLog() {
   element('log').replaceChildren();
   element('no-log').hidden = false;
 }
 
-/**
- * Offers the recording, to listen to and to save.
- *
- * @param {string} path
- */
+/** @param {string} path of a WAV */
 export function showRecording(path) {
   const player = new Audio(path);
   player.controls = true;
@@ -88,7 +77,6 @@ export function showRecording(path) {
   element('recording').hidden = false;
 }
 
-/** Takes the recording of the last call away. */
 export function hideRecording() {
   element('recording').replaceChildren();
   element('recording').hidden = true;

@@ -1,19 +1,38 @@
 // @ts-check
 
-/** The microphone as this page's visitor has it, or as a telephone does, which cleans nothing up. */
+/** The microphone's settings: a browser's, or a telephone's, which cleans nothing up. */
 const CLEANED = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
 const RAW = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
-/** What is still in the earpiece when the other side hangs up, in ms. */
+/** The audio left in the earpiece when the other side hangs up, in ms. */
 const LAST_WORDS_MS = 200;
+/** Without a loudspeaker Firefox's `resume` never settles; with one it takes some 100 ms. */
+const RESUME_MS = 3_000;
 
-/** Why there is no call, in words that say what to do about it. */
-export class TelephoneError extends Error {}
+const NO_MICROPHONE = 'There is no microphone. Connect one, and call again.';
+const BUSY = 'The microphone is in use by another program, or switched off. Free it, and call again.';
+/**
+ * What the page says, by the name of the error.
+ *
+ * @type {Record<string, string>}
+ */
+const TROUBLES = {
+  NotAllowedError: 'The microphone was refused. Allow it for this page, next to the address, and call again.',
+  NotFoundError: NO_MICROPHONE,
+  // WebKitGTK, when there is no microphone.
+  OverconstrainedError: NO_MICROPHONE,
+  NotReadableError: BUSY,
+  // Firefox, when the microphone doesn't start.
+  AbortError: BUSY,
+  // These two are thrown below.
+  SecurityError: 'This browser gives a page no microphone here. Open it at http://127.0.0.1.',
+  TimeoutError: 'This browser has no loudspeaker or headphones to play to. Connect some, and call again.',
+};
 
 /**
  * @typedef {object} Listener
  * @property {(level: number, heard: Int16Array) => void} onMoment every 20 ms of the call
- * @property {(message: any) => void} onMessage each of the texts that the handset sends
- * @property {() => void} onLost the line to `npm run phone` is gone
+ * @property {(message: any) => void} onMessage with each text of the handset's
+ * @property {() => void} onLost when the line to `npm run phone` is lost
  */
 
 /** A microphone, an earpiece and a line; made by `lift`. */
@@ -26,20 +45,22 @@ export class Telephone {
   isMuted = false;
 
   /**
-   * Takes the microphone; throws a TelephoneError.
+   * Takes the microphone and the loudspeaker; `whyNoCall` explains what it throws.
    *
    * @param {boolean} isRaw
    */
   static async lift(isRaw) {
-    // Made before anything is waited for: browsers let a page sound only from a click on.
+    // Made before the first await: browsers let a page play sound only in answer to a click.
     const context = new AudioContext({ latencyHint: 'interactive' });
+    /** @type {MediaStream | undefined} */
+    let microphone;
     try {
-      const microphone = await takeMicrophone(isRaw ? RAW : CLEANED);
+      microphone = await takeMicrophone(isRaw ? RAW : CLEANED);
       await context.audioWorklet.addModule('/worklet.js');
-      await context.resume();
+      await resume(context);
       return new Telephone(context, microphone);
     } catch (error) {
-      await context.close();
+      release(microphone, context);
       throw error;
     }
   }
@@ -61,11 +82,7 @@ export class Telephone {
     context.createMediaStreamSource(microphone).connect(this.#node).connect(context.destination);
   }
 
-  /**
-   * Calls.
-   *
-   * @param {Listener} listener
-   */
+  /** @param {Listener} listener */
   dial({ onMoment, onMessage, onLost }) {
     const { port } = this.#node;
     const socket = new WebSocket(`ws://${location.host}/call`);
@@ -98,17 +115,16 @@ export class Telephone {
     this.#tell({ type: 'press', digits });
   }
 
-  /** Falls silent at once; the handset then says that the call is over. */
+  /** Stops at once; the handset's last message follows. */
   hangUp() {
     this.#tell({ type: 'hang-up' });
     this.putDown();
   }
 
-  /** Lets go of the microphone, and of the loudspeaker. */
+  /** Frees the microphone and the loudspeaker. */
   putDown() {
-    for (const track of this.#microphone.getTracks()) track.stop();
     this.#node.disconnect();
-    if (this.#context.state !== 'closed') void this.#context.close();
+    release(this.#microphone, this.#context);
   }
 
   /** @param {object} message */
@@ -120,29 +136,36 @@ export class Telephone {
   }
 }
 
-/** @param {MediaTrackConstraints} audio */
-async function takeMicrophone(audio) {
-  // Browsers have none for pages that come unencrypted from elsewhere.
-  if (navigator.mediaDevices === undefined) {
-    throw new TelephoneError('This browser gives a page no microphone here. Open it at http://127.0.0.1.');
-  }
-  try {
-    return await navigator.mediaDevices.getUserMedia({ audio });
-  } catch (error) {
-    throw new TelephoneError(whyNoMicrophone(error instanceof Error ? error : new Error(String(error))));
-  }
+/**
+ * Returns what the page says when an error keeps it from calling.
+ *
+ * @param {unknown} error
+ */
+export function whyNoCall(error) {
+  const { name, message } = error instanceof Error ? error : new Error(String(error));
+  return TROUBLES[name] ?? `This browser can't place the call: ${message}.`;
 }
 
-/** @param {Error} error */
-function whyNoMicrophone({ name, message }) {
-  switch (name) {
-    case 'NotAllowedError':
-      return 'The microphone was refused. Allow it for this page, next to the address, and call again.';
-    case 'NotFoundError':
-      return 'There is no microphone. Connect one, and call again.';
-    case 'NotReadableError':
-      return 'The microphone is in use by another program, or switched off. Free it, and call again.';
-    default:
-      return `The microphone can't be used: ${message}.`;
-  }
+/** @param {MediaTrackConstraints} audio */
+function takeMicrophone(audio) {
+  // Browsers have no devices for a page from elsewhere without TLS.
+  if (navigator.mediaDevices === undefined) throw new DOMException('', 'SecurityError');
+  return navigator.mediaDevices.getUserMedia({ audio });
+}
+
+/** @param {AudioContext} context */
+function resume(context) {
+  return new Promise((resolve, reject) => {
+    setTimeout(() => reject(new DOMException('', 'TimeoutError')), RESUME_MS);
+    context.resume().then(resolve, reject);
+  });
+}
+
+/**
+ * @param {MediaStream | undefined} microphone
+ * @param {AudioContext} context
+ */
+function release(microphone, context) {
+  for (const track of microphone?.getTracks() ?? []) track.stop();
+  if (context.state !== 'closed') void context.close();
 }

@@ -2,16 +2,16 @@
 import { BAR_PX, HEIGHT_PX, paint } from './paint.js';
 
 export const MOMENT_MS = 20;
-/** While the call goes on, a bar of the timeline stands for so many moments; afterwards for as many as make it fit. */
+/** Moments in a bar: during the call, and at most after it, when the whole call is to fit. */
 const LIVE_MOMENTS = 3;
 const MOST_MOMENTS = 8;
 const MARGIN_PX = 16;
-/** As near to the end as this, the timeline goes on with the call. */
+/** The distance from the end within which the timeline follows the call. */
 const NEAR_PX = 24;
 
 /** @typedef {import('../report.ts').CallReport} CallReport */
 
-/** Two lanes, of how loud the caller was and what was heard of the assistant, with turns and cuts, as long as the call. */
+/** Two lanes, of the caller's loudness and the assistant's as heard, with turns and cuts. */
 export class Timeline {
   #scroller;
   #length;
@@ -30,7 +30,7 @@ export class Timeline {
   #keys = [];
   /** @type {number[]} */
   #sounds = [];
-  /** When the stream began, in ms after the call was placed, as the times of all that happens are. */
+  /** The stream's start, in ms after the call was placed, like all times. */
   #began = 0;
 
   /**
@@ -56,7 +56,6 @@ export class Timeline {
     return this.#caller.length * MOMENT_MS;
   }
 
-  /** Begins anew. */
   clear() {
     this.#caller = [];
     this.#assistant = [];
@@ -82,8 +81,6 @@ export class Timeline {
   }
 
   /**
-   * The caller pressed a key.
-   *
    * @param {number} at
    * @param {string} text
    */
@@ -91,17 +88,13 @@ export class Timeline {
     this.#keys.push({ at, text });
   }
 
-  /**
-   * The assistant begins to be heard.
-   *
-   * @param {number} at
-   */
+  /** @param {number} at the start of the assistant's audio */
   sound(at) {
     this.#sounds.push(at);
   }
 
   /**
-   * Shows it, with all that was pressed and began.
+   * Shows the report, with the keys and sounds so far.
    *
    * @param {CallReport} report
    * @param {number} began
@@ -112,7 +105,7 @@ export class Timeline {
     this.#draw();
   }
 
-  /** Shows the whole call, as far as that is legible, from its beginning. */
+  /** Shows the whole call, as far as it stays legible. */
   finish() {
     this.#isFinished = true;
     this.#fit();
@@ -170,7 +163,7 @@ export class Timeline {
 }
 
 /**
- * The loudest of the levels that one bar stands for; 0 where the call hasn't come to yet.
+ * Returns the loudest level of a bar; 0 after the end of the call.
  *
  * @param {number[]} levels
  * @param {number} bar

@@ -4,7 +4,7 @@ import { Resampler } from './resampler.js';
 const TELEPHONE_RATE = 8_000;
 const FRAME_SAMPLES = 160;
 
-/** The telephone's two ends of a line at 8 kHz, in frames of 20 ms: the microphone's leave as Int16, the earpiece's come so. */
+/** The telephone's end of a line at 8 kHz: microphone and earpiece exchange frames of 20 ms in Int16. */
 class Telephone extends AudioWorkletProcessor {
   #toLine = new Resampler(sampleRate, TELEPHONE_RATE);
   #fromLine = new Resampler(TELEPHONE_RATE, sampleRate);

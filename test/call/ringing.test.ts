@@ -19,7 +19,7 @@ async function withStandby() {
   return { ...servers, standby };
 }
 
-/** A call that was prepared, and whose session has been asked for the greeting. */
+/** The session of a ringing call, after the request for its greeting. */
 async function prepared(openai: FakeOpenAI, server: TestServer) {
   await ring(server);
   const session = await openai.dialled();
@@ -28,12 +28,12 @@ async function prepared(openai: FakeOpenAI, server: TestServer) {
   return session;
 }
 
-/** A server whose one preparation has not been claimed in time. */
+/** A server after a call whose stream never came. */
 async function abandoned(env: Record<string, string> = {}) {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   const servers = await serverOf({}, env);
   const session = await prepared(servers.openai, servers.server);
-  vi.advanceTimersByTime(14_999);
+  vi.advanceTimersByTime(4_999);
   expect(servers.server.calls.live).toBe(1);
   vi.advanceTimersByTime(1);
   expect(servers.server.calls.live).toBe(0);
@@ -43,8 +43,8 @@ async function abandoned(env: Record<string, string> = {}) {
   return servers;
 }
 
-describe('a call that is prepared at its webhook', () => {
-  it('The standby session is asked for the greeting before the stream comes, and hands over all that it said', async () => {
+describe('A ringing call', () => {
+  it('takes the standby session, and its stream gets all that was said', async () => {
     const { openai, server, standby } = await withStandby();
     await ring(server);
     await standby.next('response.create');
@@ -68,7 +68,7 @@ describe('a call that is prepared at its webhook', () => {
     expect(standby.received.map(({ type }) => type)).toEqual(['session.update', 'response.create']);
   });
 
-  it('Without a standby session it is dialled at the webhook, and only once', async () => {
+  it('dials at its webhook if there is no standby session', async () => {
     const { openai, server } = await serverOf({});
     await ring(server);
     const session = await openai.dialled();
@@ -83,7 +83,7 @@ describe('a call that is prepared at its webhook', () => {
     expect(openai.handshakes).toBe(1);
   });
 
-  it('What was said before the stream does not wait in the way of its end: the caller may hang up at once', async () => {
+  it('ends at once if the caller hangs up before the greeting was heard', async () => {
     const { openai, server } = await serverOf({});
     const session = await prepared(openai, server);
     session.say(100);
@@ -96,8 +96,8 @@ describe('a call that is prepared at its webhook', () => {
   });
 });
 
-describe('a webhook that is repeated', () => {
-  it('A call is prepared once, and each answer has a token of its own', async () => {
+describe('A repeated webhook', () => {
+  it('has a token of its own, and the same call', async () => {
     const { openai, server } = await serverOf({}, GUARDED);
     const answers = [await ring(server), await ring(server), await ring(server)];
     await openai.dialled();
@@ -110,7 +110,7 @@ describe('a webhook that is repeated', () => {
     expect(openai.handshakes).toBe(1);
   });
 
-  it('A call is prepared once, and asked for once, though the webhook comes again while it is asked who answers', async () => {
+  it('asks `answer` once', async () => {
     const answers: ((value: undefined) => void)[] = [];
     const answer = () => new Promise<undefined>((resolve) => void answers.push(resolve));
     const { openai, server } = await serverOf({ answer });
@@ -125,15 +125,15 @@ describe('a webhook that is repeated', () => {
   });
 });
 
-describe('a call whose stream does not come', () => {
-  it('The session is closed and the place free after 15 s, with a line in the log', async () => {
+describe('A call without a stream', () => {
+  it('ends after 5 s, with a line in the log', async () => {
     const { server } = await abandoned();
     const lines = server.log.lines.filter(({ callSid }) => callSid === CALL);
     expect(lines.map(({ msg }) => msg)).toEqual(['call answered', 'session ready', 'call ended']);
     expect(lines.at(-1)).toMatchObject({ reason: 'not claimed', level: 30 });
   });
 
-  it('It is not prepared again, but its stream may still come, and dials', async () => {
+  it('dials when its late stream comes, and not before', async () => {
     const { openai, server } = await abandoned(GUARDED);
     const { token, call } = readConnect(await ring(server))?.parameters ?? {};
     expect(openai.handshakes).toBe(1);
@@ -145,8 +145,8 @@ describe('a call whose stream does not come', () => {
   });
 });
 
-describe('the places', () => {
-  it('A call that is prepared takes a place: the next is turned away, and its own stream is not', async () => {
+describe('The place of a ringing call', () => {
+  it('is taken for others, and free for its own stream', async () => {
     const { openai, server } = await serverOf({}, { MAX_CONCURRENT_CALLS: '1' });
     await ring(server);
     await openai.dialled();
@@ -158,7 +158,7 @@ describe('the places', () => {
     expect(openai.handshakes).toBe(1);
   });
 
-  it('A place that is gone while it is asked who answers is not taken twice', async () => {
+  it('is not taken twice while `answer` is pending', async () => {
     const answers: ((value: undefined) => void)[] = [];
     const answer = () => new Promise<undefined>((resolve) => void answers.push(resolve));
     const { openai, server } = await serverOf({ answer }, { MAX_CONCURRENT_CALLS: '1' });
@@ -171,7 +171,7 @@ describe('the places', () => {
     expect(openai.handshakes).toBe(1);
   });
 
-  it('A session that is lost before the stream came is made up for while it rings, and the other one greets', async () => {
+  it('survives the loss of its session: another one greets', async () => {
     const { openai, server } = await serverOf({});
     const session = await prepared(openai, server);
     session.say(1_000);
@@ -186,7 +186,7 @@ describe('the places', () => {
     expect(await twilio.next('media')).toMatchObject({ media: { payload: audio(100) } });
   });
 
-  it('A session that failed before the stream came is dialled anew by the stream', async () => {
+  it('is free if its session has failed, and the stream dials anew', async () => {
     const { openai, server } = await serverOf({});
     const session = await prepared(openai, server);
     session.socket.close(3000, 'invalid_api_key');
@@ -201,7 +201,7 @@ describe('the places', () => {
     expect(await twilio.next('media')).toMatchObject({ media: { payload: audio(100) } });
   });
 
-  it('Those that are prepared are closed with the server', async () => {
+  it('is freed when the server closes', async () => {
     const { openai, server } = await serverOf({});
     const session = await prepared(openai, server);
     await server.app.close();
