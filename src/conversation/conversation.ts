@@ -1,5 +1,5 @@
 import { audioMs } from '../wire/audio.ts';
-import type { ServerEvent } from '../wire/openai.ts';
+import type { ResponseDone, ServerEvent } from '../wire/openai.ts';
 import type { TwilioMessage } from '../wire/twilio.ts';
 import { Briefing, type BriefingOptions } from './briefing.ts';
 import { Caller } from './caller.ts';
@@ -43,7 +43,7 @@ export class Conversation {
   sessionReady(now: number): Effect[] {
     this.tally.sessionReady(now);
     const { items, speaks } = this.#briefing;
-    this.#replies.sessionReady(items.length, speaks, now);
+    this.#replies.sessionReady(items.length, speaks, this.#caller.hasTurn, now);
     const effects = [...items, ...this.#owed(now), ...this.#caller.sessionReady()];
     return [...effects, ...this.#tools.kept().flatMap((kept) => this.toolDone(...kept, now))];
   }
@@ -54,14 +54,14 @@ export class Conversation {
     const isSilent = isExpiring && this.isPause(now);
     if (isSilent) this.#caller.answered();
     const task = this.#farewell.unsaid;
-    const isAsked = this.#caller.hasTurn && task === undefined;
-    const speaks = !isSilent && !isAsked && (task !== undefined || !this.#farewell.isPending);
+    const isAsked = !isSilent && this.#caller.hasTurn && task === undefined;
+    const speaks = !isSilent && (task !== undefined || !this.#farewell.isPending);
     this.transcript.sessionLost((itemId) => this.#playback.lengthOf(itemId), isAsked);
     this.#held.take();
     this.#tools.sessionLost();
     this.#playback.sessionLost();
     this.#caller.sessionLost();
-    this.#replies.sessionLost(this.#briefing.isUnderWay && (speaks || isAsked), now);
+    this.#replies.sessionLost(this.#briefing.isUnderWay && speaks, now);
     this.#briefing.sessionLost(this.transcript.newest(), this.#tools.running, { speaks, isAsked, task });
   }
 
@@ -81,7 +81,7 @@ export class Conversation {
     if (this.#streamSid === undefined || !this.#caller.isSessionReady) return [{ end: reason }];
     const task = this.#farewell.conclude(reason, sentence, this.#replies.latest, now);
     if (task === undefined) return [];
-    const mayFinish = this.#farewell.mayFinish(this.#lateMs(now));
+    const mayFinish = this.#replies.isIdle && this.#farewell.mayFinish(this.#lateMs(now));
     const cut = mayFinish ? [] : [...this.#cut(this.#streamSid, now), ...this.#replies.cancel()];
     return [...cut, ...this.#tell([task], undefined, now)];
   }
@@ -128,9 +128,7 @@ export class Conversation {
       case 'response.output_item.done':
         return this.#tell(this.#tools.called(event.response_id, event.item, now), event.response_id, now);
       case 'response.done':
-        this.#farewell.responseDone(event.response.id, this.#replies.isInterrupted(event.response.id));
-        if (this.#replies.isSaid(event.response)) this.#tools.responseSaid();
-        return [...this.#replies.done(event.response, now), ...this.#owed(now), ...this.#goodbye(now)];
+        return this.#responseDone(event.response, now);
       case 'conversation.item.added':
         this.#replies.itemAdded(event.item);
         return [];
@@ -141,16 +139,33 @@ export class Conversation {
         this.#replies.speechStarted(now);
         return this.#bargeIn(streamSid, now);
       case 'input_audio_buffer.timeout_triggered':
-        this.#replies.turnEnded(now);
-        return this.#farewell.isNobodyThere() ? this.conclude('nobody there', '', now) : [];
+        this.#replies.turnEnded(true, now);
+        return this.#timedOut(now);
       case 'input_audio_buffer.speech_stopped':
-        this.#replies.turnEnded(now);
+        this.#replies.turnEnded(false, now);
         return [];
       case 'error':
         return this.#replies.error(event.error);
       default:
         return [];
     }
+  }
+
+  #responseDone(response: ResponseDone, now: number): Effect[] {
+    const { id, status, isEmpty } = response;
+    const isInterrupted = this.#replies.isInterrupted(id);
+    if (this.#replies.hasSpoken(id) || (status === 'completed' && !isInterrupted))
+      this.#farewell.responseDone(id);
+    if (this.#replies.isSaid(response)) this.#tools.responseSaid();
+    if (isEmpty && !isInterrupted) this.#caller.answered();
+    const failure = this.#replies.done(response, now);
+    return failure.length > 0 ? failure : [...this.#owed(now), ...this.#goodbye(now)];
+  }
+
+  /** The caller has been silent for so long that OpenAI asks whether anybody is there. */
+  #timedOut(now: number): Effect[] {
+    const task = this.#farewell.timedOut(this.#replies.latest);
+    return task === undefined ? [] : [...this.#replies.cancel(), ...this.#tell([task], undefined, now)];
   }
 
   /** A tool has returned, failed or timed out. */

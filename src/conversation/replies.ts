@@ -6,6 +6,8 @@ import { Watchdog } from './watchdog.ts';
 
 /** The longest speech without a pause that OpenAI detects, in ms: noise has no pauses. */
 const MAX_SPEECH_MS = 180_000;
+/** Time for a session to hear a turn that is repeated, in ms. */
+const MAX_ONSET_MS = 1_000;
 /** Late audio comes for the last few responses only. */
 const MAX_INTERRUPTED = 100;
 
@@ -26,7 +28,10 @@ interface Debt {
 }
 
 /** Whose turn it is: the caller's; the assistant's, when turn detection is about to make a response; or nobody's. */
-type Turn = { is: 'open' } | { is: 'caller'; since: number } | { is: 'assistant'; isCut: boolean };
+type Turn =
+  | { is: 'open' }
+  | { is: 'caller'; since: number }
+  | { is: 'assistant'; isCut: boolean; isQuestion: boolean };
 
 /**
  * OpenAI's responses, and the only place that asks for one.
@@ -71,10 +76,13 @@ export class Replies {
     return this.#latest;
   }
 
-  /** A session is ready and was sent `items`; the assistant `speaks` first, unless the caller has. */
-  sessionReady(items: number, speaks: boolean, now: number): void {
+  /**
+   * A session is ready and was sent `items`. The assistant `speaks` first: at once, or if a turn `isRepeated` that OpenAI
+   * doesn't hear.
+   */
+  sessionReady(items: number, speaks: boolean, isRepeated: boolean, now: number): void {
     this.#items = { sent: items, added: 0 };
-    if (speaks) this.#owe(now);
+    if (speaks) this.#owe(now, isRepeated ? MAX_ONSET_MS : 0);
     this.#turn = { is: 'open' };
   }
 
@@ -99,15 +107,19 @@ export class Replies {
   }
 
   /** OpenAI added an item: one of those that were sent, or its own. */
-  itemAdded({ type, text }: AddedItem): void {
-    const isSent = type === 'function_call_output' || text !== undefined;
+  itemAdded({ type, role, text }: AddedItem): void {
+    // A question to a silent caller has a system item that OpenAI adds.
+    const isOpenAIs = role === 'system' && this.#turn.is === 'assistant' && this.#turn.isQuestion;
+    const isSent = type === 'function_call_output' || (text !== undefined && !isOpenAIs);
     if (isSent && this.#items.added < this.#items.sent) this.#items.added += 1;
   }
 
-  /** A response exists; one that the caller has cut already is cancelled. */
+  /** A response exists. It is cancelled if the caller speaks, whom turn detection lets finish, or has cut it already. */
   created(responseId: string): Effect[] {
     const sees = this.#response.is === 'asked' ? this.#response.sees : undefined;
-    const isCut = [this.#response, this.#turn].some((each) => 'isCut' in each && each.isCut);
+    const isCut = [this.#response, this.#turn].some(
+      (each) => each.is === 'caller' || ('isCut' in each && each.isCut),
+    );
     this.#response = { is: 'active', id: responseId, sees };
     this.#latest = responseId;
     if (this.#turn.is === 'assistant') this.#turn = { is: 'open' };
@@ -150,14 +162,14 @@ export class Replies {
     this.#turn = { is: 'caller', since: now };
     this.#hasFailed = false;
     this.#debt = undefined;
-    // OpenAI interrupts a response that exists, not one that is still to be created.
-    if (this.#response.is === 'asked') this.#response.isCut = true;
     this.interrupt();
   }
 
-  /** The caller has spoken, or has been silent for so long that the assistant asks: turn detection makes a response. */
-  turnEnded(now: number): void {
-    this.#turn = { is: 'assistant', isCut: false };
+  /** The caller has spoken, or has been silent for so long that the assistant `asks`: turn detection makes a response. */
+  turnEnded(isQuestion: boolean, now: number): void {
+    this.#turn = { is: 'assistant', isCut: false, isQuestion };
+    // What OpenAI creates next is the answer to this turn.
+    if (this.#response.is === 'asked') this.#response.isCut = false;
     this.#watchdog.restart('reply', now);
   }
 
@@ -202,10 +214,7 @@ export class Replies {
     if (status !== 'failed' && !(status === 'incomplete' && !this.hasSpoken(id))) {
       this.#hasFailed = false;
       // An empty response is the model's choice to say nothing, to a cough for example.
-      if (id === this.#latest && (this.#watchdog.isForRest || isEmpty)) {
-        this.#watchdog.stop();
-        if (this.#debt !== undefined) this.#watchdog.start(now);
-      }
+      if (id === this.#latest && (this.#watchdog.isForRest || isEmpty)) this.#watchdog.stop();
       return [];
     }
     const failure: Failure = { reason: 'response failed', error };
@@ -226,6 +235,7 @@ export class Replies {
     if (this.#debt.isRetry) this.retries += 1;
     this.#debt.isRetry = false;
     this.#response = { is: 'asked', sees: this.#items.sent, isCut: false };
+    this.#watchdog.start(now);
     const response = { tool_choice: 'none' } as const;
     return [toOpenAI({ type: 'response.create', ...(!mayUseTools && { response }) })];
   }
@@ -239,7 +249,6 @@ export class Replies {
   #owe(now: number, delayMs = 0, isRetry = false): void {
     const notBefore = Math.max(now + delayMs, this.#debt?.notBefore ?? now);
     this.#debt = { items: this.#items.sent, notBefore, isRetry: isRetry || this.#debt?.isRetry === true };
-    this.#watchdog.start(now);
   }
 
   /** Cancels the debt if it is for no more items than a response has seen. */

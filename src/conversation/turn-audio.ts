@@ -39,7 +39,6 @@ export class TurnAudio {
 
   /** A reply is heard. */
   answered(): void {
-    if (this.#ms === 0 && !this.hasTurn) return;
     this.hasTurn = false;
     this.#frames = [];
     this.#ms = 0;

@@ -132,12 +132,12 @@ describe('what came of a call', () => {
     expect(tool && outputOf('c1', tool, { output: '"noon"' })).toEqual([expected.output('c1', '"noon"')]);
   });
 
-  it('A session that did not make the call is told in words, and nobody waits for the tool', () => {
+  it('A session that did not make the call is told in words', () => {
     tools.called(...call('c1'), 0);
     tools.sessionLost();
     expect(tools.areAwaited(() => false)).toBe(false);
     const tool = finished('c1');
-    const words = expected.text('system', 'What came of time, as data: "noon"');
+    const words = expected.text('user', '(time returned: "noon")');
     expect(tool && outputOf('c1', tool, { output: '"noon"' })).toEqual([words]);
   });
 

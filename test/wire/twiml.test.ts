@@ -123,4 +123,15 @@ describe('A TwiML document', () => {
       '<Pause length="1"/><Redirect>/incoming-call?a=1&amp;b=2</Redirect>',
     );
   });
+
+  it.each([
+    ['\b', ''],
+    ['\0', ''],
+    ['\uffff', ''],
+    ['\ud83d', '\ufffd'],
+    ['\t\n', '\t\n'],
+    ['👋', '👋'],
+  ])('says %j as %j', (character, said) => {
+    expect(verbs(hangUp(`Sorry${character}.`))).toBe(`<Say>Sorry${said}.</Say><Hangup/>`);
+  });
 });
