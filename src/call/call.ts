@@ -127,11 +127,6 @@ export class Call {
     return this.#persona.twiml;
   }
 
-  /** What Twilio is to say if the call can't go on. */
-  get apology(): NextStep {
-    return { say: this.#persona.apology, as: this.#persona.say };
-  }
-
   /** The stream of a ringing call has started. */
   attach(twilio: Twilio, log: FastifyBaseLogger): void {
     clearTimeout(this.#claim);

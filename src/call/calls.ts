@@ -113,7 +113,7 @@ export class Calls {
     const refusal = this.#refusal(known, 'stream');
     if (refusal === 'call already live') return refusal;
     // What Twilio is to say unless the call begins.
-    this.#over(known, known.call?.apology ?? { say: assistant.apology, as: assistant.say });
+    this.#over(known, { say: assistant.apology, as: assistant.say });
     if (refusal !== undefined) return refusal;
     known.tokens.push(token);
     if (known.call !== undefined) return known.call;
