@@ -6,11 +6,9 @@ import { loggable } from './wire/loggable.ts';
 const MAX_WAITING_BYTES = 1_048_576;
 /** How long to wait at the end for what is left, in ms. */
 const FLUSH_MS = 1_000;
-/** How much is logged of a thrown message, in characters, of its stack, in frames, and of an AggregateError, in parts. */
+/** How much is logged of a thrown message, in characters, of its stack, in frames, and how deep its causes are. */
 const MAX_MESSAGE = 500;
 const MAX_FRAMES = 10;
-const MAX_PARTS = 4;
-/** How deep causes and parts are logged. */
 const MAX_DEPTH = 2;
 /** Each kind of what strangers cause is logged once in so many ms. */
 const WINDOW_MS = 1_000;
@@ -83,38 +81,32 @@ export class ThrottledLog {
   }
 }
 
-/** As pino writes an error: `type` is its name. */
-interface Described {
-  [key: string]: unknown;
-  type: string;
-  message: string;
-  stack: string;
-}
-
 /** What is logged of whatever was thrown: its other properties may hold secrets. Never throws, and changes nothing. */
-export function describeThrown(thrown: unknown, depth = MAX_DEPTH): Described {
-  const isPrimitive = Object(thrown) !== thrown;
+export function describeThrown(
+  thrown: unknown,
+  depth = MAX_DEPTH,
+): Record<string, unknown> & Record<'type' | 'message' | 'stack', string> {
   const text = (key: string) => {
     const value = read(thrown, key);
     return typeof value === 'string' ? value : '';
   };
-  const message = isPrimitive ? String(thrown) : text('message');
+  const message = Object(thrown) === thrown ? text('message') : String(thrown);
   const stack = text('stack');
   // A stack begins with the message, which may be long.
   const frames = stack.slice(stack.indexOf(message) + message.length).match(/^ +at .+$/gm) ?? [];
-  const [cause, errors] = [read(thrown, 'cause'), read(thrown, 'errors')];
-  const parts = Array.from({ length: MAX_PARTS }, (_, n) => read(errors, n)).filter(
-    (part) => part !== undefined,
-  );
+  const lines = frames.slice(0, MAX_FRAMES).map((frame) => loggable(frame));
+  const inner = (from: unknown, key: PropertyKey) => {
+    const value = depth > 0 ? read(from, key) : undefined;
+    return value === undefined ? [] : [describeThrown(value, depth - 1)];
+  };
+  const [cause] = inner(thrown, 'cause');
+  const errors = [0, 1, 2, 3].flatMap((n) => inner(read(thrown, 'errors'), n));
   return {
     type: loggable(text('name') || typeof thrown),
     message: loggable(message, MAX_MESSAGE),
-    stack: frames
-      .slice(0, MAX_FRAMES)
-      .map((frame) => loggable(frame))
-      .join('\n'),
-    ...(depth > 0 && cause !== undefined && { cause: describeThrown(cause, depth - 1) }),
-    ...(depth > 0 && parts.length > 0 && { errors: parts.map((part) => describeThrown(part, depth - 1)) }),
+    stack: lines.join('\n'),
+    ...(cause && { cause }),
+    ...(errors.length > 0 && { errors }),
   };
 }
 

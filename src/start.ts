@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, unwatchFile, watchFile } from 'node:fs';
-import { parse } from 'dotenv';
+import { parse, populate } from 'dotenv';
 import type { FastifyBaseLogger } from 'fastify';
 import { mistakesOf } from './call/settings.ts';
 import { logEscaped, userCode } from './call/user-code.ts';
@@ -33,10 +33,11 @@ export async function start(load: Load): Promise<void> {
   const isDev = process.argv.includes('--dev');
   let running: Running | undefined;
   let signalledAt: number | undefined;
-  let stopped: Promise<void> | undefined;
+  let isStopping = false;
   const end = (fields: object) => {
-    stopped ??= running?.stop(fields).finally(() => process.exit());
-    if (stopped === undefined) process.exit(1);
+    if (running === undefined) process.exit(1);
+    if (!isStopping) void running.stop(fields).finally(() => process.exit());
+    isStopping = true;
   };
   for (const signal of SIGNALS) {
     process.on(signal, () => {
@@ -130,9 +131,9 @@ function readEnvFile(): void {
   try {
     const file = existsSync(ENV_FILE) ? readFileSync(ENV_FILE) : Buffer.of();
     if (file.includes(0)) throw new Error('it is in UTF-16, save it as UTF-8');
-    const variables = Object.entries(parse(file)).filter(([name]) => process.env[name] === undefined);
-    fromFile = variables.map(([name]) => name);
-    Object.assign(process.env, Object.fromEntries(variables));
+    const before = Object.keys(process.env);
+    populate(process.env, parse(file));
+    fromFile = Object.keys(process.env).filter((name) => !before.includes(name));
   } catch (error) {
     throw new ConfigError(`${ENV_FILE} can't be read: ${error instanceof Error ? error.message : error}`);
   }

@@ -23,7 +23,7 @@ export async function whoAnswers(
   });
   try {
     const answer = await Promise.race([
-      userCode.run({ callSid: call.sid }, async () => assistant.answer?.(call)),
+      userCode.run({ callSid: call.sid, hook: 'answer' }, async () => assistant.answer?.(call)),
       timedOut,
     ]);
     if (answer === 'busy') return answer;

@@ -136,11 +136,6 @@ export class Call {
     return this.#conversation.tally.usage;
   }
 
-  /** What Twilio is to say if the call can't go on. */
-  get apology(): NextStep {
-    return { say: this.#persona.apology, as: this.#persona.say };
-  }
-
   /** The stream of a ringing call has started. */
   attach(twilio: Twilio, log: FastifyBaseLogger): void {
     this.#cancelClaim();

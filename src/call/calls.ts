@@ -127,8 +127,7 @@ export class Calls {
     const refusal = this.#refusal(known, 'stream');
     if (refusal === 'call already live') return refusal;
     // What Twilio is to say unless the call begins.
-    const apology = known.call?.apology ?? { say: assistant.apology, as: assistant.say };
-    this.#over(known, apology, known.call === undefined);
+    this.#over(known, { say: assistant.apology, as: assistant.say }, known.call === undefined);
     if (refusal !== undefined) return refusal;
     known.tokens.push(token);
     if (known.call !== undefined) return known.call;

@@ -5,23 +5,20 @@ import { isWellFormed } from '../wire/twiml.ts';
 /** Returns what is wrong with a value, in words: nothing, or one text for each mistake. */
 type Check = (value: unknown) => string[];
 
-const rule =
-  (isGood: (value: unknown) => boolean, mistake: string): Check =>
-  (value) =>
-    isGood(value) ? [] : [mistake];
+function rule(isGood: (value: unknown) => boolean, mistake: string): Check {
+  return (value) => (isGood(value) ? [] : [mistake]);
+}
+
+function optional(check: Check): Check {
+  return (value) => (value === undefined ? [] : check(value));
+}
+
 const text = rule((value) => typeof value === 'string', 'must be a string');
 const code = rule((value) => typeof value === 'function', 'must be a function');
 const oneOf = (...texts: unknown[]) =>
   rule((value) => texts.includes(value), `must be one of ${texts.join(', ')}`);
 const number = (least: number, most: number) =>
-  rule(
-    (value) => typeof value === 'number' && value >= least && value <= most,
-    `must be from ${least} to ${most}`,
-  );
-const optional =
-  (check: Check): Check =>
-  (value) =>
-    value === undefined ? [] : check(value);
+  rule((n) => typeof n === 'number' && n >= least && n <= most, `must be from ${least} to ${most}`);
 
 /** An object with these properties and no others. */
 function shape(checks: Record<string, Check>): Check {
@@ -74,10 +71,10 @@ const SETTINGS: { [Name in keyof Required<Assistant & Override>]: Check } = {
   }),
   transcription: optional(shape({ model: text, language: optional(text) })),
   twiml: optional((value) => {
-    if (/^\s*<(\?xml|Response\b)/.test(String(value)))
-      return ['takes verbs only, without <?xml…?> and <Response>'];
-    const mistake = 'must be well-formed: close each element, and write & as &amp;';
-    return rule((verbs) => typeof verbs === 'string' && isWellFormed(verbs), mistake)(value);
+    const isDocument = /^\s*<(\?xml|Response\b)/.test(String(value));
+    if (isDocument) return ['takes verbs only, without <?xml…?> and <Response>'];
+    if (typeof value === 'string' && isWellFormed(value)) return [];
+    return ['must be well-formed: close each element, and write & as &amp;'];
   }),
   noiseReduction: optional(oneOf('near_field', 'far_field')),
   speed: optional(number(0.25, 1.5)),

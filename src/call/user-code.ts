@@ -7,6 +7,7 @@ import { wait } from '../timers.ts';
 /** The owner's code that is running, as the log names it, and how many errors have escaped from it: they end nothing. */
 interface UserCode {
   callSid?: string;
+  hook?: 'answer' | 'ended';
   tool?: string;
   errors?: number;
 }
@@ -86,7 +87,7 @@ export async function reportCall(
 ): Promise<void> {
   let isPending = true;
   const ended = userCode
-    .run({ callSid: report.sid }, async () => assistant.ended?.(report))
+    .run({ callSid: report.sid, hook: 'ended' }, async () => assistant.ended?.(report))
     .catch((err: unknown) => log.error({ err }, 'ended() failed'))
     .finally(() => {
       isPending = false;
