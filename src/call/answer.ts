@@ -1,25 +1,26 @@
 import type { FastifyBaseLogger } from 'fastify';
 import type { Assistant, CallInfo, Override, Persona } from '../contract.ts';
+import { after } from '../timers.ts';
 import { isObject } from '../wire/json.ts';
 import { mistakesOf } from './settings.ts';
 import { userCode } from './user-code.ts';
 
-/** How long `answer` may take, in ms: it rings meanwhile. */
+/** Time for `answer`, in ms: it rings meanwhile. */
 const ANSWER_MS = 1_000;
 
-/** Who answers a call: the assistant as it stands, with what its `answer` says of this call; 'busy' turns it away. */
+/** Resolves to the assistant's settings for a call, with what its `answer` returns, or to 'busy'. */
 export async function whoAnswers(
   assistant: Assistant,
   call: CallInfo,
   log: FastifyBaseLogger,
 ): Promise<(Persona & Override) | 'busy'> {
   if (assistant.answer === undefined) return { ...assistant };
-  let timer: NodeJS.Timeout | undefined;
+  let cancel = () => {};
   const timedOut = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => {
-      log.error({ callSid: call.sid }, 'answer() took more than a second');
+    cancel = after(ANSWER_MS, () => {
+      log.error({ callSid: call.sid }, 'answer() timed out');
       resolve(undefined);
-    }, ANSWER_MS);
+    });
   });
   try {
     const answer = await Promise.race([
@@ -27,7 +28,7 @@ export async function whoAnswers(
       timedOut,
     ]);
     if (answer === 'busy') return answer;
-    // What comes from a database may be of any type.
+    // Settings from a database may be of any type.
     if (answer !== undefined && !isObject(answer))
       throw new TypeError('it returned neither an object nor busy');
     // `null` and `undefined` keep the default, as does a mistake.
@@ -42,6 +43,6 @@ export async function whoAnswers(
     log.error({ err, callSid: call.sid }, 'answer() failed');
     return { ...assistant };
   } finally {
-    clearTimeout(timer);
+    cancel();
   }
 }

@@ -210,7 +210,7 @@ describe('An answer that never comes', () => {
     expect(await twiml).toContain('<Connect ');
     late('busy');
     expect(configuration(await (await openai.dialled()).begin())).toMatchObject({ voice: 'cedar' });
-    expect(server.log.messages(({ level }) => level === 50)).toEqual(['answer() took more than a second']);
+    expect(server.log.messages(({ level }) => level === 50)).toEqual(['answer() timed out']);
   });
 });
 
