@@ -12,7 +12,7 @@ const MUTED_AFTER_MS = 750;
 /** The caller's audio on its way to OpenAI, with silence in its gaps, and the stream's clock. */
 export class Caller {
   readonly #counts = { framesUp: 0, gapsFilled: 0 };
-  readonly #turn = new TurnAudio();
+  readonly turn = new TurnAudio();
   #isSessionReady = false;
   /** What to add to the process's clock to get the stream's. */
   #offset: number;
@@ -68,38 +68,23 @@ export class Caller {
 
   /** What the log has of the caller's audio. */
   get counts() {
-    return { ...this.#counts, earlyFramesDropped: this.#turn.dropped };
+    return { ...this.#counts, earlyFramesDropped: this.turn.dropped };
   }
 
   get isSessionReady(): boolean {
     return this.#isSessionReady;
   }
 
-  /** Whether the caller has spoken since the last reply. */
-  get hasTurn(): boolean {
-    return this.#turn.hasTurn;
-  }
-
   /** A session takes audio from now on; returns what no reply has answered yet. */
   sessionReady(): Effect[] {
     this.#isSessionReady = true;
-    return this.#turn.frames.map((audio) => toOpenAI({ type: 'input_audio_buffer.append', audio }));
+    return this.turn.frames.map((audio) => toOpenAI({ type: 'input_audio_buffer.append', audio }));
   }
 
   /** Another session will be ready: the caller's audio waits for it. */
   sessionLost(): void {
     this.#isSessionReady = false;
-    this.#turn.keepPreRoll();
-  }
-
-  speechStarted(): void {
-    this.#turn.hasTurn = true;
-    this.#turn.keepPreRoll();
-  }
-
-  /** A reply is heard. */
-  answered(): void {
-    this.#turn.answered();
+    this.turn.keepPreRoll();
   }
 
   /** Ends the turn of a caller who was muted in mid-sentence. */
@@ -118,7 +103,7 @@ export class Caller {
   }
 
   #append(audio: string, ms: number, isCallerSpeaking: boolean): Effect[] {
-    this.#turn.add(audio, ms, isCallerSpeaking || !this.#isSessionReady);
+    this.turn.add(audio, ms, isCallerSpeaking || !this.#isSessionReady);
     return this.#isSessionReady ? [toOpenAI({ type: 'input_audio_buffer.append', audio })] : [];
   }
 
