@@ -81,6 +81,15 @@ describe('Tools', () => {
     expect(await output(session)).toEqual(told('Done.'));
   });
 
+  it('have their output cut off at 30,000 characters, with a mark', async () => {
+    const { server, session } = await callWith(() => 'x'.repeat(40_000));
+    begin(session, 'r1');
+    callTool(session, 'act');
+    const mark = 'cut off: 30000 of 40002 characters';
+    expect(await output(session)).toEqual(told(`"${'x'.repeat(29_999)}… (${mark})`));
+    expect(await server.log.find('tool failed')).toMatchObject({ err: { message: `output ${mark}` } });
+  });
+
   it.each<[string, Tool['run'], object]>([
     [
       'throws',

@@ -49,7 +49,7 @@ export class ToolRun {
   async result(args: Record<string, unknown>, onError: (err: unknown) => void): Promise<ToolResult> {
     try {
       const value = await this.#run(() => this.#tool.run(args, this.#call));
-      const result = value instanceof Ending ? { ends: value } : { output: asOutput(value) };
+      const result = value instanceof Ending ? { ends: value } : { output: asOutput(value, onError) };
       this.#over(true);
       return result;
     } catch (err) {
@@ -74,9 +74,13 @@ export class ToolRun {
   }
 }
 
-/** Throws for what is no JSON. */
-function asOutput(value: unknown): string {
-  return (JSON.stringify(value) ?? 'Done.').slice(0, MAX_OUTPUT);
+/** Throws for what is no JSON. An output that is too long is cut, and says so. */
+function asOutput(value: unknown, onCut: (err: Error) => void): string {
+  const json = JSON.stringify(value) ?? 'Done.';
+  if (json.length <= MAX_OUTPUT) return json;
+  const mark = `cut off: ${MAX_OUTPUT} of ${json.length} characters`;
+  onCut(new Error(`output ${mark}`));
+  return `${json.slice(0, MAX_OUTPUT)}… (${mark})`;
 }
 
 /** Calls `ended`, and resolves when it has finished, or after 5 s. */

@@ -1,7 +1,7 @@
 import { audioMs } from '../wire/audio.ts';
 import type { ResponseDone, ServerEvent } from '../wire/openai.ts';
 import type { TwilioMessage } from '../wire/twilio.ts';
-import { Briefing, type BriefingOptions } from './briefing.ts';
+import { ANSWER, Briefing, type BriefingOptions, GO_ON, WAIT } from './briefing.ts';
 import { Caller } from './caller.ts';
 import { addsItem, type Effect, type End, sound, textMessage, truncate } from './effect.ts';
 import { Farewell } from './farewell.ts';
@@ -12,6 +12,9 @@ import { Replies } from './replies.ts';
 import { Tally } from './tally.ts';
 import { outputOf, TIMED_OUT, type ToolInfo, type ToolResult, Tools } from './tools.ts';
 import { Transcript } from './transcript.ts';
+
+/** A sentence that takes less, in ms, is finished before the last words. */
+const MAX_SENTENCE_MS = 5_000;
 
 /**
  * One conversation: takes messages and returns effects, in order. `now` is the process's monotonic clock in ms.
@@ -43,7 +46,7 @@ export class Conversation {
   sessionReady(now: number): Effect[] {
     this.tally.sessionReady(now);
     const { items, speaks } = this.#briefing;
-    this.#replies.sessionReady(items.length, speaks, this.#caller.hasTurn, now);
+    this.#replies.sessionReady(items.length, speaks, this.#caller.turn.hasTurn, now);
     const effects = [...items, ...this.#owed(now), ...this.#caller.sessionReady()];
     return [...effects, ...this.#tools.kept().flatMap((kept) => this.toolDone(...kept, now))];
   }
@@ -52,17 +55,16 @@ export class Conversation {
   sessionLost(isExpiring: boolean, now: number): void {
     if (!this.#caller.isSessionReady) return;
     const isSilent = isExpiring && this.isPause(now);
-    if (isSilent) this.#caller.answered();
-    const task = this.#farewell.unsaid;
-    const isAsked = !isSilent && this.#caller.hasTurn && task === undefined;
-    const speaks = !isSilent && (task !== undefined || !this.#farewell.isPending);
-    this.transcript.sessionLost((itemId) => this.#playback.lengthOf(itemId), isAsked);
+    if (isSilent) this.#caller.turn.answered();
+    const goOn = this.#caller.turn.hasTurn ? ANSWER : GO_ON;
+    const task = isSilent ? WAIT : (this.#farewell.unsaid ?? (this.#farewell.isPending ? WAIT : goOn));
+    this.transcript.sessionLost((itemId) => this.#playback.lengthOf(itemId), task === ANSWER);
     this.#held.take();
     this.#tools.sessionLost();
     this.#playback.sessionLost();
     this.#caller.sessionLost();
-    this.#replies.sessionLost(this.#briefing.isUnderWay && speaks, now);
-    this.#briefing.sessionLost(this.transcript.newest(), this.#tools.running, { speaks, isAsked, task });
+    this.#replies.sessionLost(this.#briefing.isUnderWay && task !== WAIT, now);
+    this.#briefing.sessionLost(this.transcript.newest(), this.#tools.running, task);
   }
 
   /** Whether the caller wouldn't notice a switch to another session. */
@@ -81,7 +83,7 @@ export class Conversation {
     if (this.#streamSid === undefined || !this.#caller.isSessionReady) return [{ end: reason }];
     const task = this.#farewell.conclude(reason, sentence, this.#replies.latest, now);
     if (task === undefined) return [];
-    const mayFinish = this.#replies.isIdle && this.#farewell.mayFinish(this.#lateMs(now));
+    const mayFinish = this.#replies.isIdle && this.#lateMs(now) > -MAX_SENTENCE_MS;
     const cut = mayFinish ? [] : [...this.#cut(this.#streamSid, now), ...this.#replies.cancel()];
     return [...cut, ...this.#tell([task], undefined, now)];
   }
@@ -91,7 +93,7 @@ export class Conversation {
     this.#streamSid = streamSid;
     this.#caller.streamStarted(now);
     this.tally.streamStarted(now);
-    this.#replies.streamStarted(now);
+    this.#replies.watchdog.streamStarted(now);
     return this.#held.take().flatMap((event) => this.#receive(streamSid, event, now));
   }
 
@@ -118,7 +120,7 @@ export class Conversation {
 
   #receive(streamSid: string, event: ServerEvent, now: number): Effect[] {
     this.transcript.listen(event);
-    if ('response_id' in event) this.#replies.working(now);
+    if ('response_id' in event) this.#replies.watchdog.working(now);
     switch (event.type) {
       case 'response.created':
         this.#tools.responseCreated();
@@ -135,12 +137,14 @@ export class Conversation {
       case 'input_audio_buffer.speech_started':
         this.#briefing.isUnderWay = true;
         this.#tools.endRounds();
-        this.#caller.speechStarted();
+        this.#caller.turn.begin();
         this.#replies.speechStarted(now);
         return this.#bargeIn(streamSid, now);
-      case 'input_audio_buffer.timeout_triggered':
+      case 'input_audio_buffer.timeout_triggered': {
         this.#replies.turnEnded(true, now);
-        return this.#timedOut(now);
+        const task = this.#farewell.timedOut(this.#replies.latest);
+        return task === undefined ? [] : [...this.#replies.cancel(), ...this.#tell([task], undefined, now)];
+      }
       case 'input_audio_buffer.speech_stopped':
         this.#replies.turnEnded(false, now);
         return [];
@@ -157,15 +161,9 @@ export class Conversation {
     if (this.#replies.hasSpoken(id) || (status === 'completed' && !isInterrupted))
       this.#farewell.responseDone(id);
     if (this.#replies.isSaid(response)) this.#tools.responseSaid();
-    if (isEmpty && !isInterrupted) this.#caller.answered();
+    if (isEmpty && !isInterrupted) this.#caller.turn.answered();
     const failure = this.#replies.done(response, now);
     return failure.length > 0 ? failure : [...this.#owed(now), ...this.#goodbye(now)];
-  }
-
-  /** The caller has been silent for so long that OpenAI asks whether anybody is there. */
-  #timedOut(now: number): Effect[] {
-    const task = this.#farewell.timedOut(this.#replies.latest);
-    return task === undefined ? [] : [...this.#replies.cancel(), ...this.#tell([task], undefined, now)];
   }
 
   /** A tool has returned, failed or timed out. */
@@ -184,7 +182,7 @@ export class Conversation {
     if (this.#streamSid === undefined) return [];
     const timedOut = this.#tools.overdue(now).flatMap((callId) => this.toolDone(callId, TIMED_OUT, now));
     const silence = this.#caller.tick(this.#replies.isCallerSpeaking, now);
-    if (silence.length > 0) this.#replies.muted(now);
+    if (silence.length > 0) this.#replies.watchdog.start(now);
     // A goodbye that never comes is no reason for an apology.
     if (this.#replies.isOverdue(this.#areToolsAwaited || this.#lateMs(now) < 0, now)) {
       return [this.ending ?? { end: 'no reply' }];
@@ -215,7 +213,7 @@ export class Conversation {
     if (isUnwanted || this.#playback.isFull(clock)) return this.#truncate(this.#playback.dropped(itemId));
     this.tally.sound(this.#replies.heard(responseId, now), now);
     this.#tools.endRounds();
-    this.#caller.answered();
+    this.#caller.turn.answered();
     this.#briefing.isUnderWay = true;
     return sound(streamSid, delta, this.#playback.sent(itemId, ms, clock));
   }

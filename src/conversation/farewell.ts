@@ -8,8 +8,6 @@ export const SAY_GOODBYE = 'Say goodbye in one short sentence. The call ends the
 export const SAY_PUT_THROUGH = 'Say in one short sentence that you put the caller through now.';
 /** How much later than estimated the goodbye may be heard, in ms. */
 const MAX_LATE_MS = 2_000;
-/** A sentence that takes less, in ms, is finished before the last words. */
-const MAX_SENTENCE_MS = 5_000;
 /** Questions that may go unanswered in a row. */
 const MAX_QUESTIONS = 3;
 /** Time for the last words of a call that must end, in ms. */
@@ -59,11 +57,6 @@ export class Farewell {
     const task =
       'The call must end. Say this to the caller, in the language that is spoken, and nothing else';
     return textMessage('system', `${task}: "${sentence}"`);
-  }
-
-  /** Whether the assistant may finish what it is saying first, which takes another `-lateMs`. */
-  mayFinish(lateMs: number): boolean {
-    return lateMs < 0 && -lateMs < MAX_SENTENCE_MS;
   }
 
   /** A response was said. */

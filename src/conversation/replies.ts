@@ -52,11 +52,11 @@ export class Replies {
   #items = { sent: 0, added: 0 };
   readonly #interrupted = new Set<string>();
   /** The latest response, active or over, and the latest with audio. */
-  #latest: string | undefined;
+  latest: string | undefined;
   #spoken: string | undefined;
   /** Whether the response before failed, and was not interrupted. */
   #hasFailed = false;
-  readonly #watchdog = new Watchdog();
+  readonly watchdog = new Watchdog();
 
   /** Whether the assistant has nothing more to say. */
   get isIdle(): boolean {
@@ -70,10 +70,6 @@ export class Replies {
 
   get isCallerSpeaking(): boolean {
     return this.#turn.is === 'caller';
-  }
-
-  get latest(): string | undefined {
-    return this.#latest;
   }
 
   /**
@@ -92,12 +88,7 @@ export class Replies {
     this.#debt = undefined;
     if (this.#turn.is === 'assistant') this.#turn = { is: 'open' };
     this.#hasFailed = false;
-    if (isAwaited) this.#watchdog.start(now);
-  }
-
-  /** The caller hears what comes from now on, and has not waited for it before. */
-  streamStarted(now: number): void {
-    this.#watchdog.streamStarted(now);
+    if (isAwaited) this.watchdog.start(now);
   }
 
   /** Items were sent, to which OpenAI should respond if a response `isOwed`. */
@@ -121,7 +112,7 @@ export class Replies {
       (each) => each.is === 'caller' || ('isCut' in each && each.isCut),
     );
     this.#response = { is: 'active', id: responseId, sees };
-    this.#latest = responseId;
+    this.latest = responseId;
     if (this.#turn.is === 'assistant') this.#turn = { is: 'open' };
     this.#pay(this.#items.added);
     return isCut ? this.cancel() : [];
@@ -152,9 +143,9 @@ export class Replies {
 
   /** Audio is passed on; returns how long the caller waited for it, in ms, if it begins a reply. */
   heard(responseId: string, now: number): number | undefined {
-    this.#latest = responseId;
+    this.latest = responseId;
     this.#spoken = responseId;
-    return this.#watchdog.heard(now);
+    return this.watchdog.heard(now);
   }
 
   /** Interrupts the assistant, as OpenAI does by itself, and cancels the debt: the caller's turn brings a reply. */
@@ -170,14 +161,14 @@ export class Replies {
     this.#turn = { is: 'assistant', isCut: false, isQuestion };
     // What OpenAI creates next is the answer to this turn.
     if (this.#response.is === 'asked') this.#response.isCut = false;
-    this.#watchdog.restart('reply', now);
+    this.watchdog.restart('reply', now);
   }
 
   /** Interrupts the latest response. */
   interrupt(): void {
-    this.#watchdog.stop();
-    if (this.#latest === undefined) return;
-    this.#interrupted.add(this.#latest);
+    this.watchdog.stop();
+    if (this.latest === undefined) return;
+    this.#interrupted.add(this.latest);
     dropOldest(this.#interrupted, MAX_INTERRUPTED);
   }
 
@@ -188,16 +179,6 @@ export class Replies {
     this.interrupt();
     if (this.#response.is !== 'active') return [];
     return [toOpenAI({ type: 'response.cancel', response_id: this.#response.id })];
-  }
-
-  /** The caller was muted, and OpenAI was given the silence that ends a turn: a reply should come. */
-  muted(now: number): void {
-    this.#watchdog.start(now);
-  }
-
-  /** An event of a response shows that it is in the making. */
-  working(now: number): void {
-    this.#watchdog.working(now);
   }
 
   /** Asks once more for a response that broke off unheard, unless it was the second in a row, or a retry is pointless. */
@@ -214,7 +195,7 @@ export class Replies {
     if (status !== 'failed' && !(status === 'incomplete' && !this.hasSpoken(id))) {
       this.#hasFailed = false;
       // An empty response is the model's choice to say nothing, to a cough for example.
-      if (id === this.#latest && (this.#watchdog.isForRest || isEmpty)) this.#watchdog.stop();
+      if (id === this.latest && (this.watchdog.isForRest || isEmpty)) this.watchdog.stop();
       return [];
     }
     const failure: Failure = { reason: 'response failed', error };
@@ -222,7 +203,7 @@ export class Replies {
     if (verdict(failure) !== 'again') return [{ end: failure.reason, error }];
     // The caller's next turn is answered anyway.
     if (this.#interrupted.has(id) || this.isCallerSpeaking) return [];
-    if (this.#hasFailed || this.#watchdog.isTooLong(waitMs, now)) return [{ end: failure.reason, error }];
+    if (this.#hasFailed || this.watchdog.isTooLong(waitMs, now)) return [{ end: failure.reason, error }];
     this.#hasFailed = true;
     this.#owe(now, waitMs, true);
     return [];
@@ -235,7 +216,7 @@ export class Replies {
     if (this.#debt.isRetry) this.retries += 1;
     this.#debt.isRetry = false;
     this.#response = { is: 'asked', sees: this.#items.sent, isCut: false };
-    this.#watchdog.start(now);
+    this.watchdog.start(now);
     const response = { tool_choice: 'none' } as const;
     return [toOpenAI({ type: 'response.create', ...(!mayUseTools && { response }) })];
   }
@@ -243,7 +224,7 @@ export class Replies {
   /** Whether the caller has heard nothing for too long; `isBusy` while something is playing, or a tool runs. */
   isOverdue(isBusy: boolean, now: number): boolean {
     const isHeld = this.#turn.is === 'caller' && now - this.#turn.since >= MAX_SPEECH_MS;
-    return isHeld || this.#watchdog.isOverdue(isBusy, now);
+    return isHeld || this.watchdog.isOverdue(isBusy, now);
   }
 
   #owe(now: number, delayMs = 0, isRetry = false): void {

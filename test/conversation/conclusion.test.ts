@@ -39,16 +39,12 @@ function conclude(): Effect[] {
   return call.conclude('time limit', 'Time is up.', 1_000);
 }
 
-it('A sentence of 5 s or more is cut off for the last words', () => {
-  take(0, created('r1'), delta('r1', 'a1', 6_000), done('r1'));
-  expect(conclude()).toEqual([clear, truncate('a1', 1_000), TASK, respond]);
-  expect(take(1_500, ADDED, created('r2'), delta('r2', 'a2', 2_000))).toEqual([
-    media(audio(2_000)),
-    mark('audio-2'),
-  ]);
-  expect(take(1_600, done('r2'))).toEqual([]);
-  expect(call.fromTwilio(echo('audio-2'), 3_550)).toMatchObject([{ end: 'time limit', isTold: true }]);
-  expect(call.summary(0)).toMatchObject({ bargeIns: 0 });
+it.each([
+  [4_999, true],
+  [5_000, false],
+])('A sentence that takes %i ms more is heard before the last words: %s', (ms, isHeard) => {
+  take(0, created('r1'), delta('r1', 'a1', 1_000 + ms), done('r1'));
+  expect(conclude()).toEqual(isHeard ? [TASK, respond] : [clear, truncate('a1', 1_000), TASK, respond]);
 });
 
 it('A response that is still in the making is cancelled for the last words', () => {
@@ -68,10 +64,14 @@ it('A response that is only asked for is cancelled once it exists', () => {
   expect(call.fromTwilio(echo('audio-1'), 2_000)).toMatchObject([{ end: 'time limit', isTold: true }]);
 });
 
-it('A sentence of less than 5 s is heard before the last words', () => {
+it('The last words end the call once they were heard', () => {
   take(0, created('r1'), delta('r1', 'a1', 4_000), done('r1'));
   expect(conclude()).toEqual([TASK, respond]);
-  take(1_500, ADDED, created('r2'), delta('r2', 'a2', 2_000), done('r2'));
+  expect(take(1_500, ADDED, created('r2'), delta('r2', 'a2', 2_000))).toEqual([
+    media(audio(2_000)),
+    mark('audio-2'),
+  ]);
+  expect(take(1_600, done('r2'))).toEqual([]);
   expect(call.fromTwilio(echo('audio-1'), 4_050)).toEqual([]);
   expect(call.fromTwilio(echo('audio-2'), 6_050)).toMatchObject([{ end: 'time limit', isTold: true }]);
 });

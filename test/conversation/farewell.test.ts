@@ -138,15 +138,6 @@ describe('A call that must end', () => {
     expect(due(false, false, 0, 11_000)).toMatchObject({ end: 'time limit', isTold: false });
   });
 
-  it.each([
-    [0, false],
-    [-1, true],
-    [-4_999, true],
-    [-5_000, false],
-  ])('lets a sentence that is %i ms late finish: %s', (lateMs, mayFinish) => {
-    expect(farewell.mayFinish(lateMs)).toBe(mayFinish);
-  });
-
   it('is not kept by a caller who speaks', () => {
     farewell.conclude('time limit', 'Time is up.', undefined, 0);
     farewell.interrupted();
