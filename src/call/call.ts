@@ -201,7 +201,7 @@ export class Call {
       return { dial: putThrough, callerId, query: { nobodyAnswered, ...texts(say) } };
     }
     if (ENDINGS[reason].outcome === 'completed') return undefined;
-    return { say: isTold ? undefined : this.#sentence(reason), as: say };
+    return { say: isTold ? undefined : (this.#sentence(reason) ?? this.#persona.apology), as: say };
   }
 
   readonly #listener: CallSessionsListener = {

@@ -163,7 +163,9 @@ export class Conversation {
     if (this.#replies.isSaid(response)) this.#tools.responseSaid();
     if (isEmpty && !isInterrupted) this.#caller.turn.answered();
     const failure = this.#replies.done(response, now);
-    return failure.length > 0 ? failure : [...this.#owed(now), ...this.#goodbye(now)];
+    // A goodbye that was said is heard to its end, whatever fails after it.
+    const isSaid = this.#farewell.isPending && this.#farewell.unsaid === undefined;
+    return failure.length > 0 && !isSaid ? failure : [...this.#owed(now), ...this.#goodbye(now)];
   }
 
   /** A tool has returned, failed or timed out. */

@@ -241,7 +241,7 @@ export async function buildApp(
     return reply.code(426).header('upgrade', 'websocket').send();
   }
 
-  return { app, calls, shutDown: (graceMs) => shutDown(app.server, calls, connections, graceMs) };
+  return { app, calls, shutDown: (graceMs) => shutDown(app.server, calls, graceMs) };
 }
 
 /** The path with the CallSid in it, by which a balancer can keep a call on one process. */

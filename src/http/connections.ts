@@ -23,7 +23,6 @@ export class Connections {
   /** Streams that ended without having started, and aren't closed yet. */
   readonly #closing = new Set<Stream>();
   readonly #maxPending: number;
-  #isClosed = false;
 
   /** Passes upgrades to `path`, and to a call's own path below it, on to `upgrades`, and rejects all others, after `onReject`. */
   constructor(
@@ -65,7 +64,6 @@ export class Connections {
   accept(socket: Socket, stream: Stream): void {
     this.#release(socket);
     this.#pending.add(stream);
-    if (this.#isClosed) stream.end('shutdown');
   }
 
   /** The stream has started, or ends without that. */
@@ -76,12 +74,6 @@ export class Connections {
     void stream.closed.then(() => this.#closing.delete(stream));
     const [oldest] = this.#closing;
     if (this.#closing.size > MAX_CLOSING) oldest?.destroy();
-  }
-
-  /** Ends all streams that haven't started, and those to come. */
-  close(): void {
-    this.#isClosed = true;
-    for (const stream of this.#pending) stream.end('shutdown');
   }
 
   #add(socket: Socket): void {

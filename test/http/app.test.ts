@@ -194,17 +194,6 @@ describe('Every answer', () => {
   });
 });
 
-describe('A call that comes back', () => {
-  it('has lost the outcome of its last stream', async () => {
-    const { app, calls } = await startRelay({}, 1);
-    const url = '/incoming-call?CallSid=CA1';
-    await app.inject(url);
-    await vi.waitFor(() => expect(calls.live).toBe(0));
-    await app.inject(url);
-    expect((await app.inject('/call-ended?CallSid=CA1')).body).toContain('<Response><Hangup/></Response>');
-  });
-});
-
 describe('A guarded server', () => {
   it.each([
     ['/incoming-call', 'CallSid=CA1&FromCity=&To=1', { CallSid: 'CA1', FromCity: '', To: '1' }],
