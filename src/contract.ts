@@ -14,7 +14,7 @@ export interface CallInfo {
   readonly to?: string;
   /** What the webhook's own address has behind its `?`: `{ shop: '7' }` for `/incoming-call?shop=7`. */
   readonly query: Readonly<Record<string, string>>;
-  /** Aborted when the call is over, or turned away. */
+  /** Aborted when the call is over, or turned away; a tool's own when it takes too long, too. */
   readonly signal: AbortSignal;
 }
 
@@ -24,9 +24,9 @@ export interface Tool {
   /** What it does and when to call it. Say there, too, that the assistant should say a short sentence before. */
   description: string;
   /** JSON Schema of the arguments; none: the tool takes none. The model may not keep to it: check what you get. */
-  parameters?: object;
-  /** After so many ms the model is told that it failed, and a late result is dropped; 10,000 by default. */
-  timeoutMs?: number;
+  parameters?: object | undefined;
+  /** After so many ms it is aborted, the model is told that it failed, and a late result is dropped; 10,000 by default. */
+  timeoutMs?: number | undefined;
   /**
    * Returns, or resolves to, any JSON value or nothing, which the model is told; or an Ending, which follows once the
    * caller has heard what is being said. Whatever it throws is logged, and the model is told that it failed.
@@ -62,9 +62,7 @@ export function putThrough(to: string, { callerId }: { callerId?: string | undef
   if (!isE164(to) && !SIP_ADDRESS.test(to)) {
     throw new Error('putThrough takes a number such as +14155550100, or a sip: address');
   }
-  if (callerId !== undefined && !isE164(callerId)) {
-    throw new Error('putThrough takes a callerId such as +14155550100');
-  }
+  if (callerId !== undefined && !isE164(callerId)) throw new Error('putThrough takes a callerId in E.164');
   return new Ending(to, callerId);
 }
 
@@ -78,7 +76,7 @@ export interface ServerVad {
   /** How long the caller must pause before the assistant answers, in ms. */
   silence_duration_ms: number;
   /** After so many ms without a word from the caller the assistant asks whether anybody is there. */
-  idle_timeout_ms?: number;
+  idle_timeout_ms?: number | undefined;
 }
 
 /** Goes by what was said: https://platform.openai.com/docs/guides/realtime-vad#semantic-vad */
@@ -105,24 +103,24 @@ export interface Persona {
   /** What Twilio says to the caller before it hangs up, where nobody took a call that was put through. */
   nobodyAnswered: string;
   /** How Twilio says these sentences: `{ language: 'de-DE', voice: 'Polly.Vicki' }`. */
-  say?: { language: string; voice?: string | undefined };
+  say?: { language: string; voice?: string | undefined } | undefined;
   /** When OpenAI takes it that the caller has begun and finished speaking. */
   turnDetection: ServerVad | SemanticVad;
-  tools?: Tool[];
+  tools?: Tool[] | undefined;
   /** Has the caller's words written down, for `ended`: `{ model: 'gpt-transcribe' }`. They are billed apart. */
-  transcription?: { model: string; language?: string };
+  transcription?: { model: string; language?: string | undefined } | undefined;
   /** TwiML before the stream: a notice in `<Say>` of 10 s at most, or `<Start><Recording/></Start>`. */
-  twiml?: string;
+  twiml?: string | undefined;
   /** What the caller's line sounds like: a handset (`near_field`) or a loudspeaker (`far_field`). */
-  noiseReduction?: 'near_field' | 'far_field';
+  noiseReduction?: 'near_field' | 'far_field' | undefined;
   /** How fast it speaks, 0.25 to 1.5. */
-  speed?: number;
+  speed?: number | undefined;
   /** How long a reply may be, in tokens, 1 to 4096; 50 ms of audio are one. */
-  maxOutputTokens?: number;
+  maxOutputTokens?: number | undefined;
   /** How much models of the 2.x kind think before they speak; others refuse the session if it is set. */
-  reasoningEffort?: 'minimal' | 'low' | 'medium' | 'high' | 'xhigh';
+  reasoningEffort?: 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | undefined;
   /** How much of a long conversation is kept when it has to be cut, 0 to 1. */
-  retentionRatio?: number;
+  retentionRatio?: number | undefined;
 }
 
 /** What differs for one call; `about` tells the model about this caller. */
@@ -179,6 +177,6 @@ export interface Report extends CallInfo {
 export interface Assistant extends Persona {
   /** Asked while it rings, for 1 s at most: what differs for this call; 'busy' turns it away. */
   answer?(call: CallInfo): Answer | Promise<Answer>;
-  /** Hears of each call that is over; a process that stops waits 5 s for it. So does it of one whose caller hung up as it rang. */
+  /** Called after every call, also if the caller hung up as it rang. A process that stops waits 5 s for it. */
   ended?(report: Report): void | Promise<void>;
 }

@@ -69,7 +69,6 @@ export class Call {
   readonly #conversation: Conversation;
   readonly #sessions: CallSessions;
   readonly #startedAt = performance.now();
-  readonly #date = new Date();
   #state: 'ringing' | 'live' | 'over' = 'ringing';
   #log: FastifyBaseLogger;
   #cancelClaim = () => {};
@@ -282,7 +281,7 @@ export class Call {
     );
     const report = {
       ...this.info,
-      startedAt: this.#date,
+      startedAt: new Date(Date.now() - (performance.now() - this.#startedAt)),
       reason,
       outcome: ENDINGS[reason].outcome,
       ...(putThrough !== undefined && { putThrough }),
