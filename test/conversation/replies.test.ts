@@ -21,23 +21,23 @@ beforeEach(() => {
 
 /** What is asked for at `now`, or that the call is over. */
 function tick(now: number): unknown[] {
-  return replies.isOverdue(false, now) ? ['overdue'] : replies.due(false, true, now);
+  return replies.isOverdue(false, now) ? ['overdue'] : replies.due(false, now);
 }
 
 /** What is asked for when a response is over. */
 function over(response: ResponseDone, now: number): unknown[] {
-  return [...replies.done(response, now), ...replies.due(false, true, now)];
+  return [...replies.done(response, now), ...replies.due(false, now)];
 }
 
 describe('the greeting', () => {
   it('The greeting is asked for when the session is ready', () => {
     replies.sessionReady(0, true, false, 0);
-    expect(replies.due(false, true, 0)).toEqual([respond]);
+    expect(replies.due(false, 0)).toEqual([respond]);
   });
 
   it('No greeting is asked for where there is none', () => {
     replies.sessionReady(0, false, false, 0);
-    expect(replies.due(false, true, 0)).toEqual([]);
+    expect(replies.due(false, 0)).toEqual([]);
   });
 
   it('The greeting is asked for again where it failed', () => {
@@ -46,14 +46,14 @@ describe('the greeting', () => {
 
   it('A caller is not left waiting for more than 15 s for the greeting', () => {
     replies.sessionReady(0, true, false, 0);
-    replies.due(false, true, 0);
+    replies.due(false, 0);
     expect(tick(14_999)).toEqual([]);
     expect(tick(15_000)).toEqual(['overdue']);
   });
 
   it('A caller who has heard the greeting waits for nothing, and no wait for a reply is told', () => {
     replies.sessionReady(0, true, false, 0);
-    replies.due(false, true, 0);
+    replies.due(false, 0);
     replies.created('r0');
     expect(replies.heard('r0', 500)).toBeUndefined();
     replies.done(done('r0'), 900);
