@@ -9,7 +9,8 @@ trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 mkdir -p debs/partial
 apt-get -qq -o Debug::NoLocking=1 -o Dir::Cache::archives="$folder/debs" --download-only --reinstall --yes \
-  --no-install-recommends install "caddy=$CADDY" >/dev/null 2>&1
+  --no-install-recommends install "caddy=$CADDY" >/dev/null 2>&1 ||
+  { echo "There is no caddy=$CADDY to be had here." >&2; exit 2; }
 for package in debs/*.deb; do dpkg-deb -x "$package" root; done
 npm install --silent --no-save --prefix . "ws@$WS" >/dev/null
 

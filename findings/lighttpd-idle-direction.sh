@@ -12,7 +12,8 @@ cd "$folder"
 mkdir -p debs/partial
 for package in nginx=1.22.1-9+deb12u11 haproxy=2.6.12-1+deb12u4 apache2-bin=2.4.71-1~deb12u1 lighttpd=1.4.69-1; do
   apt-get -qq -o Debug::NoLocking=1 -o Dir::Cache::archives="$folder/debs" --download-only --reinstall --yes \
-    --no-install-recommends install "$package" >/dev/null 2>&1
+    --no-install-recommends install "$package" >/dev/null 2>&1 ||
+    { echo "There is no $package to be had here." >&2; exit 2; }
 done
 for package in debs/*.deb; do dpkg-deb -x "$package" root; done
 npm install --silent --no-save --prefix . "ws@$WS" >/dev/null

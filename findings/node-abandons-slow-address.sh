@@ -4,7 +4,7 @@
 # second is reached by a name with one address, and not by a name with a second address that refuses. And the
 # AggregateError that comes of it has an empty message.
 #
-# The server here is slow as after one lost packet: its queue of connections is full for 0.6 s, so the kernel drops the first
+# The server here is slow as after one lost packet: its queue of connections is full for 0.9 s, so the kernel drops the first
 # SYN, and takes the one that TCP sends a second later.
 set -euo pipefail
 folder=$(mktemp -d)
@@ -17,7 +17,7 @@ const server = createServer((socket) => socket.on('error', () => {}));
 server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
   process.send(server.address().port);
   // Accepts nobody meanwhile.
-  process.once('message', () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 600));
+  process.once('message', () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 900));
 });
 END
 

@@ -29,7 +29,11 @@ export const assistant: Assistant = {
       },
       run({ timeZone }) {
         if (typeof timeZone !== 'string') return 'Which time zone?';
-        return new Intl.DateTimeFormat('en', { dateStyle: 'full', timeStyle: 'short', timeZone }).format();
+        try {
+          return new Intl.DateTimeFormat('en', { dateStyle: 'full', timeStyle: 'short', timeZone }).format();
+        } catch {
+          return 'There is no such time zone.';
+        }
       },
     },
     {

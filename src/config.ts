@@ -5,8 +5,10 @@ export interface Config {
   openaiApiKey: string;
   model: string;
   realtimeUrl: string;
-  /** The origin that Twilio reaches this server at; undefined to go by each request's own headers. */
-  publicUrl: URL | undefined;
+  /** Whether a proxy is named for it. */
+  namesProxy: boolean;
+  /** Where Twilio reaches this server, as written, without a slash at its end; undefined to go by each request's headers. */
+  publicUrl: string | undefined;
   /** What Twilio signs its requests with; undefined if requests from anybody are allowed. */
   twilioAuthToken: string | undefined;
   /** How many sessions are kept ready for the next calls; 0 for none. */
@@ -41,15 +43,6 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     return fallback;
   }
 
-  function url(name: string, value: string, ...protocols: string[]): URL | undefined {
-    const parsed = URL.canParse(value) ? new URL(value) : undefined;
-    if (parsed && protocols.includes(parsed.protocol) && parsed.hash === '') return parsed;
-    mistakes.push(
-      `${name} is '${value}': set it to an address that begins with ${protocols.join('// or ')}// and has no #.`,
-    );
-    return undefined;
-  }
-
   function openaiApiKey(): string {
     const value = text('OPENAI_API_KEY');
     // The value itself stays out of the message: it is a secret, or close to one.
@@ -59,16 +52,16 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     return value;
   }
 
-  function publicUrl(): URL | undefined {
-    const value = text('PUBLIC_URL', '');
+  function publicUrl(): string | undefined {
+    const value = text('PUBLIC_URL', '').replace(/\/+$/, '');
     if (value === '') return undefined;
-    const parsed = url('PUBLIC_URL', value, 'https:', 'http:');
-    if (parsed && (parsed.pathname !== '/' || parsed.search || parsed.username)) {
+    const isBase = /^https?:\/\/[^/?#@\\\s]+(\/[^?#\\\s]*)?$/i.test(value) && URL.canParse(value);
+    if (!isBase || value.endsWith('/incoming-call')) {
       mistakes.push(
-        `PUBLIC_URL is '${value}': set it to the address alone, such as ${parsed.protocol}//${parsed.host}.`,
+        `PUBLIC_URL is '${value}': set it to what precedes /incoming-call in the webhook, such as https://relay.example.com.`,
       );
     }
-    return parsed;
+    return value;
   }
 
   function twilioAuthToken(): string | undefined {
@@ -98,12 +91,17 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   }
 
   const realtimeUrl = text('OPENAI_REALTIME_URL', 'wss://api.openai.com/v1/realtime');
-  url('OPENAI_REALTIME_URL', realtimeUrl, 'wss:', 'ws:');
+  if (!/^wss?:\/\/[^#]+$/i.test(realtimeUrl) || !URL.canParse(realtimeUrl)) {
+    mistakes.push(
+      `OPENAI_REALTIME_URL is '${realtimeUrl}': set it to an address that begins with wss:// or ws:// and has no #.`,
+    );
+  }
 
   const config: Config = {
     openaiApiKey: openaiApiKey(),
     model: text('OPENAI_REALTIME_MODEL', 'gpt-realtime-2.1'),
     realtimeUrl,
+    namesProxy: /^wss:/i.test(realtimeUrl) && text('HTTPS_PROXY', env.https_proxy ?? '') !== '',
     publicUrl: publicUrl(),
     twilioAuthToken: twilioAuthToken(),
     standbySessions: integer('STANDBY_SESSIONS', 1, 0, 1_000),

@@ -25,6 +25,7 @@ export const ENDINGS = {
   'not mu-law 8000 mono': refused,
   'call already live': refused,
   busy: overloaded,
+  'too many ringing': overloaded,
   'dialling failed': failed,
   'not ready in time': failed,
   'session.update rejected': failed,
@@ -51,6 +52,8 @@ export interface Failure {
   error?: OpenAIError | undefined;
   closed?: Close | undefined;
   httpStatus?: number | undefined;
+  /** How long a refused handshake asks to wait. */
+  retryAfterMs?: number | undefined;
 }
 
 /** Pause before a retry if OpenAI has had too many requests and doesn't say how long to wait, in ms. */
@@ -59,32 +62,38 @@ const RETRY_AFTER_MS = 1_000;
 /** `again`: it may pass. `give up`: it lasts until the owner mends it. `over`: neither, and another try changes nothing. */
 type Verdict = 'again' | 'give up' | 'over';
 
+/** A session that was ready, or a response, may be lost at any time. */
+const LOSSES: Reason[] = ['openai closed', 'openai silent', 'openai stalled', 'response failed'];
+
 /** Whether what failed is worth another try; how often is for whoever tries to say. */
 export function verdict(failure: Failure): Verdict {
-  if (ownersFault(failure) !== undefined) return 'give up';
-  switch (failure.reason) {
-    case 'dialling failed':
-      return wasCutOff(failure) ? 'again' : 'over';
-    case 'openai closed':
-    case 'openai silent':
-    case 'openai stalled':
-    case 'response failed':
-      return 'again';
-    default:
-      return 'over';
-  }
+  const meaning = meaningOf(failure);
+  if (meaning === PASSES || meaning === NETWORK) return 'again';
+  if (meaning !== undefined) return 'give up';
+  return LOSSES.includes(failure.reason) ? 'again' : 'over';
 }
 
+const PASSES = 'It passes';
 const KEY =
   'OpenAI refuses the key: set OPENAI_API_KEY to a good one from https://platform.openai.com/api-keys';
 const ACCOUNT = 'OpenAI has deactivated the account: see https://platform.openai.com/account';
 const RIGHTS =
   'The OpenAI key may not use the Realtime API: give it the right, or set another OPENAI_API_KEY';
 const NETWORK = 'OpenAI cannot be reached: check the network and OPENAI_REALTIME_URL';
+const CA =
+  'A CA that Node does not know signed for OpenAI, such as an inspecting proxy: set NODE_EXTRA_CA_CERTS to its file';
+const CLOCK = 'The certificate of OPENAI_REALTIME_URL has expired or is not valid yet: check the clock';
+const NAME = 'The certificate is for another name: check OPENAI_REALTIME_URL';
+const INTERCEPTED =
+  'Not OpenAI answers: check for a captive portal or an inspecting proxy, and OPENAI_REALTIME_URL';
 const QUOTA = 'The OpenAI quota is used up: see https://platform.openai.com/settings/organization/billing';
 const MODEL = 'OpenAI does not know this model: set OPENAI_REALTIME_MODEL to one that the key may use';
 
-const FAULTS_BY_NAME = new Map([
+/**
+ * What the owner can do, or that it passes: by OpenAI's and Node's names; by close code and HTTP status, for where no name
+ * says more.
+ */
+const MEANINGS = new Map<string | number, string>([
   ['invalid_api_key', KEY],
   ['account_deactivated', ACCOUNT],
   ['insufficient_permissions', RIGHTS],
@@ -93,19 +102,31 @@ const FAULTS_BY_NAME = new Map([
   ['model_not_found', MODEL],
   ['invalid_model', MODEL],
   ['missing_model', MODEL],
-]);
-
-/** By HTTP status and by WebSocket close code, for where no words say more. */
-const FAULTS_BY_NUMBER = new Map([
+  ['rate_limit_exceeded', PASSES],
+  ['server_error', PASSES],
+  ['UNABLE_TO_GET_ISSUER_CERT', CA],
+  ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', CA],
+  ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', CA],
+  ['SELF_SIGNED_CERT_IN_CHAIN', CA],
+  ['DEPTH_ZERO_SELF_SIGNED_CERT', CA],
+  ['CERT_HAS_EXPIRED', CLOCK],
+  ['CERT_NOT_YET_VALID', CLOCK],
+  ['ERR_TLS_CERT_ALTNAME_INVALID', NAME],
   [401, KEY],
   [403, RIGHTS],
+  [408, PASSES],
   [429, QUOTA],
+  [1006, NETWORK],
+  [1011, PASSES],
+  [1012, PASSES],
+  [1013, PASSES],
   [3000, KEY],
   [4004, MODEL],
 ]);
 
-/** Pause before a retry, in ms: as long as OpenAI says if it has had too many requests. */
-export function retryAfterMs({ error }: Failure): number {
+/** Pause before a retry, in ms: as long as OpenAI asks for. */
+export function retryAfterMs({ error, retryAfterMs }: Failure): number {
+  if (retryAfterMs !== undefined) return retryAfterMs;
   if (error?.code !== 'rate_limit_exceeded') return 0;
   const wait = /try again in (?:(?<minutes>\d+)m(?!s))?(?:(?<amount>[\d.]+) ?(?<unit>ms|s))?/;
   const { minutes, amount, unit } = wait.exec(error.message ?? '')?.groups ?? {};
@@ -113,10 +134,18 @@ export function retryAfterMs({ error }: Failure): number {
   return Number(minutes ?? 0) * 60_000 + Number(amount ?? 0) * (unit === 'ms' ? 1 : 1_000);
 }
 
+/** Reads a Retry-After header: seconds, or a date. */
+export function parseRetryAfter(header: string | undefined, now = Date.now()): number | undefined {
+  const ms = /^\d+$/.test(header ?? '') ? Number(header) * 1_000 : Date.parse(header ?? '') - now;
+  return Number.isFinite(ms) ? Math.max(0, ms) : undefined;
+}
+
 /** What the owner can do about a failure; undefined where only OpenAI can do something. */
 export function advice(failure: Failure): string | undefined {
-  const isUnreachable = failure.reason === 'dialling failed' && failure.httpStatus === undefined;
-  return ownersFault(failure) ?? (isUnreachable && wasCutOff(failure) ? NETWORK : undefined);
+  if (failure.reason === 'twilio lost') return 'Twilio, or a proxy that was reloaded, dropped the stream';
+  const meaning = meaningOf(failure);
+  const isOpenAIs = meaning === PASSES || (meaning === NETWORK && failure.reason !== 'dialling failed');
+  return isOpenAIs ? undefined : meaning;
 }
 
 /** Logs a failure, with what the owner can do about it. */
@@ -124,18 +153,16 @@ export function logFailure(log: FastifyBaseLogger, failure: Failure, message: st
   log.error({ ...failure, advice: advice(failure) }, message);
 }
 
-function ownersFault({ error, closed, httpStatus }: Failure): string | undefined {
-  // A close reason reads `invalid_request_error.invalid_api_key`.
-  const name = error?.code ?? (closed?.reason || undefined)?.split('.').at(-1);
-  const isUnauthorized = httpStatus === 401 || httpStatus === 403;
-  // Where OpenAI gives a reason, none is guessed from a number, unless it is one of a gateway's own.
-  const byNumber =
-    name === undefined || isUnauthorized ? FAULTS_BY_NUMBER.get(httpStatus ?? closed?.code ?? 0) : undefined;
-  return FAULTS_BY_NAME.get(name ?? '') ?? byNumber;
-}
-
-/** Whether a handshake was refused, reset, timed out or met a 5xx, rather than told why. */
-function wasCutOff({ error, closed, httpStatus }: Failure): boolean {
-  if (httpStatus !== undefined) return httpStatus >= 500;
-  return closed?.code === 1006 && error?.code === undefined;
+function meaningOf({ error, closed, httpStatus, retryAfterMs }: Failure): string | undefined {
+  // A close reason reads `invalid_request_error.invalid_api_key`, or is a sentence.
+  const names = (error?.code ?? closed?.reason ?? '').split('.').filter((name) => /^\w+$/.test(name));
+  const meaning = names.map((name) => MEANINGS.get(name)).find((known) => known !== undefined);
+  if (meaning !== undefined) return meaning;
+  const number = httpStatus ?? closed?.code ?? 0;
+  if ((number >= 500 && number < 600) || (number === 429 && retryAfterMs !== undefined)) return PASSES;
+  if (number >= 200 && number < 400) return INTERCEPTED;
+  // OpenAI's names are in small letters, Node's in capitals. Where OpenAI gives a reason, none is guessed from a number,
+  // unless it is one of a gateway's own.
+  const isNamed = names.some((name) => /^[a-z]/.test(name)) && number !== 401 && number !== 403;
+  return isNamed ? undefined : MEANINGS.get(number);
 }

@@ -1,4 +1,3 @@
-import { assistant } from './assistant.ts';
 import { start } from './start.ts';
 
-await start(assistant);
+await start((restarts) => import(restarts === 0 ? './assistant.ts' : `./assistant.ts?${restarts}`));

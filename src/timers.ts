@@ -1,6 +1,89 @@
-/** Resolves after `ms`, and doesn't keep the process alive. */
+// Waits of which a stall of the process is no part. Node runs timers before it reads its sockets, so after a stall a deadline
+// would be judged before the input that meets it is read: one that comes late is judged after the sockets were read, and only
+// time in which the process ran counts.
+
+/** A timer that is so late, in ms, comes after a stall. */
+const LATE_MS = 50;
+const BEAT_MS = 250;
+/** The shortest stall that is logged, in ms. */
+const LOGGED_MS = 500;
+
+let stalledMs = 0;
+let heart: NodeJS.Timeout | undefined;
+const listeners = new Set<(ms: number) => void>();
+
+/** The time, in ms, for which the process has run. */
+export function running(): number {
+  return performance.now() - stalledMs;
+}
+
+/** Notices stalls, and calls `onStall` for each of 500 ms or more, until the returned function is called. */
+export function watchStalls(onStall: (ms: number) => void): () => void {
+  listeners.add(onStall);
+  heart ??= every(BEAT_MS, () => {}, noteStall).unref();
+  return () => {
+    listeners.delete(onStall);
+    if (listeners.size > 0) return;
+    clearInterval(heart);
+    heart = undefined;
+  };
+}
+
+function noteStall(lateMs: number): void {
+  stalledMs += lateMs;
+  if (lateMs >= LOGGED_MS) for (const onStall of listeners) onStall(Math.round(lateMs));
+}
+
+/** Calls `act` every `ms`, after the sockets were read. */
+export function every(
+  ms: number,
+  act: () => void,
+  onLate: (lateMs: number) => void = () => {},
+): NodeJS.Timeout {
+  let due = clock() + ms;
+  return setInterval(() => {
+    const lateMs = clock() - due;
+    due = clock() + ms;
+    if (lateMs < LATE_MS) return act();
+    onLate(lateMs);
+    setImmediate(act);
+  }, ms);
+}
+
+/** Calls `act` once the process has run for `ms`, unless the returned function is called. Doesn't keep the process alive. */
+export function after(ms: number, act: () => void): () => void {
+  let stalled = stalledMs;
+  let timer = start(ms);
+  let isOver = false;
+
+  function start(restMs: number): NodeJS.Timeout {
+    const due = clock() + restMs;
+    // A late timer comes before the heartbeat's, perhaps: that has run when the sockets are read.
+    return setTimeout(() => (clock() - due < LATE_MS ? judge() : setImmediate(judge)), restMs).unref();
+  }
+
+  function judge(): void {
+    const restMs = stalledMs - stalled;
+    stalled = stalledMs;
+    if (isOver) return;
+    if (restMs >= 1) timer = start(restMs);
+    else act();
+  }
+
+  return () => {
+    isOver = true;
+    clearTimeout(timer);
+  };
+}
+
+/** Resolves once the process has run for `ms`. */
 export function wait(ms: number): Promise<void> {
   return new Promise((resolve) => {
-    setTimeout(resolve, ms).unref();
+    after(ms, resolve);
   });
+}
+
+/** A clock that nothing sets. */
+function clock(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
 }

@@ -39,6 +39,14 @@ describe('The configuration', () => {
   });
 
   it.each([
+    ['https://Relay.Example.com', 'https://Relay.Example.com'],
+    ['https://relay.example.com:443/', 'https://relay.example.com:443'],
+    ['https://relay.example.com/voice/', 'https://relay.example.com/voice'],
+  ])('takes the PUBLIC_URL %s as it is written', (PUBLIC_URL, publicUrl) => {
+    expect(readConfig({ ...KEYS, PUBLIC_URL }).publicUrl).toBe(publicUrl);
+  });
+
+  it.each([
     ['OPENAI_API_KEY', ''],
     ['OPENAI_API_KEY', 'sk-te st'],
     ['OPENAI_REALTIME_URL', 'https://api.openai.com/v1/realtime'],
@@ -47,6 +55,10 @@ describe('The configuration', () => {
     ['PUBLIC_URL', 'relay.example.com'],
     ['PUBLIC_URL', 'wss://relay.example.com'],
     ['PUBLIC_URL', 'https://relay.example.com/incoming-call'],
+    ['PUBLIC_URL', 'https://relay.example.com/voice/incoming-call/'],
+    ['PUBLIC_URL', 'https://relay.example.com/?shop=7'],
+    ['PUBLIC_URL', 'https://me:secret@relay.example.com'],
+    ['PUBLIC_URL', 'https:/relay.example.com'],
     ['TWILIO_AUTH_TOKEN', ''],
     ['ALLOW_UNSIGNED_REQUESTS', 'yes'],
     ['STANDBY_SESSIONS', '1001'],

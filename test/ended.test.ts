@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { Report } from '../src/contract.ts';
+import { putThrough, type Report, type Tool } from '../src/contract.ts';
 import { CALL } from './support/peers.ts';
-import { begin, callTo, FROM, finish, ring, serverOf, TO } from './support/ring.ts';
+import { begin, callTo, callTool, FROM, finish, ring, serverOf, TO } from './support/ring.ts';
 
 afterEach(() => {
   vi.useRealTimers();
@@ -51,10 +51,13 @@ describe('The report of a call', () => {
     await vi.waitFor(() => expect(reports).toHaveLength(1));
     expect(reports[0]).toEqual({
       ...{ sid: CALL, direction: 'inbound', from: FROM, to: TO, query: {}, signal: expect.any(AbortSignal) },
-      reason: 'twilio stopped',
+      startedAt: expect.any(Date),
+      ...{ reason: 'twilio stopped', outcome: 'completed', tools: [] },
       seconds: expect.any(Number),
       usage: {
         ...{ textIn: 40, cachedTextIn: 60, audioIn: 30, cachedAudioIn: 20, textOut: 8, audioOut: 72 },
+        transcriptionTokensIn: 0,
+        transcriptionTokensOut: 0,
         transcriptionSeconds: 3,
       },
       transcript: [
@@ -65,6 +68,42 @@ describe('The report of a call', () => {
     });
     expect(reports[0]?.signal.aborted).toBe(true);
     expect(server.log.text).not.toMatch(/Hello there|When do you open/);
+  });
+
+  it('has each tool that was called, and whom the caller was put through to', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    const reports: Report[] = [];
+    const fails = () => {
+      throw new Error('no');
+    };
+    const runs: Record<string, Tool['run']> = {
+      look: () => 1,
+      fails,
+      hangs: () => new Promise(() => {}),
+      transfer: () => putThrough('+14155550100'),
+    };
+    const tools = Object.entries(runs).map(([name, run]) => ({ name, description: name, run }));
+    const { session } = await callTo({ tools, ended: (report) => void reports.push(report) });
+    begin(session, 'r1');
+    for (const name of Object.keys(runs)) callTool(session, name, '{}', name);
+    finish(session, 'r1');
+    // The goodbye goes with the session.
+    await session.next('conversation.item.create');
+    await session.settle();
+    vi.advanceTimersByTime(1_000);
+    session.socket.close(3000, 'invalid_api_key');
+    await vi.waitFor(() => expect(reports).toHaveLength(1));
+    expect(reports).toMatchObject([
+      {
+        ...{ reason: 'put through', outcome: 'put through', putThrough: '+14155550100' },
+        tools: [
+          { name: 'look', ms: 0, ok: true },
+          { name: 'fails', ms: 0, ok: false },
+          { name: 'hangs', ms: expect.any(Number), ok: false },
+          { name: 'transfer', ms: 0, ok: true },
+        ],
+      },
+    ]);
   });
 
   it('waits until the last words of the caller are transcribed', async () => {
@@ -81,7 +120,7 @@ describe('The report of a call', () => {
   });
 
   it('waits 2 s at most for the last words of the caller', async () => {
-    vi.useFakeTimers({ toFake: ['performance'] });
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const { twilio, session, reports } = await reportedCall({ model: 'gpt-transcribe' });
     session.send(added('u', 'user', null));
     await session.settle();
@@ -136,7 +175,7 @@ describe('A pending `ended` hook', () => {
     expect(server.calls.live).toBe(0);
   });
 
-  it('is awaited on shutdown, up to the limit', async () => {
+  it('is awaited on shutdown until it has finished', async () => {
     let done = () => {};
     const ended = new Promise<void>((resolve) => {
       done = resolve;
@@ -147,6 +186,20 @@ describe('A pending `ended` hook', () => {
     expect(await server.calls.untilFinished(1)).toBe(false);
     const finished = server.calls.untilFinished(600_000);
     done();
+    expect(await finished).toBe(true);
+  });
+
+  it('is awaited for 5 s, and logged then', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const { server, twilio } = await callTo({ ended: () => new Promise(() => {}) });
+    twilio.stop();
+    await server.log.find('call ended');
+    const finished = server.calls.untilFinished(600_000);
+    vi.advanceTimersByTime(4_999);
+    await (await fetch(server.origin)).text();
+    expect(server.log.messages()).not.toContain('ended() timed out');
+    vi.advanceTimersByTime(1);
+    expect(await server.log.find('ended() timed out')).toMatchObject({ level: 50, callSid: CALL });
     expect(await finished).toBe(true);
   });
 });

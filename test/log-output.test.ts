@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import { Writable } from 'node:stream';
 import type { FastifyBaseLogger } from 'fastify';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { LogOutput, ThrottledLog } from '../src/log.ts';
+import { describeThrown, LogOutput, ThrottledLog } from '../src/log.ts';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -107,5 +107,54 @@ describe('ThrottledLog', () => {
     log.warn(() => ({}), 'refused');
     log.warn(() => ({}), 'rejected');
     expect(warn).toHaveBeenCalledTimes(2);
+  });
+});
+
+describe('What is logged of a thrown value', () => {
+  it('is its name, its message, its frames and two causes', () => {
+    const cause = (depth: number): Error =>
+      Object.assign(new TypeError(`no ${depth}`, depth < 4 ? { cause: cause(depth + 1) } : {}), {
+        config: { headers: { Authorization: 'Bearer secret' } },
+      });
+    const stack = expect.stringMatching(/^ +at .+:\d+/);
+    const named = (message: string) => ({ type: 'TypeError', message, stack });
+    expect(describeThrown(cause(1))).toEqual({
+      ...named('no 1'),
+      cause: { ...named('no 2'), cause: named('no 3') },
+    });
+  });
+
+  it('is 500 characters of a message, which the stack does not repeat', () => {
+    const described = describeThrown(new Error(`${'x'.repeat(500)}\n    at secret`));
+    expect(described).toMatchObject({ message: `${'x'.repeat(500)}…` });
+    expect(JSON.stringify(described)).not.toContain('secret');
+  });
+
+  it('is each part of an AggregateError, four at most', () => {
+    const parts = [1, 2, 3, 4, 5].map((n) => new Error(`no ${n}`));
+    const errors = [1, 2, 3, 4].map((n) => expect.objectContaining({ message: `no ${n}` }));
+    expect(describeThrown(new AggregateError(parts, 'all'))).toMatchObject({ message: 'all', errors });
+  });
+
+  const fails = () => {
+    throw new Error('trap');
+  };
+  const cycle = new Error('cycle');
+  cycle.cause = cycle;
+  it.each<[string, unknown, object]>([
+    ['a frozen error', Object.freeze(new Error('cold')), { type: 'Error', message: 'cold' }],
+    [
+      'a getter that throws',
+      Object.defineProperty(new Error('got'), 'stack', { get: fails }),
+      { message: 'got' },
+    ],
+    ['a Proxy', new Proxy({}, { get: fails, getPrototypeOf: fails, ownKeys: fails }), { type: 'object' }],
+    ['a cycle of causes', cycle, { cause: { cause: { message: 'cycle' } } }],
+    ['a text', 'no\n', { type: 'string', message: 'no\\u{a}' }],
+    ['a symbol', Symbol('no'), { message: 'Symbol(no)' }],
+    ['an object', { message: 7, code: 1 }, { type: 'object', message: '' }],
+    ['nothing', undefined, { type: 'undefined', message: 'undefined' }],
+  ])('covers %s', (_, thrown, described) => {
+    expect(describeThrown(thrown)).toMatchObject(described);
   });
 });

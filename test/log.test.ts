@@ -81,6 +81,8 @@ describe('The log', () => {
           textOut: 28,
           audioOut: 136,
           transcriptionSeconds: 0,
+          transcriptionTokensIn: 0,
+          transcriptionTokensOut: 0,
         },
         keysPressed: 5,
         latencyMs: { ready: expect.any(Number), firstSound: expect.any(Number), reply: {} },

@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { CALL, dialStream, FakeOpenAI, readyCall } from './support/peers.ts';
 import { portOf } from './support/port.ts';
 import { runServer, type ServerProcess } from './support/process.ts';
+import { callTool } from './support/ring.ts';
 import { rollingRestarts } from './support/rolling.ts';
 import { rounds } from './support/rounds.ts';
 import { STREAM } from './support/wire.ts';
@@ -50,6 +51,14 @@ function untilStopping(origin: string): Promise<void> {
 
 async function lastWords(origin: string): Promise<string> {
   return (await fetch(`${origin}/call-ended?CallSid=${CALL}`)).text();
+}
+
+/** A folder with this `.env`, which is gone after the tests. */
+async function folderWith(env: string | Buffer): Promise<string> {
+  const cwd = await mkdtemp(join(tmpdir(), 'voice-relay-'));
+  cleanups.push(() => rm(cwd, { recursive: true }));
+  await writeFile(join(cwd, '.env'), env);
+  return cwd;
 }
 
 async function freePort(): Promise<string> {
@@ -178,6 +187,58 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
     expect(await exited).toBe(0);
   });
 
+  it("survives the errors that escape from the owner's code, and logs whose they are", async () => {
+    const { child, exited, lines, openai, origin, twilio, session } = await runWithCall(
+      {},
+      { main: 'careless.ts' },
+    );
+    const other = await dialStream(origin);
+    other.start('CA2');
+    const second = await openai.dialled();
+    await second.configure();
+    const tools = ['rejects', 'throws', 'emits', 'listens', 'fetches'];
+    for (const tool of tools) callTool(session, tool, '{}', tool);
+    for (const _ of tools) await session.next('conversation.item.create');
+    twilio.stop();
+    const escaped = () => lines.filter(({ msg }) => msg === 'error escaped');
+    await vi.waitFor(() => expect(escaped()).toHaveLength(8), { timeout: 5_000 });
+    const ofTool = { rejects: 'floating', throws: 'timer', emits: /emitter/, listens: 'listener' };
+    const err = (message: string | RegExp) =>
+      expect.objectContaining({ message: expect.stringMatching(message) });
+    for (const [tool, message] of Object.entries({ ...ofTool, fetches: 'aborted' })) {
+      expect(escaped()).toContainEqual(expect.objectContaining({ callSid: CALL, tool, err: err(message) }));
+    }
+    expect(escaped()).toContainEqual(expect.objectContaining({ callSid: CALL, err: err('answer') }));
+    const ofEnded = { callSid: CALL, hook: 'ended', err: err('EISDIR') };
+    expect(escaped()).toContainEqual(expect.objectContaining(ofEnded));
+    expect(escaped()).toContainEqual(expect.objectContaining({ err: err('module') }));
+    second.say(20);
+    await other.next('media');
+    other.stop();
+    child.kill('SIGTERM');
+    expect(await exited).toBe(0);
+  });
+
+  it('drains and exits with 1 after an error of its own', async () => {
+    const { child, exited, lines, origin, twilio, session } = await runWithCall({}, { main: 'careless.ts' });
+    child.kill('SIGUSR2');
+    await untilStopping(origin);
+    session.say(20);
+    await twilio.next('media');
+    twilio.stop();
+    expect(await exited).toBe(1);
+    const err = expect.objectContaining({ message: 'a bug of ours' });
+    expect(lines).toContainEqual(expect.objectContaining({ msg: 'uncaught error', level: 60, err }));
+    expect(lines).toContainEqual(expect.objectContaining({ msg: 'call ended', reason: 'twilio stopped' }));
+  });
+
+  it('says that its .env is in UTF-16', async () => {
+    const cwd = await folderWith(Buffer.from('\ufeffOPENAI_API_KEY=sk-test\n', 'utf16le'));
+    const { stderr, exited } = run({ OPENAI_API_KEY: undefined }, { cwd });
+    expect(await stderr).toBe(".env can't be read: it is in UTF-16, save it as UTF-8\n");
+    expect(await exited).toBe(1);
+  });
+
   it('names each setting that it lacks in a line of its own', async () => {
     const { stderr, exited } = run({ OPENAI_API_KEY: '', PORT: 'x' });
     const names = (await stderr)
@@ -185,6 +246,15 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
       .split('\n')
       .map((line) => line.split(' ')[0]);
     expect(names).toEqual(['OPENAI_API_KEY', 'TWILIO_AUTH_TOKEN', 'PORT']);
+    expect(await exited).toBe(1);
+  });
+
+  it('names each mistake of the assistant in a line of its own', async () => {
+    const CHANGES = JSON.stringify({ voice: { id: 7 }, instruction: 'x' });
+    const { stderr, exited } = run({ TWILIO_AUTH_TOKEN: 'token', CHANGES });
+    expect(await stderr).toBe(
+      'src/assistant.ts: voice: id: must be a string.\nsrc/assistant.ts: instruction: there is no such setting.\n',
+    );
     expect(await exited).toBe(1);
   });
 
@@ -229,6 +299,21 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
 
     it('waits until a mistake in .env is mended', async () => {
       expect((await server.stderr).match(/Waiting for .env/g)).toHaveLength(1);
+    });
+
+    it('loads the assistant anew with what .env says then', async () => {
+      const openai = await FakeOpenAI.listen();
+      cleanups.push(() => openai.close());
+      const settings = `ALLOW_UNSIGNED_REQUESTS=true\nOPENAI_REALTIME_URL=${openai.url}\n`;
+      const cwd = await folderWith(`${settings}CHANGES='{"greeting":"One"}'\n`);
+      const { listening, lines } = run({ STANDBY_SESSIONS: '1' }, { cwd, flags: ['--dev'] });
+      const greeting = async () => JSON.stringify(await (await openai.dialled()).begin());
+      await listening;
+      expect(await greeting()).toContain('One');
+      await writeFile(join(cwd, 'new'), `${settings}CHANGES='{"greeting":"Two"}'\n`);
+      await rename(join(cwd, 'new'), join(cwd, '.env'));
+      expect(await greeting()).toContain('Two');
+      expect(lines).toContainEqual(expect.objectContaining({ msg: 'shutting down', changed: '.env' }));
     });
 
     it('ends live calls at once, and properly, on a restart', async () => {

@@ -167,6 +167,33 @@ describe('A passing failure', () => {
     expect(openai.handshakes).toBe(2);
   });
 
+  it('is retried after the pause that Retry-After asks for', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    let handshakes = 0;
+    const limiting = refusing((socket) => {
+      handshakes += 1;
+      socket.end('HTTP/1.1 429 No\r\nRetry-After: 3\r\nContent-Length: 0\r\n\r\n');
+    }).on('request', (_request, response) => response.end());
+    const url = await listen(limiting);
+    const server = await startServerAt(url);
+    const twilio = await startCall(server);
+    await server.log.find('dialling again');
+    vi.advanceTimersByTime(2_999);
+    // What was dialled before this request arrives before it.
+    await fetch(url.replace('ws', 'http'));
+    expect(handshakes).toBe(1);
+    vi.advanceTimersByTime(1);
+    await expectApology(server, twilio);
+    expect(handshakes).toBe(2);
+  });
+
+  it('is not retried if Retry-After asks for more than 10 s', async () => {
+    const busy = 'HTTP/1.1 503 No\r\nRetry-After: 11\r\nContent-Length: 0\r\n\r\n';
+    const server = await startServerAt(await listen(refusing((socket) => socket.end(busy))));
+    expect(await expectApology(server, await startCall(server))).toMatchObject({ retryAfterMs: 11_000 });
+    expect(server.log.text).not.toContain('dialling again');
+  });
+
   it('after the 101 is retried until the caller hangs up', async () => {
     const { openai, server, twilio, session } = await dialledCall();
     session.socket.terminate();
@@ -183,6 +210,9 @@ describe('A passing failure', () => {
     await fake.close();
     const server = await startServerAt(url);
     await expectApology(server, await startCall(server));
-    expect(await server.log.find('dialling again')).toMatchObject({ closed: { code: 1006 } });
+    expect(await server.log.find('dialling again')).toMatchObject({
+      error: { code: 'ECONNREFUSED' },
+      closed: { code: 1006 },
+    });
   });
 });

@@ -1,24 +1,27 @@
 import type { FastifyBaseLogger } from 'fastify';
 import type { Config } from '../config.ts';
-import type { Assistant, CallInfo, Override, Persona } from '../contract.ts';
+import type { Assistant, CallInfo, Override, Persona, Usage } from '../contract.ts';
 import { Conversation } from '../conversation/conversation.ts';
+import { dropOldest } from '../conversation/drop-oldest.ts';
 import type { Effect, End } from '../conversation/effect.ts';
 import { ENDINGS, type Failure, logFailure, type Reason } from '../failure.ts';
 import { CallSessions, type CallSessionsListener } from '../openai/call-sessions.ts';
 import { turnEndMs } from '../openai/session-update.ts';
 import type { Standby } from '../openai/standby.ts';
-import { wait } from '../timers.ts';
+import { after, running, wait } from '../timers.ts';
+import { texts } from '../wire/json.ts';
 import { loggable } from '../wire/loggable.ts';
 import type { Close } from '../wire/socket.ts';
 import type { TwilioCommand, TwilioMessage } from '../wire/twilio.ts';
 import type { NextStep } from '../wire/twiml.ts';
-import { runTool } from './run-tool.ts';
+import { reportCall, ToolRun, userCode } from './user-code.ts';
 
 /** What calls share. */
 export interface Shared {
   config: Config;
   assistant: Assistant;
   standby: Standby;
+  log: FastifyBaseLogger;
 }
 
 /** Twilio's end of a call. */
@@ -37,7 +40,12 @@ export interface Twilio {
 
 /** Time for the stream of a ringing call, in ms. */
 const CLAIM_MS = 15_000;
+/** The same if nothing comes before the stream: callers who hang up while it rings cost a session each. */
+const SHORT_CLAIM_MS = 5_000;
 const TOOL_MS = 10_000;
+const NO_CALLER_ID = 'give putThrough a callerId: Twilio refuses to dial without one (13214)';
+/** How many tools of a call are remembered. */
+const MAX_TOOLS = 1_000;
 /** How many failures of tools are logged one by one. */
 const MAX_TOOL_FAILURES = 20;
 /** Time for the transcription of the caller's last words, in ms. */
@@ -51,7 +59,7 @@ const LATE_TEXT_MS = 2_000;
  */
 export class Call {
   readonly info: CallInfo;
-  /** Resolves when both sides are closed, the log has the call, and `ended` has returned. */
+  /** Resolves when both sides are closed, the log has the call, and `ended` has finished or had 5 s. */
   readonly finished: Promise<void>;
   readonly #shared: Shared;
   readonly #persona: Persona;
@@ -63,11 +71,15 @@ export class Call {
   readonly #startedAt = performance.now();
   #state: 'ringing' | 'live' | 'over' = 'ringing';
   #log: FastifyBaseLogger;
-  #claim: NodeJS.Timeout | undefined;
+  #cancelClaim = () => {};
   #twilio: Twilio | undefined;
-  /** When its time is up, by `performance.now()`. */
+  /** When its time is up, by `running()`. */
   #endsAt = Number.POSITIVE_INFINITY;
+  /** The tools that were called, by `call_id`. */
+  readonly #tools = new Map<string, ToolRun>();
   #toolFailures = 0;
+  /** The caller ID of the latest `putThrough`. */
+  #callerId: string | undefined;
   #resolveFinished: () => void = () => {};
   #textsWritten: () => void = () => {};
 
@@ -94,15 +106,19 @@ export class Call {
       turnEndMs(turnDetection),
       tools.map(({ name, timeoutMs = TOOL_MS }) => ({ name, timeoutMs })),
       { greets: greeting !== '', about },
-      this.#startedAt,
+      running(),
     );
     this.#sessions = new CallSessions(shared, persona, this.#log, this.#listener);
   }
 
   /** To be called right after the constructor, which calls no listener: the assistant may speak, and waits to be heard. */
   begin(): void {
-    this.#claim = setTimeout(() => this.end('not claimed'), CLAIM_MS);
+    this.#cancelClaim = after(this.twiml ? CLAIM_MS : SHORT_CLAIM_MS, () => this.end('not claimed'));
     this.#sessions.begin();
+  }
+
+  get hasStream(): boolean {
+    return this.#twilio !== undefined;
   }
 
   get isRinging(): boolean {
@@ -114,13 +130,18 @@ export class Call {
     return this.#persona.twiml;
   }
 
+  /** What the call has used so far. */
+  get usage(): Usage {
+    return this.#conversation.tally.usage;
+  }
+
   /** The stream of a ringing call has started. */
   attach(twilio: Twilio, log: FastifyBaseLogger): void {
-    clearTimeout(this.#claim);
+    this.#cancelClaim();
     this.#state = 'live';
     this.#twilio = twilio;
     this.#log = log;
-    this.#endsAt = performance.now() + this.#shared.config.maxCallSeconds * 1_000;
+    this.#endsAt = running() + this.#shared.config.maxCallSeconds * 1_000;
     log.info('call started');
     this.#perform((now) => this.#conversation.streamStarted(twilio.streamSid, now));
   }
@@ -148,17 +169,18 @@ export class Call {
   end(reason: Reason, failure: Failure = { reason }, how: Omit<End, 'end'> = {}): void {
     if (this.#state === 'over') return;
     this.#state = 'over';
-    clearTimeout(this.#claim);
+    this.#cancelClaim();
     this.#sessions.keep();
     const { outcome, code } = ENDINGS[reason];
     this.#twilio?.close(code);
     this.#onOver(reason, this.#next(reason, how));
-    this.#abort.abort();
+    userCode.run({ callSid: this.info.sid }, () => this.#abort.abort());
+    for (const tool of this.#tools.values()) tool.abort();
     if (outcome === 'failed') {
       const sessionId = this.#sessions.current.id;
       logFailure(this.#log.child({ sessionId }), failure, 'call failed');
     }
-    void this.#finish(reason, performance.now()).then(() => this.#resolveFinished());
+    void this.#finish(reason, how.putThrough, performance.now()).then(() => this.#resolveFinished());
   }
 
   /** What the caller of a call that ends for that reason is told, if anything. */
@@ -170,10 +192,15 @@ export class Call {
 
   #next(reason: Reason, { putThrough, isTold }: Omit<End, 'end'>): NextStep {
     // The person who is dialled sees the caller's number, if there is one.
-    const callerId = this.info.from ?? this.info.to;
-    if (putThrough !== undefined) return { dial: putThrough, callerId };
+    const callerId = this.#callerId ?? this.info.from ?? this.info.to;
+    const { nobodyAnswered, say } = this.#persona;
+    if (putThrough !== undefined) {
+      if (callerId === undefined && !putThrough.startsWith('sip:'))
+        this.#log.warn({ advice: NO_CALLER_ID }, 'no caller ID');
+      return { dial: putThrough, callerId, query: { nobodyAnswered, ...texts(say) } };
+    }
     if (ENDINGS[reason].outcome === 'completed') return undefined;
-    return { say: isTold ? undefined : this.#sentence(reason) };
+    return { say: isTold ? undefined : (this.#sentence(reason) ?? this.#persona.apology), as: say };
   }
 
   readonly #listener: CallSessionsListener = {
@@ -185,7 +212,7 @@ export class Call {
       this.#perform((now) => this.#conversation.fromOpenAI(event, now));
       if (this.#state === 'over' && this.#conversation.transcript.isWritten) this.#textsWritten();
     },
-    lost: (isExpiring) => this.#conversation.sessionLost(isExpiring, performance.now()),
+    lost: (isExpiring) => this.#conversation.sessionLost(isExpiring, running()),
     failed: (failure) => this.#ended({ end: failure.reason }, failure),
   };
 
@@ -199,11 +226,13 @@ export class Call {
     const commands: TwilioCommand[] = [];
     // A session that takes over meanwhile knows nothing of these effects.
     const session = this.#sessions.current;
-    for (const effect of act(performance.now())) {
+    for (const effect of act(running())) {
       if (this.#state === 'over') return;
       if ('end' in effect) this.#ended(effect, { reason: effect.end, error: effect.error });
-      else if ('failedTool' in effect) this.#toolFailed(effect.failedTool, { why: effect.why });
-      else if ('run' in effect) void this.#run(effect.run, effect.callId, effect.args);
+      else if ('failedTool' in effect) {
+        this.#toolFailed(effect.failedTool, { why: effect.why });
+        this.#tools.get(effect.callId ?? '')?.abort();
+      } else if ('run' in effect) void this.#run(effect.run, effect.callId, effect.args);
       else if (effect.to === 'twilio') commands.push(effect.message);
       else session.send(effect.message);
     }
@@ -213,7 +242,11 @@ export class Call {
   async #run(name: string, callId: string, args: Record<string, unknown>): Promise<void> {
     const tool = this.#persona.tools?.find((each) => each.name === name);
     if (tool === undefined) return;
-    const result = await runTool(tool, args, this.info, (err) => this.#toolFailed(name, { err }));
+    const run = new ToolRun(tool, this.info);
+    this.#tools.set(callId, run);
+    dropOldest(this.#tools, MAX_TOOLS);
+    const result = await run.result(args, (err) => this.#toolFailed(name, { err }));
+    if ('ends' in result) this.#callerId = result.ends.callerId;
     this.#perform((now) => this.#conversation.toolDone(callId, result, now));
   }
 
@@ -234,7 +267,7 @@ export class Call {
   }
 
   /** Waits until both sides are closed, since their close codes are known only then; logs the call, and reports it. */
-  async #finish(reason: Reason, endedAt: number): Promise<void> {
+  async #finish(reason: Reason, putThrough: string | undefined, endedAt: number): Promise<void> {
     await this.#lateTexts();
     this.#sessions.close();
     const [twilio, openai] = await Promise.all([this.#twilio?.closed, this.#sessions.current.closed]);
@@ -246,16 +279,17 @@ export class Call {
       { sessionId: current.id, reason, durationMs, twilio, openai, ignored, takeovers, ...summary },
       'call ended',
     );
-    try {
-      await this.#shared.assistant.ended?.({
-        ...this.info,
-        reason,
-        seconds: durationMs / 1_000,
-        usage: this.#conversation.tally.usage,
-        transcript: this.#conversation.transcript.entries(),
-      });
-    } catch (err) {
-      this.#log.error({ err }, 'ended() failed');
-    }
+    const report = {
+      ...this.info,
+      startedAt: new Date(Date.now() - (performance.now() - this.#startedAt)),
+      reason,
+      outcome: ENDINGS[reason].outcome,
+      ...(putThrough !== undefined && { putThrough }),
+      tools: [...this.#tools.values()].flatMap(({ report = [] }) => report),
+      seconds: durationMs / 1_000,
+      usage: this.usage,
+      transcript: this.#conversation.transcript.entries(),
+    };
+    await reportCall(this.#shared.assistant, report, this.#log);
   }
 }

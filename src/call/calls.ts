@@ -1,15 +1,23 @@
 import type { FastifyBaseLogger } from 'fastify';
+import type { Usage } from '../contract.ts';
+import { dropOldest } from '../conversation/drop-oldest.ts';
 import type { Reason } from '../failure.ts';
-import { wait } from '../timers.ts';
-import { isTokenGood } from '../wire/auth.ts';
+import { after, every, running, wait } from '../timers.ts';
+import { issueToken, isTokenGood, TOKEN_MS } from '../wire/auth.ts';
 import { isPhoneAudio, type Start } from '../wire/twilio.ts';
 import type { NextStep } from '../wire/twiml.ts';
 import { type CallDetails, readDetails } from '../wire/webhook.ts';
 import { whoAnswers } from './answer.ts';
 import { Call, type Shared } from './call.ts';
+import { userCode } from './user-code.ts';
 
 /** Streams that a call may have, one after another: it may come back from a menu, for example. */
 const MAX_STREAMS = 5;
+/** Calls that may ring at a time: of one number, and of all that are withheld. */
+const MAX_RINGING = 3;
+const MAX_RINGING_WITHHELD = 20;
+/** Interval of the line about given-up calls, in ms. */
+const GIVEN_UP_MS = 60_000;
 /** Calls that are remembered. */
 const MAX_KNOWN = 10_000;
 /** How long an outcome is kept, in ms, for Twilio to ask what comes next. */
@@ -25,8 +33,9 @@ interface Known {
   call: Call | undefined;
   /** The webhook's call while `answer` is asked. */
   beginning: Promise<Call | Reason> | undefined;
-  /** Tokens that were used: each admits one stream. */
+  /** Tokens that were used, each of which admits one stream; and when others were issued, by `running()`. */
   tokens: string[];
+  issued: Map<string, number>;
   streams: number;
   wasGivenUp: boolean;
   outcome: { next: NextStep; at: number; asked: () => void } | undefined;
@@ -43,6 +52,7 @@ export class Calls {
   /** `closing` takes only streams of calls that were answered, here or by another process; `closed` none. */
   #state: 'open' | 'closing' | 'closed' = 'open';
   #ticker: NodeJS.Timeout | undefined;
+  #givenUp: { calls: number; tokensIn: number; tokensOut: number } | undefined;
 
   constructor(shared: Shared) {
     this.#shared = shared;
@@ -79,6 +89,7 @@ export class Calls {
     // Discard the outcome of an earlier stream.
     known.outcome = undefined;
     if (known.wasGivenUp) return undefined;
+    if (this.#isRingingTooOften(details.from)) return 'too many ringing';
     known.streams += 1;
     known.beginning = this.#begin(callSid, details, new AbortController(), log);
     try {
@@ -104,15 +115,19 @@ export class Calls {
     const { token = '', call: details = '' } = customParameters;
     const { assistant, config } = this.#shared;
     if (config.twilioAuthToken !== undefined) {
-      if (!isTokenGood(config.twilioAuthToken, callSid, token, Date.now(), details)) return 'bad token';
-      if (this.#known.get(callSid)?.tokens.includes(token)) return 'token already used';
+      const { tokens = [], issued } = this.#known.get(callSid) ?? {};
+      // The wall clock may jump: only tokens of other processes depend on it.
+      const isFresh = running() - (issued?.get(token) ?? Number.NEGATIVE_INFINITY) < TOKEN_MS;
+      const now = isFresh ? 0 : Date.now();
+      if (!isTokenGood(config.twilioAuthToken, callSid, token, now, details)) return 'bad token';
+      if (tokens.includes(token)) return 'token already used';
     }
     if (!isPhoneAudio(mediaFormat)) return 'not mu-law 8000 mono';
     const known = this.#knownOf(callSid);
     const refusal = this.#refusal(known, 'stream');
     if (refusal === 'call already live') return refusal;
     // What Twilio is to say unless the call begins.
-    this.#over(known, { say: assistant.apology });
+    this.#over(known, { say: assistant.apology, as: assistant.say }, known.call === undefined);
     if (refusal !== undefined) return refusal;
     known.tokens.push(token);
     if (known.call !== undefined) return known.call;
@@ -120,9 +135,29 @@ export class Calls {
     return this.#begin(callSid, readDetails(details), abort, log);
   }
 
+  /** Returns a token that admits one stream of the call; undefined if none is needed. */
+  issueToken(callSid: string, details: string): string | undefined {
+    const { twilioAuthToken } = this.#shared.config;
+    if (twilioAuthToken === undefined) return undefined;
+    const token = issueToken(twilioAuthToken, callSid, Date.now(), details);
+    const { issued } = this.#knownOf(callSid);
+    issued.set(token, running());
+    dropOldest(issued, MAX_STREAMS);
+    return token;
+  }
+
+  /** The caller has hung up, perhaps while the call rang. */
+  hungUp(callSid = ''): void {
+    const call = this.#known.get(callSid)?.call;
+    if (call?.isRinging) call.end('not claimed');
+  }
+
   /** What Twilio, which asks, is to do next; undefined for a call that this process doesn't know. */
   next(callSid: string | undefined): NextStep {
-    const outcome = callSid === undefined ? undefined : this.#known.get(callSid)?.outcome;
+    const known = this.#known.get(callSid ?? '');
+    // Twilio asks about a call whose stream was lost before its start.
+    if (known?.call?.isRinging) known.call.end('no start');
+    const outcome = known?.outcome;
     outcome?.asked();
     return outcome && performance.now() - outcome.at < OUTCOME_MS ? outcome.next : undefined;
   }
@@ -132,13 +167,15 @@ export class Calls {
     this.#state = 'closing';
   }
 
-  /** Ends all calls, and takes no more; live ones `with a word` of the assistant's. */
-  end(how: 'at once' | 'with a word'): void {
+  /** Ends all calls, and takes no more; live ones `with a word` of the assistant's. Resolves when they have ended. */
+  async end(how: 'at once' | 'with a word'): Promise<void> {
     this.#state = 'closed';
+    const ended = [...this.#live].map(({ finished }) => finished);
     for (const call of this.#live) {
       if (how === 'at once') call.end('shutdown');
       else call.conclude('shutdown');
     }
+    await Promise.all(ended);
   }
 
   /** Has `untilFinished` wait for `work`, which must not reject. */
@@ -167,6 +204,12 @@ export class Calls {
     return isLimited && streams >= MAX_STREAMS ? 'too many streams' : undefined;
   }
 
+  /** Whether a number has as many ringing calls as it may. */
+  #isRingingTooOften(from: string | undefined): boolean {
+    const ringing = [...this.#live].filter((call) => call.isRinging && call.info.from === from);
+    return ringing.length >= (from === undefined ? MAX_RINGING_WITHHELD : MAX_RINGING);
+  }
+
   /** Begins a call, for its webhook or its stream. Aborts `abort` if it may not. */
   async #begin(
     callSid: string,
@@ -180,36 +223,50 @@ export class Calls {
     const known = this.#knownOf(callSid);
     const refusal = known.call !== undefined ? 'call already live' : this.isBusy ? 'busy' : undefined;
     if (persona === 'busy' || refusal !== undefined || abort.signal.aborted) {
-      abort.abort();
+      userCode.run({ callSid }, () => abort.abort());
       return refusal ?? 'busy';
     }
     const call = new Call(info, abort, persona, this.#shared, log, (reason, next) => {
       this.#live.delete(call);
       known.call = undefined;
-      if (reason === 'not claimed') known.wasGivenUp = true;
-      this.#over(known, next);
+      known.wasGivenUp ||= reason === 'not claimed';
+      if (reason === 'not claimed') void call.finished.then(() => this.#noteGivenUp(call.usage));
+      this.#over(known, next, call.hasStream);
     });
     known.call = call;
     known.outcome?.asked();
     known.outcome = undefined;
     this.#live.add(call);
-    this.#ticker ??= setInterval(() => this.#tick(), TICK_MS);
+    this.#ticker ??= every(TICK_MS, () => this.#tick());
     this.track(call.finished);
     call.begin();
     return call;
   }
 
-  /** Notes what Twilio is to do when it asks. */
-  #over(known: Known, next: NextStep): void {
+  /** Notes what Twilio is to do when it asks, which it will about a stream that this process closes. */
+  #over(known: Known, next: NextStep, isAsked: boolean): void {
     const wasAsked = new Promise<void>((resolve) => {
       known.outcome = { next, at: performance.now(), asked: resolve };
     });
-    if (next === undefined || known.call !== undefined) return;
-    this.track(Promise.race([wasAsked, wait(ASKED_MS)]));
+    if (next !== undefined && isAsked) this.track(Promise.race([wasAsked, wait(ASKED_MS)]));
+  }
+
+  /** Logs what calls that were given up while they rang have cost, once a minute. */
+  #noteGivenUp({ textIn, cachedTextIn, audioIn, cachedAudioIn, textOut, audioOut }: Usage): void {
+    if (this.#givenUp === undefined) {
+      after(GIVEN_UP_MS, () => {
+        this.#shared.log.info(this.#givenUp, 'calls given up');
+        this.#givenUp = undefined;
+      });
+    }
+    this.#givenUp ??= { calls: 0, tokensIn: 0, tokensOut: 0 };
+    this.#givenUp.calls += 1;
+    this.#givenUp.tokensIn += textIn + cachedTextIn + audioIn + cachedAudioIn;
+    this.#givenUp.tokensOut += textOut + audioOut;
   }
 
   #tick(): void {
-    const now = performance.now();
+    const now = running();
     for (const call of this.#live) call.tick(now);
     if (this.#live.size > 0) return;
     clearInterval(this.#ticker);
@@ -222,6 +279,7 @@ export class Calls {
       call: undefined,
       beginning: undefined,
       tokens: [],
+      issued: new Map(),
       streams: 0,
       wasGivenUp: false,
       outcome: undefined,

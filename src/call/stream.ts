@@ -3,6 +3,7 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { RawData, WebSocket } from 'ws';
 import { ENDINGS, type Reason } from '../failure.ts';
 import type { ThrottledLog } from '../log.ts';
+import { after } from '../timers.ts';
 import { loggable } from '../wire/loggable.ts';
 import { type Close, floodDetector, isStalled, TEXT, untilClosed, watch } from '../wire/socket.ts';
 import {
@@ -14,6 +15,7 @@ import {
 } from '../wire/twilio.ts';
 import type { Call, Twilio } from './call.ts';
 import type { Calls } from './calls.ts';
+import { userCode } from './user-code.ts';
 
 /** Time for the `start` of an open stream, in ms. */
 const START_MS = 10_000;
@@ -35,23 +37,23 @@ export class Stream implements Twilio {
   readonly #calls: Calls;
   readonly #refusals: ThrottledLog;
   readonly #log: FastifyBaseLogger;
-  readonly #onSettled: () => void;
+  readonly #onSettled: (hasStarted: boolean) => void;
   readonly #abort = new AbortController();
-  readonly #startTimer: NodeJS.Timeout;
+  readonly #cancelStart: () => void;
   #state: 'connecting' | 'starting' | 'started' | 'over' = 'connecting';
-  #ids = {};
+  #ids: { callSid?: string; streamSid?: string } = {};
   #call: Call | undefined;
   /** Messages that came while the stream was starting. */
   #early: TwilioMessage[] = [];
 
-  /** `tcp` is the connection below `socket`; `onSettled` is called when the stream has started, and when it is over. */
+  /** `tcp` is the connection below `socket`; `onSettled` is called when the stream has started, or ends before. */
   constructor(
     socket: WebSocket,
     tcp: Socket,
     calls: Calls,
     refusals: ThrottledLog,
     log: FastifyBaseLogger,
-    onSettled: () => void,
+    onSettled: (hasStarted: boolean) => void,
   ) {
     this.closed = untilClosed(socket);
     this.isFlooded = floodDetector(tcp);
@@ -61,7 +63,7 @@ export class Stream implements Twilio {
     this.#refusals = refusals;
     this.#log = log;
     this.#onSettled = onSettled;
-    this.#startTimer = setTimeout(() => this.end('no start'), START_MS);
+    this.#cancelStart = after(START_MS, () => this.end('no start'));
     watch(socket, tcp, 'bytes', () => this.end('twilio silent'));
     socket.on('message', (data, isBinary) => this.#message(data, isBinary));
     socket.on('error', (error) => this.#error(error));
@@ -81,13 +83,17 @@ export class Stream implements Twilio {
     this.#socket.close(code);
   }
 
+  destroy(): void {
+    this.#tcp.destroy();
+  }
+
   /** Ends the stream, and its call. */
   end(reason: Reason): void {
     if (this.#state === 'over') return;
-    clearTimeout(this.#startTimer);
-    this.#onSettled();
+    this.#cancelStart();
     if (this.#call !== undefined) return this.#call.end(reason);
-    this.#abort.abort();
+    this.#onSettled(false);
+    userCode.run(this.#ids, () => this.#abort.abort());
     this.close(ENDINGS[reason].code);
     void this.closed.then((twilio) => {
       this.#refusals.warn(() => ({ ...this.#ids, reason, twilio }), 'stream rejected');
@@ -108,36 +114,46 @@ export class Stream implements Twilio {
 
   /** Only `connected` precedes `start`. */
   #first(message: TwilioMessage | undefined): void {
-    if (message?.event === 'start') void this.#start(message);
+    if (message?.event === 'start') this.#start(message).catch((error) => this.#failed(error));
     else if (message?.event !== 'connected') this.end('no start');
   }
 
   async #start(message: Start): Promise<void> {
     const { callSid, mediaFormat } = message.start;
     this.#state = 'starting';
-    clearTimeout(this.#startTimer);
+    this.#cancelStart();
     this.streamSid = message.streamSid;
     this.#ids = { callSid, streamSid: message.streamSid };
     const log = this.#log.child(this.#ids);
     const claimed = this.#calls.claim(message, this.#abort, log);
     const call = claimed instanceof Promise ? await claimed : claimed;
     if (call === 'not mu-law 8000 mono') {
-      log.warn({ format: loggable(JSON.stringify(mediaFormat)) }, 'unsupported audio format');
+      const { encoding = '', sampleRate, channels } = mediaFormat;
+      log.warn(
+        { format: { encoding: loggable(encoding), sampleRate, channels } },
+        'unsupported audio format',
+      );
     }
     if (this.#isOver) return;
     if (typeof call === 'string') return this.end(call);
     this.#state = 'started';
     this.#call = call;
-    this.#onSettled();
+    this.#onSettled(true);
     call.attach(this, log);
     for (const early of this.#early) call.fromTwilio(early);
     this.#early = [];
   }
 
+  /** A fault of this server's ends the stream, and nothing else. */
+  #failed(err: unknown): void {
+    this.#log.error({ ...this.#ids, err }, 'stream failed');
+    this.end('no start');
+  }
+
   /** A close follows. */
-  #error(err: Error): void {
-    if (this.#call !== undefined) this.#log.warn({ ...this.#ids, err }, 'media stream error');
-    else this.#refusals.warn(() => ({ ...this.#ids, err }), 'media stream error');
+  #error({ message: error }: Error): void {
+    if (this.#call !== undefined) this.#log.warn({ ...this.#ids, error }, 'media stream error');
+    else this.#refusals.warn(() => ({ ...this.#ids, error }), 'media stream error');
   }
 
   get #isOver(): boolean {

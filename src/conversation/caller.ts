@@ -4,15 +4,17 @@ import { TurnAudio } from './turn-audio.ts';
 
 /** The longest gap in the caller's audio that is filled, in ms. */
 const MAX_GAP_MS = 10_000;
-/** A stream's audio may be so far ahead of the time since its start, in ms. */
-const MAX_AHEAD_MS = 1_000;
+/** A stream's audio may be so far ahead of the time since its start, in ms: stalls of the process are no part of that. */
+const MAX_AHEAD_MS = 10_000;
+/** A timestamp that jumps ahead of the clock by more, in ms, starts anew: a stall of 5 s is caught up with by less. */
+const MAX_JUMP_MS = 6_000;
 /** A caller is muted if no frame comes for so long in mid-sentence, in ms. */
 const MUTED_AFTER_MS = 750;
 
 /** The caller's audio on its way to OpenAI, with silence in its gaps, and the stream's clock. */
 export class Caller {
   readonly #counts = { framesUp: 0, gapsFilled: 0 };
-  readonly #turn = new TurnAudio();
+  readonly turn = new TurnAudio();
   #isSessionReady = false;
   /** What to add to the process's clock to get the stream's. */
   #offset: number;
@@ -68,38 +70,23 @@ export class Caller {
 
   /** What the log has of the caller's audio. */
   get counts() {
-    return { ...this.#counts, earlyFramesDropped: this.#turn.dropped };
+    return { ...this.#counts, earlyFramesDropped: this.turn.dropped };
   }
 
   get isSessionReady(): boolean {
     return this.#isSessionReady;
   }
 
-  /** Whether the caller has spoken since the last reply. */
-  get hasTurn(): boolean {
-    return this.#turn.hasTurn;
-  }
-
   /** A session takes audio from now on; returns what no reply has answered yet. */
   sessionReady(): Effect[] {
     this.#isSessionReady = true;
-    return this.#turn.frames.map((audio) => toOpenAI({ type: 'input_audio_buffer.append', audio }));
+    return this.turn.frames.map((audio) => toOpenAI({ type: 'input_audio_buffer.append', audio }));
   }
 
   /** Another session will be ready: the caller's audio waits for it. */
   sessionLost(): void {
     this.#isSessionReady = false;
-    this.#turn.keepPreRoll();
-  }
-
-  speechStarted(): void {
-    this.#turn.hasTurn = true;
-    this.#turn.keepPreRoll();
-  }
-
-  /** A reply is heard. */
-  answered(): void {
-    this.#turn.answered();
+    this.turn.keepPreRoll();
   }
 
   /** Ends the turn of a caller who was muted in mid-sentence. */
@@ -118,7 +105,7 @@ export class Caller {
   }
 
   #append(audio: string, ms: number, isCallerSpeaking: boolean): Effect[] {
-    this.#turn.add(audio, ms, isCallerSpeaking || !this.#isSessionReady);
+    this.turn.add(audio, ms, isCallerSpeaking || !this.#isSessionReady);
     return this.#isSessionReady ? [toOpenAI({ type: 'input_audio_buffer.append', audio })] : [];
   }
 
@@ -126,7 +113,8 @@ export class Caller {
   #advance(timestamp: number, ms: number, now: number): number {
     const clock = this.clock(now);
     // The clock never goes back, or audio that has been sent would begin anew.
-    const restarted = timestamp < (this.#timestamp ?? clock);
+    const isAhead = timestamp + this.#origin - clock > MAX_JUMP_MS;
+    const restarted = isAhead || timestamp < (this.#timestamp ?? clock);
     const missing = this.#timestamp === undefined || restarted ? 0 : this.#missingBefore(timestamp);
     if (restarted) this.#origin = clock - timestamp;
     this.#offset = this.#origin + timestamp - now;

@@ -10,12 +10,12 @@ export interface End {
   isTold?: boolean;
 }
 
-/** What a call wants done: a message sent, a tool run, one that failed logged, or an end made. */
+/** What a call wants done: a message sent, a tool run, one that failed logged, and aborted where it has a `callId`, or an end made. */
 export type Effect =
   | { to: 'twilio'; message: TwilioCommand }
   | { to: 'openai'; message: ClientEvent }
   | { run: string; callId: string; args: Record<string, unknown> }
-  | { failedTool: string; why: string }
+  | { failedTool: string; why: string; callId?: string }
   | End;
 
 export function toOpenAI(message: ClientEvent): Effect {
@@ -31,7 +31,7 @@ export function sound(streamSid: string, payload: string, name: string): Effect[
 }
 
 /** Tells OpenAI where the caller stopped hearing an item. */
-export function truncate(item_id: string, audio_end_ms: number): Effect {
+export function truncate({ item_id, audio_end_ms }: { item_id: string; audio_end_ms: number }): Effect {
   return toOpenAI({ type: 'conversation.item.truncate', item_id, content_index: 0, audio_end_ms });
 }
 
@@ -45,14 +45,15 @@ export function addsItem(effect: Effect): boolean {
   return 'to' in effect && effect.to === 'openai' && effect.message.type === 'conversation.item.create';
 }
 
-/**
- * Adds a message that is text: what the caller did, what was said, or what the model should know.
- *
- * It becomes one line without control, format and separator characters, so that nobody's words look like another's.
- */
+/** Adds a message that is text: what the caller did, what was said, or what the model should know. */
 export function textMessage(role: 'system' | 'user' | 'assistant', words: string): Effect {
-  const text = words.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ');
+  const text = oneLine(words);
   if (role === 'assistant')
     return newItem({ type: 'message', role, content: [{ type: 'output_text', text }] });
   return newItem({ type: 'message', role, content: [{ type: 'input_text', text }] });
+}
+
+/** The text without control, format and separator characters, so that nobody's words look like another's. */
+export function oneLine(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ');
 }

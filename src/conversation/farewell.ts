@@ -9,7 +9,7 @@ export const SAY_PUT_THROUGH = 'Say in one short sentence that you put the calle
 /** How much later than estimated the goodbye may be heard, in ms. */
 const MAX_LATE_MS = 2_000;
 /** A sentence that takes less, in ms, is finished before the last words. */
-const MAX_SENTENCE_MS = 5_000;
+export const MAX_SENTENCE_MS = 5_000;
 /** Questions that may go unanswered in a row. */
 const MAX_QUESTIONS = 3;
 /** Time for the last words of a call that must end, in ms. */
@@ -51,24 +51,20 @@ export class Farewell {
     return { output: this.unsaid ?? DONE };
   }
 
-  /** The call must end; returns what has the model say `sentence`, or goodbye, unless it says goodbye anyway. */
+  /** The call must end; returns what has the model say `sentence`, unless it says goodbye anyway. */
   conclude(reason: Reason, sentence: string, latestId: string | undefined, now: number): Effect | undefined {
     this.#deadline = Math.min(this.#deadline, now + MAX_CONCLUSION_MS);
     if (this.#pending !== undefined) return undefined;
     this.#pending = { reason, notId: latestId };
     const task =
       'The call must end. Say this to the caller, in the language that is spoken, and nothing else';
-    return textMessage('system', sentence === '' ? SAY_GOODBYE : `${task}: "${sentence}"`);
+    return textMessage('system', `${task}: "${sentence}"`);
   }
 
-  /** Whether the assistant may finish what it is saying first, which takes another `-lateMs`. */
-  mayFinish(lateMs: number): boolean {
-    return lateMs < 0 && -lateMs < MAX_SENTENCE_MS;
-  }
-
-  responseDone(responseId: string, isInterrupted: boolean): void {
-    if (this.#pending === undefined || responseId === this.#pending.notId) return;
-    if (!isInterrupted || this.#isFinal) this.#pending.goodbyeId ??= responseId;
+  /** A response was said. */
+  responseDone(responseId: string): void {
+    if (this.#pending !== undefined && responseId !== this.#pending.notId)
+      this.#pending.goodbyeId ??= responseId;
   }
 
   /** Whether a response comes after the final goodbye. */
@@ -90,10 +86,12 @@ export class Farewell {
     return true;
   }
 
-  /** The assistant asks whether the caller is there; returns whether it has asked often enough. */
-  isNobodyThere(): boolean {
+  /** The assistant asks whether the caller is there; returns what has it say goodbye instead, after some questions. */
+  timedOut(latestId: string | undefined): Effect | undefined {
     this.#questions += 1;
-    return this.#questions > MAX_QUESTIONS;
+    if (this.#questions <= MAX_QUESTIONS || this.#pending !== undefined) return undefined;
+    this.#pending = { reason: 'nobody there', notId: latestId };
+    return textMessage('system', SAY_GOODBYE);
   }
 
   /** Returns how the call ends, once the goodbye was heard and nothing more is to be said, or is `lateMs` late. */

@@ -1,11 +1,15 @@
-import { dropOldest } from '../drop-oldest.ts';
 import { type Failure, retryAfterMs, verdict } from '../failure.ts';
 import type { AddedItem, OpenAIError, ResponseDone } from '../wire/openai.ts';
+import { dropOldest } from './drop-oldest.ts';
 import { type Effect, toOpenAI } from './effect.ts';
 import { Watchdog } from './watchdog.ts';
 
 /** The longest speech without a pause that OpenAI detects, in ms: noise has no pauses. */
 const MAX_SPEECH_MS = 180_000;
+/** Time for a session to hear a turn that is repeated, in ms. */
+const MAX_ONSET_MS = 1_000;
+/** Responses in a row without a word, which call tools: the next may call none. */
+const MAX_UNHEARD = 8;
 /** Late audio comes for the last few responses only. */
 const MAX_INTERRUPTED = 100;
 
@@ -26,7 +30,10 @@ interface Debt {
 }
 
 /** Whose turn it is: the caller's; the assistant's, when turn detection is about to make a response; or nobody's. */
-type Turn = { is: 'open' } | { is: 'caller'; since: number } | { is: 'assistant'; isCut: boolean };
+type Turn =
+  | { is: 'open' }
+  | { is: 'caller'; since: number }
+  | { is: 'assistant'; isCut: boolean; isQuestion: boolean };
 
 /**
  * OpenAI's responses, and the only place that asks for one.
@@ -40,18 +47,23 @@ type Turn = { is: 'open' } | { is: 'caller'; since: number } | { is: 'assistant'
 export class Replies {
   /** Responses that were asked for once more, for the log. */
   retries = 0;
+  /** Whether either side has said anything that the other could hear. */
+  isUnderWay = false;
   #response: Response = { is: 'none' };
   #debt: Debt | undefined;
   #turn: Turn = { is: 'open' };
   /** Items of this session: those sent, and those that OpenAI has added, or has had time to. */
   #items = { sent: 0, added: 0 };
   readonly #interrupted = new Set<string>();
+  readonly isInterrupted = (responseId: string) => this.#interrupted.has(responseId);
   /** The latest response, active or over, and the latest with audio. */
-  #latest: string | undefined;
+  latest: string | undefined;
   #spoken: string | undefined;
+  /** Responses since the caller last heard a word, or spoke. */
+  #unheard = 0;
   /** Whether the response before failed, and was not interrupted. */
   #hasFailed = false;
-  readonly #watchdog = new Watchdog();
+  readonly watchdog = new Watchdog();
 
   /** Whether the assistant has nothing more to say. */
   get isIdle(): boolean {
@@ -67,29 +79,23 @@ export class Replies {
     return this.#turn.is === 'caller';
   }
 
-  get latest(): string | undefined {
-    return this.#latest;
-  }
-
-  /** A session is ready and was sent `items`; the assistant `speaks` first, unless the caller has. */
-  sessionReady(items: number, speaks: boolean, now: number): void {
+  /**
+   * A session is ready and was sent `items`. The assistant `speaks` first: at once, or if a turn `isRepeated` that OpenAI
+   * doesn't hear.
+   */
+  sessionReady(items: number, speaks: boolean, isRepeated: boolean, now: number): void {
     this.#items = { sent: items, added: 0 };
-    if (speaks) this.#owe(now);
+    if (speaks) this.#owe(now, isRepeated ? MAX_ONSET_MS : 0);
     this.#turn = { is: 'open' };
   }
 
-  /** The session is gone, with all that went on in it; the caller waits for the next one if that `isAwaited`. */
+  /** The session is gone, with all that went on in it; the caller waits for the next one to speak if that `isAwaited`. */
   sessionLost(isAwaited: boolean, now: number): void {
     this.#response = { is: 'none' };
     this.#debt = undefined;
     if (this.#turn.is === 'assistant') this.#turn = { is: 'open' };
     this.#hasFailed = false;
-    if (isAwaited) this.#watchdog.start(now);
-  }
-
-  /** The caller hears what comes from now on, and has not waited for it before. */
-  streamStarted(now: number): void {
-    this.#watchdog.streamStarted(now);
+    if (isAwaited && this.isUnderWay) this.watchdog.start(now);
   }
 
   /** Items were sent, to which OpenAI should respond if a response `isOwed`. */
@@ -99,17 +105,22 @@ export class Replies {
   }
 
   /** OpenAI added an item: one of those that were sent, or its own. */
-  itemAdded({ type, text }: AddedItem): void {
-    const isSent = type === 'function_call_output' || text !== undefined;
+  itemAdded({ type, role, text }: AddedItem): void {
+    // A question to a silent caller has a system item that OpenAI adds.
+    const isOpenAIs = role === 'system' && this.#turn.is === 'assistant' && this.#turn.isQuestion;
+    const isSent = type === 'function_call_output' || (text !== undefined && !isOpenAIs);
     if (isSent && this.#items.added < this.#items.sent) this.#items.added += 1;
   }
 
-  /** A response exists; one that the caller has cut already is cancelled. */
+  /** A response exists. It is cancelled if the caller speaks, whom turn detection lets finish, or has cut it already. */
   created(responseId: string): Effect[] {
     const sees = this.#response.is === 'asked' ? this.#response.sees : undefined;
-    const isCut = [this.#response, this.#turn].some((each) => 'isCut' in each && each.isCut);
+    const isCut = [this.#response, this.#turn].some(
+      (each) => each.is === 'caller' || ('isCut' in each && each.isCut),
+    );
     this.#response = { is: 'active', id: responseId, sees };
-    this.#latest = responseId;
+    this.latest = responseId;
+    this.#unheard += 1;
     if (this.#turn.is === 'assistant') this.#turn = { is: 'open' };
     this.#pay(this.#items.added);
     return isCut ? this.cancel() : [];
@@ -125,10 +136,6 @@ export class Replies {
     return verdict({ reason: 'openai error', error }) === 'give up' ? [{ end: 'openai error', error }] : [];
   }
 
-  isInterrupted(responseId: string): boolean {
-    return this.#interrupted.has(responseId);
-  }
-
   hasSpoken(responseId: string): boolean {
     return this.#spoken === responseId;
   }
@@ -140,32 +147,36 @@ export class Replies {
 
   /** Audio is passed on; returns how long the caller waited for it, in ms, if it begins a reply. */
   heard(responseId: string, now: number): number | undefined {
-    this.#latest = responseId;
+    this.latest = responseId;
     this.#spoken = responseId;
-    return this.#watchdog.heard(now);
+    this.isUnderWay = true;
+    this.#unheard = 0;
+    return this.watchdog.heard(now);
   }
 
   /** Interrupts the assistant, as OpenAI does by itself, and cancels the debt: the caller's turn brings a reply. */
   speechStarted(now: number): void {
     this.#turn = { is: 'caller', since: now };
+    this.isUnderWay = true;
+    this.#unheard = 0;
     this.#hasFailed = false;
     this.#debt = undefined;
-    // OpenAI interrupts a response that exists, not one that is still to be created.
-    if (this.#response.is === 'asked') this.#response.isCut = true;
     this.interrupt();
   }
 
-  /** The caller has spoken, or has been silent for so long that the assistant asks: turn detection makes a response. */
-  turnEnded(now: number): void {
-    this.#turn = { is: 'assistant', isCut: false };
-    this.#watchdog.restart('reply', now);
+  /** The caller has spoken, or has been silent for so long that the assistant `asks`: turn detection makes a response. */
+  turnEnded(isQuestion: boolean, now: number): void {
+    this.#turn = { is: 'assistant', isCut: false, isQuestion };
+    // What OpenAI creates next is the answer to this turn.
+    if (this.#response.is === 'asked') this.#response.isCut = false;
+    this.watchdog.restart('reply', now);
   }
 
   /** Interrupts the latest response. */
   interrupt(): void {
-    this.#watchdog.stop();
-    if (this.#latest === undefined) return;
-    this.#interrupted.add(this.#latest);
+    this.watchdog.stop();
+    if (this.latest === undefined) return;
+    this.#interrupted.add(this.latest);
     dropOldest(this.#interrupted, MAX_INTERRUPTED);
   }
 
@@ -176,16 +187,6 @@ export class Replies {
     this.interrupt();
     if (this.#response.is !== 'active') return [];
     return [toOpenAI({ type: 'response.cancel', response_id: this.#response.id })];
-  }
-
-  /** The caller was muted, and OpenAI was given the silence that ends a turn: a reply should come. */
-  muted(now: number): void {
-    this.#watchdog.start(now);
-  }
-
-  /** An event of a response shows that it is in the making. */
-  working(now: number): void {
-    this.#watchdog.working(now);
   }
 
   /** Asks once more for a response that broke off unheard, unless it was the second in a row, or a retry is pointless. */
@@ -202,10 +203,7 @@ export class Replies {
     if (status !== 'failed' && !(status === 'incomplete' && !this.hasSpoken(id))) {
       this.#hasFailed = false;
       // An empty response is the model's choice to say nothing, to a cough for example.
-      if (id === this.#latest && (this.#watchdog.isForRest || isEmpty)) {
-        this.#watchdog.stop();
-        if (this.#debt !== undefined) this.#watchdog.start(now);
-      }
+      if (id === this.latest && (this.watchdog.isForRest || isEmpty)) this.watchdog.stop();
       return [];
     }
     const failure: Failure = { reason: 'response failed', error };
@@ -213,33 +211,33 @@ export class Replies {
     if (verdict(failure) !== 'again') return [{ end: failure.reason, error }];
     // The caller's next turn is answered anyway.
     if (this.#interrupted.has(id) || this.isCallerSpeaking) return [];
-    if (this.#hasFailed || this.#watchdog.isTooLong(waitMs, now)) return [{ end: failure.reason, error }];
+    if (this.#hasFailed || this.watchdog.isTooLong(waitMs, now)) return [{ end: failure.reason, error }];
     this.#hasFailed = true;
     this.#owe(now, waitMs, true);
     return [];
   }
 
   /** Asks for what is owed, unless something else is going on. */
-  due(areToolsRunning: boolean, mayUseTools: boolean, now: number): Effect[] {
+  due(areToolsRunning: boolean, now: number): Effect[] {
     const isBusy = areToolsRunning || this.#response.is !== 'none' || this.#turn.is !== 'open';
     if (this.#debt === undefined || isBusy || now < this.#debt.notBefore) return [];
     if (this.#debt.isRetry) this.retries += 1;
     this.#debt.isRetry = false;
     this.#response = { is: 'asked', sees: this.#items.sent, isCut: false };
+    this.watchdog.start(now);
     const response = { tool_choice: 'none' } as const;
-    return [toOpenAI({ type: 'response.create', ...(!mayUseTools && { response }) })];
+    return [toOpenAI({ type: 'response.create', ...(this.#unheard >= MAX_UNHEARD && { response }) })];
   }
 
   /** Whether the caller has heard nothing for too long; `isBusy` while something is playing, or a tool runs. */
   isOverdue(isBusy: boolean, now: number): boolean {
     const isHeld = this.#turn.is === 'caller' && now - this.#turn.since >= MAX_SPEECH_MS;
-    return isHeld || this.#watchdog.isOverdue(isBusy, now);
+    return isHeld || this.watchdog.isOverdue(isBusy, now);
   }
 
   #owe(now: number, delayMs = 0, isRetry = false): void {
-    const notBefore = Math.max(now + delayMs, this.#debt?.notBefore ?? 0);
+    const notBefore = Math.max(now + delayMs, this.#debt?.notBefore ?? now);
     this.#debt = { items: this.#items.sent, notBefore, isRetry: isRetry || this.#debt?.isRetry === true };
-    this.#watchdog.start(now);
   }
 
   /** Cancels the debt if it is for no more items than a response has seen. */

@@ -1,5 +1,5 @@
 import type { Usage } from '../contract.ts';
-import { addUsage, NO_USAGE, type ResponseDone, type ServerEvent } from '../wire/openai.ts';
+import { addUsage, NO_USAGE, type ServerEvent } from '../wire/openai.ts';
 
 /** How many codes are counted apart. */
 const MAX_CODES = 20;
@@ -9,6 +9,8 @@ const MAX_LATENCIES = 1_000;
 /** What the log has of a call when it is over: counts, tokens, and latencies in ms. Nothing is decided by it. */
 export class Tally {
   bargeIns = 0;
+  /** How many, never which. */
+  keysPressed = 0;
   #framesDown = 0;
   /** OpenAI's errors, by code. */
   readonly #errors = new Map<string, number>();
@@ -35,7 +37,12 @@ export class Tally {
       this.#transcription.transcriptionTokensIn += event.usage.tokensIn;
       this.#transcription.transcriptionTokensOut += event.usage.tokensOut;
     }
-    if (event.type === 'response.done') this.#response(event.response);
+    if (event.type === 'response.done') {
+      const { status, reason, error, usage } = event.response;
+      this.#usage = addUsage(this.#usage, usage);
+      if (status === 'failed') this.#error(error?.code);
+      if (status === 'incomplete') this.#error(reason);
+    }
     if (event.type === 'error') this.#error(event.error.code);
   }
 
@@ -59,12 +66,6 @@ export class Tally {
     if (this.#replyMs.length > MAX_LATENCIES) this.#replyMs.shift();
   }
 
-  #response({ status, reason, error, usage }: ResponseDone): void {
-    this.#usage = addUsage(this.#usage, usage);
-    if (status === 'failed') this.#error(error?.code);
-    if (status === 'incomplete') this.#error(reason);
-  }
-
   #error(code = 'unknown'): void {
     const name = this.#errors.has(code) || this.#errors.size < MAX_CODES ? code : 'other';
     this.#errors.set(name, (this.#errors.get(name) ?? 0) + 1);
@@ -76,6 +77,7 @@ export class Tally {
     const reply = { median: sorted[Math.floor(sorted.length / 2)], worst: sorted.at(-1) };
     return {
       framesDown: this.#framesDown,
+      keysPressed: this.keysPressed,
       bargeIns: this.bargeIns,
       retries,
       errors: Object.fromEntries(this.#errors),

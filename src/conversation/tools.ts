@@ -1,6 +1,6 @@
-import { dropOldest } from '../drop-oldest.ts';
 import { parseObject } from '../wire/json.ts';
 import type { FunctionCall } from '../wire/openai.ts';
+import { dropOldest } from './drop-oldest.ts';
 import { type Effect, newItem, textMessage } from './effect.ts';
 
 /** A tool that may be called, and how long it may take, in ms. */
@@ -24,7 +24,7 @@ interface Told {
 }
 
 /** What came of a tool: what to tell the model, or how it ends the call. */
-export type ToolResult = Told | { ends: { to: string | undefined } };
+export type ToolResult = Told | { ends: { to: string | undefined; callerId?: string | undefined } };
 
 /** What the model is told where a tool gives it nothing: never what was thrown, which it might read aloud. */
 export const OUTPUTS = {
@@ -38,8 +38,6 @@ export const OUTPUTS = {
 export const TIMED_OUT: ToolResult = { output: OUTPUTS.timedOut, isFailure: true };
 
 const MAX_RUNNING = 10;
-/** Responses in a row that call tools and say nothing: the next may call none. */
-const MAX_ROUNDS = 8;
 /** How many calls are remembered, so that none is run twice. */
 const MAX_REMEMBERED = 1_000;
 
@@ -49,10 +47,9 @@ export class Tools {
   readonly #calls = new Set<string>();
   /** By `call_id`. */
   readonly #running = new Map<string, RunningTool>();
+  /** Those that haven't returned, though they may have taken too long. */
+  readonly #unreturned = new Set<string>();
   readonly #kept = new Map<string, ToolResult>();
-  /** Responses that called tools since the caller last heard a word, or spoke; and the latest of them. */
-  #rounds = 0;
-  #round: string | undefined;
   /** What the model was told last, by `call_id`, and may not have passed on to the caller yet. */
   readonly #unspoken = new Map<string, { tool: RunningTool; told: Told; isSeen: boolean }>();
 
@@ -63,16 +60,6 @@ export class Tools {
   /** Whether any runs that the model waits for: not for an orphan, or one of a response that the caller has left. */
   areAwaited(isLeft: (responseId: string) => boolean): boolean {
     return [...this.#running.values()].some(({ responseId, isOrphan }) => !isOrphan && !isLeft(responseId));
-  }
-
-  /** Whether the next response may call tools. */
-  get areAllowed(): boolean {
-    return this.#rounds < MAX_ROUNDS;
-  }
-
-  /** The caller hears a word, or speaks. */
-  endRounds(): void {
-    this.#rounds = 0;
   }
 
   /** The names of those that run. */
@@ -86,20 +73,20 @@ export class Tools {
     if (this.#calls.has(callId)) return [];
     this.#calls.add(callId);
     dropOldest(this.#calls, MAX_REMEMBERED);
-    if (this.#round !== responseId) this.#rounds += 1;
-    this.#round = responseId;
     const tool = this.#tools.find((each) => each.name === name);
     const refuse = (why: string) => [{ failedTool: name, why }, functionOutput(callId, why)];
     if (tool === undefined) return refuse(OUTPUTS.unknown);
     const args = call.arguments.trim() === '' ? {} : parseObject(call.arguments);
     if (args === undefined) return refuse(OUTPUTS.badArguments);
-    if (this.#running.size >= MAX_RUNNING) return refuse(OUTPUTS.tooMany);
+    if (this.#unreturned.size >= MAX_RUNNING) return refuse(OUTPUTS.tooMany);
+    this.#unreturned.add(callId);
     this.#running.set(callId, { name, responseId, deadline: now + tool.timeoutMs, isOrphan: false });
     return [{ run: name, callId, args }];
   }
 
   /** Notes that a call is over, and returns it; undefined if it was over before, or no session is ready to be told. */
   finished(callId: string, result: ToolResult, isSessionReady: boolean): RunningTool | undefined {
+    if (result !== TIMED_OUT) this.#unreturned.delete(callId);
     const running = this.#running.get(callId);
     if (running === undefined) return undefined;
     if (!isSessionReady) {
@@ -133,7 +120,7 @@ export class Tools {
   sessionLost(): void {
     for (const [callId, { tool, told }] of this.#unspoken) {
       this.#running.set(callId, tool);
-      this.#kept.set(callId, { output: told.output });
+      this.#kept.set(callId, told);
     }
     this.#unspoken.clear();
     for (const running of this.#running.values()) running.isOrphan = true;
@@ -159,5 +146,5 @@ export function outputOf(
   const told = isOrphan
     ? textMessage('user', `(${name} returned: ${output})`)
     : functionOutput(callId, output);
-  return isFailure ? [{ failedTool: name, why: output }, told] : [told];
+  return isFailure ? [{ failedTool: name, why: output, callId }, told] : [told];
 }

@@ -53,13 +53,15 @@ export class Transcript {
     this.added(id, role === 'user' ? 'caller' : 'assistant', previousItemId);
   }
 
-  /** The caller pressed keys, which only the model is told. */
-  keys(count: number, secret: string): void {
+  /** The caller pressed keys, which only the model is told; returns what. */
+  keys(keys: string): string {
     this.#keys += 1;
     const id = `keys ${this.#keys}`;
     this.added(id, 'caller', undefined);
-    this.text(id, 'caller', `(pressed ${count} ${count === 1 ? 'key' : 'keys'})`);
+    this.text(id, 'caller', `(pressed ${keys.length} ${keys.length === 1 ? 'key' : 'keys'})`);
+    const secret = `(The caller pressed ${[...keys].join(' ')} on the keypad.)`;
     this.#item(id, 'caller').secret = secret;
+    return secret;
   }
 
   /** An item joined for good behind another one: null is the session's beginning, an unknown one the end. */

@@ -13,11 +13,17 @@ export class TurnAudio {
   hasTurn = false;
   /** Frames that were kept and dropped, for the log. */
   dropped = 0;
-  #frames: string[] = [];
+  frames: string[] = [];
   #ms = 0;
   /** The latest audio outside of a turn, decoded: that takes a quarter of the memory. */
   readonly #preRoll = Buffer.allocUnsafeSlow(PRE_ROLL_BYTES);
   #preRollEnd = 0;
+
+  /** A turn begins. */
+  begin(): void {
+    this.hasTurn = true;
+    this.keepPreRoll();
+  }
 
   /** Adds audio of `ms`, in a turn or before it. */
   add(audio: string, ms: number, isInTurn: boolean): void {
@@ -25,7 +31,7 @@ export class TurnAudio {
     else this.#addToPreRoll(audio.slice(-(PRE_ROLL_BYTES / 3) * 4));
   }
 
-  /** A turn begins, or another session is to take over: the audio from just before that is needed, too. */
+  /** What comes from now on is kept, and the audio from just before. */
   keepPreRoll(): void {
     if (this.#preRollEnd === 0) return;
     const audio = this.#preRoll.toString('base64', 0, this.#preRollEnd);
@@ -33,23 +39,18 @@ export class TurnAudio {
     this.#keep(audio, audioMs(audio));
   }
 
-  get frames(): readonly string[] {
-    return this.#frames;
-  }
-
   /** A reply is heard. */
   answered(): void {
-    if (this.#ms === 0) return;
     this.hasTurn = false;
-    this.#frames = [];
+    this.frames = [];
     this.#ms = 0;
   }
 
   #keep(audio: string, ms: number): void {
-    this.#frames.push(audio);
+    this.frames.push(audio);
     this.#ms += ms;
-    while (this.#ms > MAX_MS || this.#frames.length > MAX_FRAMES) {
-      this.#ms -= audioMs(this.#frames.shift() ?? '');
+    while (this.#ms > MAX_MS || this.frames.length > MAX_FRAMES) {
+      this.#ms -= audioMs(this.frames.shift() ?? '');
       this.dropped += 1;
     }
   }

@@ -15,14 +15,16 @@ import { Calls } from '../call/calls.ts';
 import { Stream } from '../call/stream.ts';
 import type { Config } from '../config.ts';
 import type { Assistant } from '../contract.ts';
-import { ThrottledLog } from '../log.ts';
+import { describeThrown, ThrottledLog } from '../log.ts';
 import { Standby } from '../openai/standby.ts';
-import { issueToken } from '../wire/auth.ts';
+import { wait } from '../timers.ts';
+import { isSignature } from '../wire/auth.ts';
 import { texts } from '../wire/json.ts';
-import { socketOptions } from '../wire/socket.ts';
+import { loggable } from '../wire/loggable.ts';
+import { isProxied, socketOptions } from '../wire/socket.ts';
 import { askAgain, connectStream, hangUp, rejectAsBusy, takeStep } from '../wire/twiml.ts';
 import { type CallDetails, encodeDetails, readWebhook } from '../wire/webhook.ts';
-import { Connections, dismiss } from './connections.ts';
+import { Connections, dismiss, looksLike } from './connections.ts';
 import { shutDown } from './shutdown.ts';
 import { form, Signatures, streamUrl } from './signatures.ts';
 
@@ -35,6 +37,9 @@ const REQUEST_MS = 8_000;
 const CHECK_MS = 1_000;
 /** Time for calls to close when the app closes, in ms. */
 const CLOSE_MS = 2_000;
+const PROXY_ADVICE = 'set NODE_USE_ENV_PROXY=1 outside .env, and have Node 22.21, 24.5 or later';
+/** A cache would tell one call what another was told, and repeat it when this process is gone. */
+const NO_STORE = ['cache-control', 'no-store'] as const;
 const STREAM_PATH = '/media-stream';
 
 /** The app, ready to listen, and its calls. */
@@ -49,10 +54,10 @@ export interface Relay {
 export async function buildApp(
   config: Config,
   assistant: Assistant,
-  logger: FastifyServerOptions['logger'] = { level: config.logLevel },
+  logger: Exclude<FastifyServerOptions['logger'], boolean> = { level: config.logLevel },
 ): Promise<Relay> {
   const app = Fastify({
-    logger,
+    logger: { ...logger, serializers: { err: describeThrown } },
     // Fastify's own request lines would contain callers' numbers.
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: MAX_BYTES,
@@ -61,18 +66,34 @@ export async function buildApp(
     forceCloseConnections: true,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 200 },
     // Fastify's own would log the packet, which has the signature and the caller's number.
-    clientErrorHandler: (_error, socket) => dismiss(socket, '400 Bad Request'),
+    clientErrorHandler({ code, rawPacket }, socket) {
+      if (code !== 'ECONNRESET')
+        refusals.warn(() => ({ code, ...looksLike(rawPacket) }), 'malformed request');
+      dismiss(socket, '400 Bad Request');
+    },
+    frameworkErrors: (error, request, reply) => void failed(error, request, reply),
   });
   const upgrades = createServer();
-  const connections = new Connections(app.server, STREAM_PATH, upgrades, config.maxConcurrentCalls);
   const refusals = new ThrottledLog(app.log);
+  if (config.namesProxy && !isProxied) app.log.warn({ advice: PROXY_ADVICE }, 'HTTPS_PROXY ignored');
   const signatures = new Signatures(config, refusals);
+  const { maxConcurrentCalls } = config;
+  const connections = new Connections(
+    app.server,
+    STREAM_PATH,
+    upgrades,
+    maxConcurrentCalls,
+    (request, status) => signatures.logRejected(request, status),
+  );
   const standby = new Standby(config, assistant, app.log);
-  const calls = new Calls({ config, assistant, standby });
+  const calls = new Calls({ config, assistant, standby, log: app.log });
+  app.addHook('onRequest', (_request, reply, done) => {
+    reply.header(...NO_STORE);
+    done();
+  });
   app.addHook('onListen', async () => standby.open());
   app.addHook('preClose', async () => {
-    calls.end('at once');
-    await calls.untilFinished(CLOSE_MS);
+    await Promise.race([calls.end('at once'), wait(CLOSE_MS)]);
     standby.close();
   });
   // Twilio posts forms: anything else is answered with 415.
@@ -84,22 +105,41 @@ export async function buildApp(
     errorHandler: () => {},
   });
 
-  app.setErrorHandler((error: FastifyError, request, reply) => {
+  app.setErrorHandler(failed);
+  app.setNotFoundHandler((request, reply) => rejected(request, reply, 404));
+
+  function failed(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
     const { statusCode = 500 } = error;
-    if (statusCode >= 500) request.log.error({ err: error }, 'request failed');
+    if (statusCode < 500) return rejected(request, reply, statusCode);
+    request.log.error({ err: error }, 'request failed');
     return reply.code(statusCode).send();
+  }
+
+  function rejected({ raw }: FastifyRequest, reply: FastifyReply, status: number): FastifyReply {
+    signatures.logRejected(raw, status);
+    return reply
+      .code(status)
+      .header(...NO_STORE)
+      .send();
+  }
+
+  app.get('/', (request, reply) => {
+    // A health check isn't signed.
+    if (isSignature(request.headers['x-twilio-signature'])) return rejected(request, reply, 404);
+    return reply
+      .code(calls.isClosing ? 503 : 200)
+      .send({ message: 'Twilio Media Stream Server is running!', calls: calls.live });
   });
 
-  app.get('/', (_request, reply) =>
-    reply
-      .code(calls.isClosing ? 503 : 200)
-      .send({ message: 'Twilio Media Stream Server is running!', calls: calls.live }),
-  );
-
+  const publicPath = config.publicUrl?.replace(/^\w+:\/\/[^/]+/, '') ?? '';
   const signed = { onRequest: signatures.screen, preHandler: signatures.check };
 
   app.all('/incoming-call', signed, async (request, reply) => {
-    const { callSid, details } = webhook(request);
+    const { callSid, isOver, details } = webhook(request);
+    if (isOver) {
+      calls.hungUp(callSid);
+      return reply.code(204).send();
+    }
     reply.type('text/xml');
     if (callSid === undefined) return connect(request, callSid, details, assistant.twiml);
     const log = request.log.child({ callSid, from: masked(details.from) });
@@ -121,16 +161,23 @@ export async function buildApp(
         );
         return rejectAsBusy();
       case 'too many streams':
-        return hangUp(assistant.apology);
+        return hangUp(assistant.apology, assistant.say);
       case 'shutdown':
-        refusals.warn(() => ({ callSid, reason: call }), 'call deferred');
-        return askAgain(request.originalUrl);
+      case 'too many ringing':
+        refusals.warn(() => ({ callSid, reason: call, from: masked(details.from) }), 'call deferred');
+        return again(request, details, call === 'shutdown' ? 1 : 2);
       case 'call already live':
         // Its stream is about to end, or this is a recorded request: neither gets a second token.
-        return askAgain(request.originalUrl);
+        return again(request, details, 1);
     }
     log.info('call answered');
     return connect(request, callSid, details, typeof call === 'object' ? call.twiml : assistant.twiml);
+  }
+
+  /** Twilio posts its own parameters: the address it asks again has the owner's alone. */
+  function again({ originalUrl }: FastifyRequest, details: CallDetails, seconds: number): string {
+    const query = new URLSearchParams(details.query).toString();
+    return askAgain(publicPath + originalUrl.replace(/\?.*/s, query && `?${query}`), seconds);
   }
 
   function connect(
@@ -140,10 +187,9 @@ export async function buildApp(
     twiml: string | undefined,
   ): string {
     const call = encodeDetails(details);
-    const { twilioAuthToken } = config;
-    const token = twilioAuthToken && callSid && issueToken(twilioAuthToken, callSid, Date.now(), call);
+    const token = callSid && calls.issueToken(callSid, call);
     return connectStream(
-      streamUrl(signatures.origin(request), pathOf(STREAM_PATH, callSid)),
+      streamUrl(signatures.base(request), pathOf(STREAM_PATH, callSid)),
       action(request, '/call-ended', callSid),
       { ...(token && { token }), ...(callSid && { call }) },
       twiml,
@@ -152,8 +198,7 @@ export async function buildApp(
 
   /** The address that Twilio asks when it has done what it was told. */
   function action(request: FastifyRequest, path: string, callSid: string | undefined): string {
-    const { protocol, host } = signatures.origin(request);
-    return `${protocol}//${host}${pathOf(path, callSid)}`;
+    return signatures.base(request) + pathOf(path, callSid);
   }
 
   app.all('/call-ended/:callSid?', signed, async (request, reply) => {
@@ -163,10 +208,16 @@ export async function buildApp(
   });
 
   app.all('/transfer-ended/:callSid?', signed, async (request, reply) => {
-    const { transferStatus = '' } = webhook(request);
+    const { callSid, transfer, details } = webhook(request);
+    const { nobodyAnswered = assistant.nobodyAnswered, ...as } = details.query;
+    request.log.info({ callSid, ...transfer, status: loggable(transfer.status) }, 'transfer ended');
     reply.type('text/xml');
-    return hangUp(['completed', 'answered'].includes(transferStatus) ? undefined : assistant.nobodyAnswered);
+    return hangUp(['completed', 'answered'].includes(transfer.status) ? undefined : nobodyAnswered, as);
   });
+
+  function webhook(request: FastifyRequest): ReturnType<typeof readWebhook> {
+    return readWebhook(texts(request.query), texts(form(request)), config.twilioAuthToken !== undefined);
+  }
 
   app.route({
     method: 'GET',
@@ -175,7 +226,9 @@ export async function buildApp(
     preHandler: signatures.check,
     handler: (_request, reply) => reply.send(),
     wsHandler(socket, { raw, log }) {
-      const stream = new Stream(socket, raw.socket, calls, refusals, log, () => connections.settled(stream));
+      const stream = new Stream(socket, raw.socket, calls, refusals, log, (hasStarted) =>
+        connections.settled(stream, hasStarted),
+      );
       calls.track(stream.closed);
       connections.accept(raw.socket, stream);
     },
@@ -188,16 +241,12 @@ export async function buildApp(
     return reply.code(426).header('upgrade', 'websocket').send();
   }
 
-  return { app, calls, shutDown: (graceMs) => shutDown(app.server, calls, connections, graceMs) };
+  return { app, calls, shutDown: (graceMs) => shutDown(app.server, calls, graceMs) };
 }
 
 /** The path with the CallSid in it, by which a balancer can keep a call on one process. */
 function pathOf(path: string, callSid: string | undefined): string {
   return callSid === undefined ? path : `${path}/${callSid}`;
-}
-
-function webhook(request: FastifyRequest): ReturnType<typeof readWebhook> {
-  return readWebhook(texts(request.query), texts(form(request)));
 }
 
 /** A phone number as it may be logged: its last four digits. */

@@ -1,35 +1,29 @@
 import type { Server } from 'node:http';
 import type { Calls } from '../call/calls.ts';
 import { wait } from '../timers.ts';
-import type { Connections } from './connections.ts';
 
 // A shutdown takes the grace and 20 s at most, in these parts, in ms:
 
 /** Time for a balancer to see that the process stops. It is part of the grace, if there is one. */
 const NOTICE_MS = 1_000;
-/** Time for the last words (10 s), for both sockets to close (2 s), and for `ended` (5 s). */
-const LAST_CALLS_MS = 17_000;
 /** Time for requests that have just come. */
 const REQUESTS_MS = 2_000;
+/** Time for the last words (10 s), for both sockets to close (2 s), for `ended` (5 s), and for those requests. */
+const AFTER_GRACE_MS = 19_000;
 
 /**
  * Refuses new calls, waits up to `graceMs` for live ones, then has the assistant say goodbye; without `graceMs`, ends them at
  * once. Resolves when no call is left and nobody can connect any more.
  */
-export async function shutDown(
-  server: Server,
-  calls: Calls,
-  connections: Connections,
-  graceMs: number | undefined,
-): Promise<void> {
+export async function shutDown(server: Server, calls: Calls, graceMs: number | undefined): Promise<void> {
   const graceEnds = performance.now() + (graceMs ?? 0);
+  const untilFinished = (by: number) => calls.untilFinished(Math.max(0, by - performance.now()));
   calls.close();
 
   async function endCalls(): Promise<void> {
-    if (await calls.untilFinished(Math.max(0, graceEnds - performance.now()))) return;
-    calls.end(graceMs === undefined ? 'at once' : 'with a word');
-    connections.close();
-    await calls.untilFinished(LAST_CALLS_MS);
+    if (await untilFinished(graceEnds)) return;
+    void calls.end(graceMs === undefined ? 'at once' : 'with a word');
+    await untilFinished(graceEnds + AFTER_GRACE_MS - REQUESTS_MS);
   }
 
   await wait(Math.min(NOTICE_MS, graceMs ?? 0));

@@ -1,16 +1,16 @@
+import type { IncomingMessage } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from '../config.ts';
 import type { ThrottledLog } from '../log.ts';
 import { isSignature, isSigned, type Parameters } from '../wire/auth.ts';
 import { loggable } from '../wire/loggable.ts';
 
-/** An address that Twilio reaches this server at. */
-interface Origin {
-  protocol: 'https:' | 'http:';
-  host: string;
-}
+const ADVICE = new Map([
+  [404, 'nothing is here: the webhook is /incoming-call, without a prefix'],
+  [415, 'the webhook takes forms'],
+]);
 
-/** Lets in what Twilio signed: https://www.twilio.com/docs/usage/security#validating-requests */
+/** Admits what Twilio signed: https://www.twilio.com/docs/usage/security#validating-requests */
 export class Signatures {
   readonly #config: Config;
   readonly #refusals: ThrottledLog;
@@ -21,81 +21,101 @@ export class Signatures {
   }
 
   /**
-   * Where Twilio reached this server: PUBLIC_URL, otherwise what the proxy in front was asked for, otherwise the Host.
+   * The address at which Twilio reaches this server: PUBLIC_URL, or else from the proxy's headers, or the Host.
    *
-   * Whoever sends the headers chooses the address, but can't sign it: with a wrong one, no signature is valid.
+   * A stranger can choose the headers, but not sign the address.
    */
-  origin(request: FastifyRequest): Origin {
-    const { publicUrl } = this.#config;
-    if (publicUrl === undefined) return requestedOrigin(request);
-    return { protocol: publicUrl.protocol === 'http:' ? 'http:' : 'https:', host: publicUrl.host };
+  base(request: FastifyRequest): string {
+    return this.#config.publicUrl ?? requestedBase(request);
   }
 
-  /** Refuses what can't be signed before a byte of its body is read. */
+  /** Rejects what can't be signed, before a byte of its body is read. */
   screen = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
-    if (this.#config.twilioAuthToken === undefined || isSignature(signature(request))) return;
+    const isOpen = this.#config.twilioAuthToken === undefined;
+    // A server that is open to all is not open to any web page that its owner visits.
+    if (isOpen && isFromPage(request)) return this.#refuse(request, reply, () => 'a web page asked');
+    if (isOpen || isSignature(signature(request))) return;
     return this.#refuse(request, reply, () => "it has no signature of Twilio's");
   };
 
-  /** Refuses what Twilio didn't sign. */
+  /** Rejects what Twilio didn't sign. */
   check = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
-    if (this.#isSignedFor(request, this.origin(request))) return;
+    if (this.#isSignedFor(request, this.base(request))) return;
     return this.#refuse(request, reply, () => this.#likeliestCause(request));
   };
 
-  #isSignedFor(request: FastifyRequest, origin: Origin): boolean {
-    const { twilioAuthToken } = this.#config;
-    if (twilioAuthToken === undefined) return true;
-    return isSigned(twilioAuthToken, signature(request), signedUrls(request, origin), form(request));
+  /** Logs a request that nothing takes, with its path if Twilio may have signed it: strangers ask for anything. */
+  logRejected({ method, url = '', headers }: IncomingMessage, status: number): void {
+    if (!isSignature(headers['x-twilio-signature'])) {
+      return this.#refusals.warn(() => ({ status }), 'unsigned request rejected');
+    }
+    const path = loggable(url.replace(/\?.*/s, ''));
+    this.#refusals.warn(() => ({ status, method, path, advice: ADVICE.get(status) }), 'request rejected');
   }
 
-  /** What the owner should look at first; who asked gets no hint. */
+  #isSignedFor(request: FastifyRequest, base: string): boolean {
+    const { twilioAuthToken } = this.#config;
+    if (twilioAuthToken === undefined) return true;
+    // The host may be signed as it was written, or in small letters.
+    const bases = [base, URL.canParse(base) ? new URL(base).href.replace(/\/$/, '') : base];
+    const urls = bases.flatMap((each) => signedUrls(request, each));
+    return isSigned(twilioAuthToken, signature(request), urls, form(request));
+  }
+
+  /** What the owner should check first; the response has no hint. */
   #likeliestCause(request: FastifyRequest): string {
-    const assumed = this.origin(request);
-    const other = assumed.protocol === 'https:' ? 'http:' : 'https:';
-    if (this.#isSignedFor(request, { ...assumed, protocol: other })) {
+    const base = this.base(request);
+    const other = /^https:/i.test(base) ? 'http:' : 'https:';
+    if (this.#isSignedFor(request, base.replace(/^https?:/i, other))) {
       return `Twilio asked by ${other}//: have the proxy send X-Forwarded-Proto, or set PUBLIC_URL`;
     }
+    const token = 'TWILIO_AUTH_TOKEN is not that of the account';
     if (this.#config.publicUrl === undefined) {
-      return 'TWILIO_AUTH_TOKEN is not that of the account, or the proxy hides the host: set PUBLIC_URL';
+      return `${token}, or the proxy changes the host, the path or the query: set PUBLIC_URL, with the path that it cuts off`;
     }
-    if (this.#isSignedFor(request, requestedOrigin(request)))
-      return 'PUBLIC_URL is not what Twilio asked for';
-    return 'TWILIO_AUTH_TOKEN is not that of the account, or PUBLIC_URL is not what Twilio asked for';
+    const wrongUrl = 'PUBLIC_URL is not what Twilio asked for';
+    if (this.#isSignedFor(request, requestedBase(request))) return wrongUrl;
+    return `${token}, ${wrongUrl}, or the proxy changes the path or the query`;
   }
 
   #refuse(request: FastifyRequest, reply: FastifyReply, cause: () => string): FastifyReply {
-    const { protocol, host } = this.origin(request);
-    const fields = () => ({ assumed: loggable(`${protocol}//${host}`), cause: cause() });
-    this.#refusals.warn(fields, 'refused: not signed by Twilio');
+    const [assumed = ''] = signedUrls(request, this.base(request));
+    // A query may have the caller's number in it.
+    const fields = () => ({ assumed: loggable(assumed.replace(/\?.*/s, '')), cause: cause() });
+    this.#refusals.warn(fields, 'request rejected');
     return reply.code(403).send();
   }
 }
 
-/** What was posted, which Twilio signs along with the address. */
+/** The form that was posted: Twilio signs it with the address. */
 export function form(request: FastifyRequest): Parameters {
   return Object.fromEntries(Object.entries(request.body ?? {}));
 }
 
-export function streamUrl({ host }: Origin, path: string): string {
-  return `wss://${host}${path}`;
+export function streamUrl(base: string, path: string): string {
+  return base.replace(/^https?:/i, 'wss:') + path;
 }
 
 /** Twilio may sign the address of a stream with a slash at its end. */
-function signedUrls(request: FastifyRequest, origin: Origin): string[] {
-  if (!request.ws) return [`${origin.protocol}//${origin.host}${request.originalUrl}`];
-  const url = streamUrl(origin, request.originalUrl.replace(/\/?(\?.*)?$/, ''));
+function signedUrls(request: FastifyRequest, base: string): string[] {
+  if (!request.ws) return [base + request.originalUrl];
+  const url = streamUrl(base, request.originalUrl.replace(/\/?(\?.*)?$/, ''));
   return [url, `${url}/`];
+}
+
+/** Whether a page's script made the request. Twilio sends neither header; a browser sends one with each script's request. */
+function isFromPage({ headers }: FastifyRequest): boolean {
+  return headers.origin !== undefined || !['none', undefined].includes(headers['sec-fetch-site']?.toString());
 }
 
 function signature({ headers }: FastifyRequest): unknown {
   return headers['x-twilio-signature'];
 }
 
-function requestedOrigin({ headers, protocol }: FastifyRequest): Origin {
+function requestedBase({ headers, protocol }: FastifyRequest): string {
   const scheme = firstValue(headers['x-forwarded-proto']) ?? protocol;
   const host = firstValue(headers['x-forwarded-host']) ?? headers.host ?? '';
-  return { protocol: scheme === 'https' ? 'https:' : 'http:', host };
+  return `${scheme === 'https' ? 'https' : 'http'}://${host}`;
 }
 
 /** Each proxy appends its own value to the header: the first is the client's. */

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify';
 import type { Config } from '../config.ts';
 import type { Persona } from '../contract.ts';
-import { type Failure, verdict } from '../failure.ts';
+import { type Failure, retryAfterMs, verdict } from '../failure.ts';
 import type { ServerEvent } from '../wire/openai.ts';
 import { LEAVE_MS, READY_MS, Session, type SessionListener } from './session.ts';
 import type { Standby } from './standby.ts';
@@ -153,9 +153,10 @@ export class CallSessions {
   }
 
   #dialAgain(failure: Failure): void {
-    const delayMs = REDIALS_MS[this.takeovers > 0 ? 'later' : 'first'][this.#redialled];
-    const leftMs = this.#readyBy - performance.now() - (delayMs ?? 0);
-    if (delayMs === undefined || leftMs <= 0) return this.#listener.failed(failure);
+    const pauseMs = REDIALS_MS[this.takeovers > 0 ? 'later' : 'first'][this.#redialled];
+    const delayMs = Math.max(pauseMs ?? 0, retryAfterMs(failure));
+    const leftMs = this.#readyBy - performance.now() - delayMs;
+    if (pauseMs === undefined || leftMs <= 0) return this.#listener.failed(failure);
     this.#log.warn(failure, 'dialling again');
     this.#redialled += 1;
     this.redials += 1;

@@ -4,9 +4,10 @@ import type { FastifyBaseLogger } from 'fastify';
 import { WebSocket } from 'ws';
 import type { Config } from '../config.ts';
 import type { Persona } from '../contract.ts';
-import type { Failure, Reason } from '../failure.ts';
+import { type Failure, parseRetryAfter, type Reason } from '../failure.ts';
+import { after } from '../timers.ts';
 import { parseObject } from '../wire/json.ts';
-import { withoutKey } from '../wire/loggable.ts';
+import { errorText, withoutKey } from '../wire/loggable.ts';
 import {
   type ClientEvent,
   encodeClientEvent,
@@ -16,7 +17,7 @@ import {
   type ServerEvent,
   type SessionInfo,
 } from '../wire/openai.ts';
-import { type Close, isStalled, socketOptions, TEXT, watch } from '../wire/socket.ts';
+import { type Close, dialOptions, isStalled, TEXT, watch } from '../wire/socket.ts';
 import { sessionUpdate } from './session-update.ts';
 
 /** Time from dialling until the session is ready, in ms. */
@@ -71,11 +72,13 @@ export class Session {
   #log: FastifyBaseLogger;
   #listener: SessionListener;
   #state: 'dialling' | 'rejected' | 'configuring' | 'ready' | 'over' = 'dialling';
-  #timer: NodeJS.Timeout | undefined;
+  #cancelDeadline = () => {};
   #error: OpenAIError | undefined;
   /** The socket's own error says less than OpenAI's, and nothing new after a rejected handshake. */
   #socketError: OpenAIError | undefined;
-  #httpStatus: number | undefined;
+  #rejection: Pick<Failure, 'httpStatus' | 'retryAfterMs'> | undefined;
+  /** When OpenAI answered the handshake, by its own clock; NaN if it didn't say. */
+  #openedAt = Number.NaN;
   #errorsLogged = 0;
 
   /** Dials; the session fails if it isn't ready within `readyMs`. */
@@ -94,20 +97,24 @@ export class Session {
     const url = new URL(realtimeUrl);
     url.searchParams.set('model', model);
     const socket = new WebSocket(url, {
-      ...socketOptions,
+      ...dialOptions(url),
       handshakeTimeout: HANDSHAKE_MS,
       maxPayload: MAX_MESSAGE_BYTES,
       headers: { Authorization: `Bearer ${openaiApiKey}` },
     });
     this.#socket = socket;
-    socket.on('upgrade', ({ socket: tcp }) => watch(socket, tcp, 'pong', () => this.#fail('openai silent')));
+    socket.on('upgrade', ({ socket: tcp, headers }) => {
+      this.#openedAt = Date.parse(headers.date ?? '');
+      watch(socket, tcp, 'pong', () => this.#fail('openai silent'));
+    });
     socket.on('unexpected-response', (_request, response) => this.#handshakeRejected(response));
     socket.on('message', (data, isBinary) => {
       this.#received(isBinary || !Buffer.isBuffer(data) ? undefined : parseServerEvent(data, openaiApiKey));
     });
     // A close always follows.
-    socket.on('error', ({ message }) => {
-      this.#socketError ??= { code: undefined, message: withoutKey(message, openaiApiKey) };
+    socket.on('error', (error) => {
+      const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+      this.#socketError ??= { code, message: withoutKey(errorText(error), openaiApiKey) };
     });
     this.closed = new Promise((resolve) => {
       socket.on('close', (code, text) => {
@@ -145,7 +152,7 @@ export class Session {
 
   close(): void {
     this.#state = 'over';
-    clearTimeout(this.#timer);
+    this.#cancelDeadline();
     this.#socket.close(1000);
   }
 
@@ -174,10 +181,10 @@ export class Session {
   }
 
   #configure({ id, expiresAt = Infinity }: SessionInfo): void {
-    const leftMs = expiresAt - Date.now();
+    // By OpenAI's own clock, as this machine's may be wrong.
+    const lastsMs = expiresAt - this.#openedAt;
     this.id = id;
-    // An expiry in the past means clock skew: ignore it.
-    this.expiresAt = performance.now() + Math.min(leftMs > 0 ? leftMs : Infinity, MAX_SESSION_MS);
+    this.expiresAt = performance.now() + (lastsMs > 0 ? Math.min(lastsMs, MAX_SESSION_MS) : MAX_SESSION_MS);
     this.#state = 'configuring';
     this.#socket.send(encodeClientEvent(this.#update), TEXT);
   }
@@ -188,7 +195,7 @@ export class Session {
     if (event.type !== 'session.updated') return;
     if (!event.isForPhone) return this.#fail('session not audio/pcmu');
     this.#state = 'ready';
-    clearTimeout(this.#timer);
+    this.#cancelDeadline();
     this.#listener.ready();
   }
 
@@ -215,7 +222,8 @@ export class Session {
 
   /** The handshake was answered with something other than 101; the body may hold OpenAI's error. */
   #handshakeRejected(response: IncomingMessage): void {
-    this.#httpStatus = response.statusCode;
+    const { statusCode, headers } = response;
+    this.#rejection = { httpStatus: statusCode, retryAfterMs: parseRetryAfter(headers['retry-after']) };
     let body = '';
     const timer = setTimeout(() => response.destroy(), CLOSE_MS);
     response.setEncoding('utf8');
@@ -232,15 +240,14 @@ export class Session {
   }
 
   #failIn(ms: number, reason: Reason): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#fail(reason), ms);
+    this.#cancelDeadline();
+    this.#cancelDeadline = after(ms, () => this.#fail(reason));
   }
 
   #fail(reason: Reason, closed?: Close): void {
     if (this.#state === 'over') return;
-    const httpStatus = this.#httpStatus;
-    const error = this.#error ?? (httpStatus === undefined ? this.#socketError : undefined);
+    const error = this.#error ?? (this.#rejection === undefined ? this.#socketError : undefined);
     this.close();
-    this.#listener.failed({ reason, error, closed, httpStatus });
+    this.#listener.failed({ reason, error, closed, ...this.#rejection });
   }
 }

@@ -4,7 +4,7 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 export type Parameters = Record<string, string | string[]>;
 
 /** For how long a stream's token is good, in ms: Twilio connects as soon as it has the TwiML. */
-const TOKEN_MS = 60_000;
+export const TOKEN_MS = 60_000;
 
 /**
  * What Twilio puts in `X-Twilio-Signature`: https://www.twilio.com/docs/usage/security#validating-requests

@@ -17,5 +17,10 @@ const ANY_KEY = /(?<![a-z])sk-[^\s'",]+|sk-[^\s'",]{16,}/gi;
 /** OpenAI's words as they may be logged: without `key`, or any other of OpenAI's, which quotes a key that it refuses. */
 export function withoutKey(text: string, key: string): string {
   // Redaction comes first: what is left of a key after a cut is no longer found.
-  return loggable(text.replaceAll(key, '…').replace(ANY_KEY, 'sk-…'), MAX_OPENAI_CHARACTERS);
+  return loggable(text.trimEnd().replaceAll(key, '…').replace(ANY_KEY, 'sk-…'), MAX_OPENAI_CHARACTERS);
+}
+
+/** What went wrong, in one line: an AggregateError has no words but those of its parts. */
+export function errorText(error: Error): string {
+  return error instanceof AggregateError ? error.errors.map(errorText).join('; ') : error.message;
 }

@@ -197,8 +197,8 @@ function parseAnyEvent(text: string, apiKey: string): ServerEvent | undefined {
 export function parseError(error: unknown, apiKey: string): OpenAIError | undefined {
   if (!isObject(error)) return undefined;
   const text = (value: unknown) => (typeof value === 'string' ? withoutKey(value, apiKey) : undefined);
-  const param = text(error.param);
-  return { code: text(error.code), message: text(error.message), ...(param !== undefined && { param }) };
+  const [code, message, param] = [error.code ?? error.type, error.message, error.param].map(text);
+  return { code, message, ...(param !== undefined && { param }) };
 }
 
 function audioDelta(event: JsonObject | undefined, delta: string | undefined): ServerEvent | undefined {

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import { globalAgent } from 'node:https';
 import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
+import { every } from '../timers.ts';
 import { loggable } from './loggable.ts';
 
 /**
@@ -9,6 +11,19 @@ import { loggable } from './loggable.ts';
  * A side that says close and then nothing is thus noticed within a second, and both are gone within two.
  */
 export const socketOptions = { perMessageDeflate: false, closeTimeout: 800 };
+
+/** Whether Node uses the proxy that the environment names. */
+export const isProxied = 'proxyEnv' in globalAgent.options && globalAgent.options.proxyEnv !== undefined;
+
+/** What a WebSocket to `url` is dialled with: without an agent, `ws` would go past the proxy. */
+export function dialOptions({ protocol }: URL) {
+  return {
+    ...socketOptions,
+    /** Longer than TCP takes to repeat a lost SYN, 1 s: Node's 250 ms for each address are shorter. */
+    autoSelectFamilyAttemptTimeout: 1_500,
+    ...(isProxied && protocol === 'wss:' && { agent: globalAgent }),
+  };
+}
 
 /** Sends a Buffer as a text frame: neither vendor takes another, and `ws` is quicker with a Buffer than with a string. */
 export const TEXT = { binary: false };
@@ -41,7 +56,7 @@ export function watch(socket: WebSocket, tcp: Socket, proof: 'pong' | 'bytes', o
   let quietMs = 0;
   let silentMs = 0;
   let unpingedMs = 0;
-  const timer = setInterval(() => {
+  const timer = every(limits.checkMs, () => {
     const isQuiet = tcp.bytesRead === bytes;
     const isAlive = proof === 'pong' ? isAnswered : !isQuiet;
     quietMs = isQuiet ? quietMs + limits.checkMs : 0;
@@ -55,7 +70,7 @@ export function watch(socket: WebSocket, tcp: Socket, proof: 'pong' | 'bytes', o
     unpingedMs = 0;
     ping = randomUUID();
     socket.ping(ping);
-  }, limits.checkMs);
+  });
   socket.on('pong', (data) => {
     isAnswered ||= data.toString() === ping;
   });

@@ -1,13 +1,20 @@
 import { BASE64, isAudio, isPadded } from './audio.ts';
-import { asObject, isObject, isSid, type JsonObject, parseObject, texts } from './json.ts';
+import { asObject, isObject, isSid, parseObject, texts } from './json.ts';
 
 // Media Streams on the wire: https://www.twilio.com/docs/voice/media-streams/websocket-messages
+
+/** A stream's audio format, of which only plain values are kept. */
+export interface MediaFormat {
+  encoding: string | undefined;
+  sampleRate: number | undefined;
+  channels: number | undefined;
+}
 
 /** A stream begins; `customParameters` are those that the TwiML gave it. */
 export interface Start {
   event: 'start';
   streamSid: string;
-  start: { callSid: string; mediaFormat: JsonObject; customParameters: Record<string, string> };
+  start: { callSid: string; mediaFormat: MediaFormat; customParameters: Record<string, string> };
 }
 
 /** What Twilio sends, reduced to the fields that are read; `timestamp` is in ms since the stream began. */
@@ -26,7 +33,7 @@ export type TwilioCommand =
   | { event: 'clear'; streamSid: string };
 
 /** Whether a stream has the only format that Twilio documents, and that is relayed. */
-export function isPhoneAudio({ encoding, sampleRate, channels }: JsonObject): boolean {
+export function isPhoneAudio({ encoding, sampleRate, channels }: MediaFormat): boolean {
   return encoding === 'audio/x-mulaw' && sampleRate === 8_000 && channels === 1;
 }
 
@@ -58,7 +65,14 @@ function parseAnyMessage(text: string): TwilioMessage | undefined {
     case 'start': {
       const { callSid, mediaFormat, customParameters } = asObject(message.start);
       if (!isSid(callSid) || !isObject(mediaFormat)) return undefined;
-      return { event, streamSid, start: { callSid, mediaFormat, customParameters: texts(customParameters) } };
+      const { encoding, sampleRate, channels } = mediaFormat;
+      const format = {
+        encoding: typeof encoding === 'string' ? encoding : undefined,
+        sampleRate: typeof sampleRate === 'number' ? sampleRate : undefined,
+        channels: typeof channels === 'number' ? channels : undefined,
+      };
+      const parameters = texts(customParameters);
+      return { event, streamSid, start: { callSid, mediaFormat: format, customParameters: parameters } };
     }
     case 'media': {
       const { track = 'inbound', timestamp, payload } = asObject(message.media);

@@ -25,18 +25,30 @@ export function connectStream(
  */
 export type NextStep =
   | undefined
-  | { say: string | undefined }
-  | { dial: string; callerId: string | undefined };
+  | { say: string | undefined; as?: SayOptions | undefined }
+  | { dial: string; callerId: string | undefined; query: Record<string, string> };
 
-/** Takes the next step. After a `<Dial>` to a number or a `sip:` address, Twilio asks `dialledUrl`. */
+/** Takes the next step. After a `<Dial>` to a number or a `sip:` address, Twilio asks `dialledUrl` with the step's query. */
 export function takeStep(next: NextStep, dialledUrl: string): string {
-  if (next === undefined || 'say' in next) return hangUp(next?.say);
-  const { dial, callerId } = next;
+  if (next === undefined || 'say' in next) return hangUp(next?.say, next?.as);
+  const { dial, callerId, query } = next;
   const noun = dial.startsWith('sip:') ? 'Sip' : 'Number';
-  const shown = callerId === undefined ? '' : ` callerId="${escapeXml(callerId)}"`;
+  const attributes =
+    attribute('callerId', callerId) + attribute('action', `${dialledUrl}?${new URLSearchParams(query)}`);
   return twiml(
-    `<Dial answerOnBridge="true" timeout="25"${shown} action="${escapeXml(dialledUrl)}"><${noun}>${escapeXml(dial)}</${noun}></Dial>`,
+    `<Dial answerOnBridge="true" timeout="25"${attributes}><${noun}>${escapeXml(dial)}</${noun}></Dial>`,
   );
+}
+
+/** How Twilio says a text: a language such as `de-DE`, and a voice: https://www.twilio.com/docs/voice/twiml/say */
+export interface SayOptions {
+  language?: string | undefined;
+  voice?: string | undefined;
+}
+
+/** A `<Say>` for `twiml`, in which the text is only text. */
+export function say(text: string, { language, voice }: SayOptions = {}): string {
+  return `<Say${attribute('language', language)}${attribute('voice', voice)}>${escapeXml(text)}</Say>`;
 }
 
 const ENTITY = '&(?:amp|lt|gt|quot|apos|#\\d+|#x[\\da-fA-F]+);';
@@ -63,8 +75,8 @@ export function isWellFormed(verbs: string): boolean {
 }
 
 /** Ends the call, after a last sentence if there is one. */
-export function hangUp(sentence?: string): string {
-  return twiml(`${sentence === undefined ? '' : `<Say>${escapeXml(sentence)}</Say>`}<Hangup/>`);
+export function hangUp(sentence?: string, as?: SayOptions): string {
+  return twiml(`${sentence === undefined ? '' : say(sentence, as)}<Hangup/>`);
 }
 
 /** Has the caller hear that the line is busy. */
@@ -72,9 +84,9 @@ export function rejectAsBusy(): string {
   return twiml('<Reject reason="busy"/>');
 }
 
-/** Has Twilio ask `url` once more in a second, before it answers the call. */
-export function askAgain(url: string): string {
-  return twiml(`<Pause length="1"/><Redirect>${escapeXml(url)}</Redirect>`);
+/** Has Twilio ask `url` once more after so many seconds, before it answers the call. */
+export function askAgain(url: string, seconds: number): string {
+  return twiml(`<Pause length="${seconds}"/><Redirect>${escapeXml(url)}</Redirect>`);
 }
 
 /** A document without characters that XML 1.0 doesn't have: https://www.w3.org/TR/xml/#charsets */
@@ -92,6 +104,10 @@ const ENTITIES: Record<string, string> = {
   '"': '&quot;',
   "'": '&apos;',
 };
+
+function attribute(name: string, value: string | undefined): string {
+  return value === undefined ? '' : ` ${name}="${escapeXml(value)}"`;
+}
 
 function escapeXml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => ENTITIES[character] ?? '');

@@ -10,19 +10,45 @@ export interface CallDetails {
   query: Record<string, string>;
 }
 
-/** What stands for a number that is withheld: ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN and UNAVAILABLE on a keypad. */
-const WITHHELD = new Set(['+266696687', '+7378742833', '+2562533', '+8566696', '+86282452253']);
+/** What stands for a number that is withheld: ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN (twice: lists differ), UNAVAILABLE. */
+const WITHHELD = new Set(['+266696687', '+7378742833', '+2562533', '+8656696', '+8566696', '+86282452253']);
 
-/** Reads what Twilio posted, or sent in the query: its own names begin with a capital. */
+const CALL_SID = /^CA[0-9a-f]{32}$/;
+
+/** The states of a call that is over: a status callback may be sent to the webhook's address. */
+const OVER = new Set(['completed', 'canceled', 'busy', 'failed', 'no-answer']);
+
+/** The parameters of a call that Twilio documents. */
+const TWILIOS =
+  /^(A(ccount|pplication)Sid|AddOns|AnsweredBy|ApiVersion|(Parent)?CallSid|Call(Status|Token|erName)|Direction|Error(Code|Url)|ForwardedFrom|MachineDetectionDuration|Sip(CallId|Domain|DomainSid|Header_.+|SourceIp|Username)|Stir(PassportToken|Verstat)|(Called|Caller|From|To)(City|Country|State|Zip)?)$/;
+
+/** Reads what Twilio posted; all of the query is the owner's then. In a GET, the two are mixed. */
 export function readWebhook(
   query: Record<string, string>,
   form: Record<string, string>,
-): { callSid: string | undefined; transferStatus: string | undefined; details: CallDetails } {
-  const { CallSid, Direction, From, To, DialCallStatus } = { ...query, ...form };
-  const own = Object.entries(query).filter(([name]) => !/^[A-Z]/.test(name));
+  isSigned = false,
+): {
+  callSid: string | undefined;
+  isOver: boolean;
+  transfer: { status: string; seconds: number };
+  details: CallDetails;
+} {
+  const isPost = Object.keys(form).length > 0;
+  const {
+    CallSid = '',
+    CallStatus = '',
+    Direction,
+    From,
+    To,
+    DialCallStatus = '',
+    DialCallDuration,
+  } = isPost ? form : query;
+  const own = Object.entries(query).filter(([name]) => isPost || !TWILIOS.test(name));
   return {
-    callSid: isSid(CallSid) ? CallSid : undefined,
-    transferStatus: DialCallStatus,
+    // Only who needs no signature may call by another name.
+    callSid: (isSigned ? CALL_SID.test(CallSid) : isSid(CallSid)) ? CallSid : undefined,
+    isOver: OVER.has(CallStatus),
+    transfer: { status: DialCallStatus, seconds: Number(DialCallDuration) || 0 },
     details: {
       direction: Direction?.startsWith('outbound') ? 'outbound' : 'inbound',
       ...numbers(From, To),

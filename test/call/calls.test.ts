@@ -1,10 +1,10 @@
-import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { Call } from '../../src/call/call.ts';
 import type { Calls } from '../../src/call/calls.ts';
 import type { Assistant } from '../../src/contract.ts';
 import { buildApp } from '../../src/http/app.ts';
 import { issueToken } from '../../src/wire/auth.ts';
-import type { Start } from '../../src/wire/twilio.ts';
+import type { MediaFormat, Start } from '../../src/wire/twilio.ts';
 import { assistant } from '../simulator/assistant.ts';
 import { AUTH_TOKEN, GUARDED, testConfig } from '../support/config.ts';
 import { FakeOpenAI } from '../support/peers.ts';
@@ -53,14 +53,14 @@ class Log {
 function claim(
   token: string | undefined,
   callSid = 'CA1',
-  mediaFormat: object = MULAW,
+  mediaFormat: MediaFormat = MULAW,
   abort = new AbortController(),
 ) {
   const customParameters: Record<string, string> = token === undefined ? {} : { token };
   const message: Start = {
     event: 'start',
     streamSid: STREAM,
-    start: { callSid, mediaFormat: { ...mediaFormat }, customParameters },
+    start: { callSid, mediaFormat, customParameters },
   };
   return calls.claim(message, abort, log());
 }
@@ -103,10 +103,10 @@ describe('Tokens', () => {
   it('are remembered for the last 10,000 calls', async () => {
     await start();
     const token = issued('CA0');
-    for (let n = 0; n < 10_000; n++)
-      await claim(n === 0 ? token : issued(`CA${n}`), `CA${n}`, MULAW, aborted());
+    await claim(token, 'CA0', MULAW, aborted());
+    for (let n = 1; n < 10_000; n++) calls.issueToken(`CA${n}`, '');
     expect(claim(token, 'CA0')).toBe('token already used');
-    await claim(issued('CA-one-more'), 'CA-one-more', MULAW, aborted());
+    calls.issueToken('CA-one-more', '');
     expect(claim(token, 'CA0')).not.toBe('token already used');
   });
 });
@@ -123,7 +123,7 @@ describe('Streams', () => {
     { ...MULAW, encoding: 'audio/x-alaw' },
     { ...MULAW, sampleRate: 16_000 },
     { ...MULAW, channels: 2 },
-    {},
+    { encoding: undefined, sampleRate: undefined, channels: undefined },
   ])('are rejected with audio in %j', async (mediaFormat) => {
     await start();
     expect(claim(issued(), 'CA1', mediaFormat)).toBe('not mu-law 8000 mono');
@@ -190,5 +190,49 @@ describe("A call's signal", () => {
     });
     expect([await ring(), await claim(issued())]).toEqual(['busy', 'busy']);
     expect(signals.map(({ aborted }) => aborted)).toEqual([true, true]);
+  });
+});
+
+describe('A token of this process', () => {
+  it('stays good if the wall clock jumps while the call rings', async () => {
+    await start();
+    await ring();
+    const token = calls.issueToken('CA1', '');
+    vi.useFakeTimers({ toFake: ['Date'] });
+    onTestFinished(() => void vi.useRealTimers());
+    vi.setSystemTime(Date.now() + 120_000);
+    expect(claim(token)).toBeInstanceOf(Call);
+  });
+});
+
+describe('Ringing calls', () => {
+  const FROM = '+14155550123';
+  const ringFrom = (n: number, from?: string) =>
+    calls.ring(`CA${n}`, { ...DETAILS, ...(from && { from }) }, log());
+
+  it('are three of a number, and 20 without one', async () => {
+    await start();
+    for (let n = 0; n < 3; n++) expect(await ringFrom(n, FROM)).toBeInstanceOf(Call);
+    expect(await ringFrom(3, FROM)).toBe('too many ringing');
+    for (let n = 10; n < 30; n++) expect(await ringFrom(n)).toBeInstanceOf(Call);
+    expect(await ringFrom(30)).toBe('too many ringing');
+    expect(await ringFrom(4, '+14155550124')).toBeInstanceOf(Call);
+  });
+
+  it('end when Twilio says that the caller has hung up', async () => {
+    await start();
+    await ringFrom(0, FROM);
+    calls.hungUp('CA0');
+    expect(calls.live).toBe(0);
+    expect(await ringFrom(0, FROM)).toBeUndefined();
+  });
+});
+
+describe('A stream that is lost before its start', () => {
+  it('has Twilio apologise, and frees the place of its call', async () => {
+    await start();
+    await ring();
+    expect(calls.next('CA1')).toEqual({ say: assistant.apology, as: assistant.say });
+    expect(calls.live).toBe(0);
   });
 });

@@ -155,7 +155,8 @@ describe('a tool that the model calls', () => {
     turn('r1', 0);
     take(100, functionCall('r1', 'c1', 'time'), done('r1'));
     expect(tick(10_099)).toEqual([]);
-    expect(tick(10_100)).toEqual([failed('time', OUTPUTS.timedOut), output('c1', OUTPUTS.timedOut), respond]);
+    const timedOut = { ...failed('time', OUTPUTS.timedOut), callId: 'c1' };
+    expect(tick(10_100)).toEqual([timedOut, output('c1', OUTPUTS.timedOut), respond]);
     expect(call.toolDone('c1', { output: '"noon"' }, 10_200)).toEqual([]);
   });
 });
@@ -316,7 +317,7 @@ describe('the assistant ends the call', () => {
     expect(call.fromTwilio(echo('audio-1'), 2_000)).toEqual([putThrough('+14155550100')]);
   });
 
-  it('A caller who speaks over the goodbye keeps the call, once', () => {
+  it('A caller who speaks over the goodbye keeps the call, and hears the second to its end', () => {
     turn('r1', 0);
     goodbye('r1', 'a', 1_000);
     expect(take(2_000, speechStarted)).toEqual([clear, truncate('a', 1_000)]);
@@ -324,8 +325,9 @@ describe('the assistant ends the call', () => {
     take(3_000, speechStopped, created('r2'));
     expect(tick(9_000)).toEqual([]);
     goodbye('r2', 'b', 10_000);
-    expect(take(11_000, speechStarted)).toEqual([clear, truncate('b', 1_000)]);
-    expect(tick(11_250)).toEqual([hungUp]);
+    expect(take(11_000, speechStarted)).toEqual([]);
+    expect(tick(11_250)).toEqual([]);
+    expect(call.fromTwilio(echo('audio-2'), 12_060)).toEqual([hungUp]);
   });
 
   it('A caller who has cut in before the tool says so has kept the call', () => {
@@ -340,8 +342,8 @@ describe('the assistant ends the call', () => {
     turn('r1', 0);
     take(100, functionCall('r1', 'c1', 'bye'), done('r1'));
     call.toolDone('c1', toHangUp, 100);
-    expect(tick(14_999)).toEqual([]);
-    expect(tick(15_000)).toMatchObject([{ end: 'assistant hung up' }]);
+    expect(tick(15_099)).toEqual([]);
+    expect(tick(15_100)).toMatchObject([{ end: 'assistant hung up' }]);
   });
 });
 

@@ -10,6 +10,7 @@ import {
   done,
   echo,
   expected,
+  failed,
   functionCall,
   itemAdded,
   STREAM,
@@ -38,26 +39,64 @@ function conclude(): Effect[] {
   return call.conclude('time limit', 'Time is up.', 1_000);
 }
 
-it('What is being said is cut off for the last words, and the call ends once those were heard', () => {
+it.each([
+  [4_999, true],
+  [5_000, false],
+])('A sentence that takes %i ms more is heard before the last words: %s', (ms, isHeard) => {
+  take(0, created('r1'), delta('r1', 'a1', 1_000 + ms), done('r1'));
+  expect(conclude()).toEqual(isHeard ? [TASK, respond] : [clear, truncate('a1', 1_000), TASK, respond]);
+});
+
+it('A response that is still in the making is cancelled for the last words', () => {
   take(0, created('r1'), delta('r1', 'a1', 4_000));
   expect(conclude()).toEqual([clear, truncate('a1', 1_000), cancel('r1'), TASK]);
   expect(take(1_050, cancelled('r1'))).toEqual([respond]);
+});
+
+it('A response that is only asked for is cancelled once it exists', () => {
+  take(0, created('r1'), functionCall('r1', 'c1', 'desk'));
+  call.toolDone('c1', { output: '1' }, 100);
+  expect(take(200, done('r1'))).toEqual([respond]);
+  expect(conclude()).toEqual([TASK]);
+  expect(take(1_050, created('r2'))).toEqual([cancel('r2')]);
+  expect(take(1_100, cancelled('r2'))).toEqual([respond]);
+  take(1_500, created('r3'), delta('r3', 'a3', 400), done('r3'));
+  expect(call.fromTwilio(echo('audio-1'), 2_000)).toMatchObject([{ end: 'time limit', isTold: true }]);
+});
+
+it('The last words end the call once they were heard', () => {
+  take(0, created('r1'), delta('r1', 'a1', 4_000), done('r1'));
+  expect(conclude()).toEqual([TASK, respond]);
   expect(take(1_500, ADDED, created('r2'), delta('r2', 'a2', 2_000))).toEqual([
     media(audio(2_000)),
     mark('audio-2'),
   ]);
   expect(take(1_600, done('r2'))).toEqual([]);
-  expect(call.fromTwilio(echo('audio-2'), 3_550)).toMatchObject([{ end: 'time limit', isTold: true }]);
-  expect(call.summary(0)).toMatchObject({ bargeIns: 0 });
+  expect(call.fromTwilio(echo('audio-1'), 4_050)).toEqual([]);
+  expect(call.fromTwilio(echo('audio-2'), 6_050)).toMatchObject([{ end: 'time limit', isTold: true }]);
 });
 
-it('A caller who makes a sound over the last words is not hung up on, and hears them as the answer', () => {
+it('A caller who makes a sound over the last words hears them to their end', () => {
   conclude();
   take(1_500, ADDED, created('r2'), delta('r2', 'a2', 400));
-  expect(take(1_600, speechStarted, cancelled('r2'))).toEqual([clear, truncate('a2', 100)]);
+  expect(take(1_600, speechStarted, cancelled('r2'))).toEqual([]);
+  expect(take(1_800, speechStopped, created('r3'), delta('r3', 'a3', 400))).toEqual([truncate('a3', 0)]);
+  expect(call.tick(1_850)).toEqual([]);
+  expect(call.fromTwilio(echo('audio-1'), 1_950)).toMatchObject([{ end: 'time limit', isTold: true }]);
+});
+
+it('A caller who makes a sound before the last words hears them as the answer', () => {
+  conclude();
+  take(1_500, ADDED, created('r2'), speechStarted, cancelled('r2'));
   expect(call.tick(2_000)).toEqual([]);
   take(2_500, speechStopped, created('r3'), delta('r3', 'a3', 400), done('r3'));
-  expect(call.fromTwilio(echo('audio-2'), 2_950)).toMatchObject([{ end: 'time limit', isTold: true }]);
+  expect(call.fromTwilio(echo('audio-1'), 2_950)).toMatchObject([{ end: 'time limit', isTold: true }]);
+});
+
+it('Last words that fail are asked for once more', () => {
+  conclude();
+  take(1_500, ADDED, created('r2'));
+  expect(take(1_600, failed('r2'))).toEqual([respond]);
 });
 
 it('A caller who speaks all the time is told by Twilio after 10 s', () => {

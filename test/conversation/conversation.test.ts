@@ -77,6 +77,7 @@ describe('when the caller speaks over the assistant', () => {
     expect(call.fromOpenAI(delta('r1', 'a', 400), 110)).toEqual([]);
     call.fromOpenAI(done('r1'), 120);
     expect(call.fromOpenAI(delta('r1', 'a', 400), 130)).toEqual([]);
+    call.fromOpenAI(speechStopped, 900);
     call.fromOpenAI(created('r2'), 900);
     expect(call.fromOpenAI(delta('r2', 'b', 400), 900)).toEqual([media(audio(400)), mark('audio-2')]);
   });

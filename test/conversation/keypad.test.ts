@@ -1,5 +1,4 @@
-import { beforeEach, expect, it } from 'vitest';
-import type { Effect } from '../../src/conversation/effect.ts';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { Keypad } from '../../src/conversation/keypad.ts';
 
 let keypad: Keypad;
@@ -7,62 +6,58 @@ beforeEach(() => {
   keypad = new Keypad();
 });
 
-/** The digits in what the model is to be told. */
-function digitsIn(effect: Effect | undefined): string | undefined {
-  return /pressed (?<digits>.*) on the keypad/
-    .exec(JSON.stringify(effect) ?? '')
-    ?.groups?.digits?.replaceAll(' ', '');
-}
-
-/** Presses one key after the other at `now`; returns what is to be told then. */
+/** Presses one key after the other at `now`; returns the number that is complete then. */
 function press(keys: string, now = 0): string | undefined {
   for (const key of keys) keypad.press(key, now);
-  return tick(now);
+  return keypad.take(true, now);
 }
 
-const tick = (now: number) => digitsIn(keypad.take(true, now)[0]);
+describe('The keypad', () => {
+  it('collects keys until the pound key, which is not one of them', () => {
+    expect(press('1*3')).toBeUndefined();
+    expect(keypad.isCollecting).toBe(true);
+    expect(press('#')).toBe('1*3');
+    expect(keypad.isCollecting).toBe(false);
+  });
 
-it('Keys are collected until the pound key, which is not one of them', () => {
-  expect(press('1*3')).toBeUndefined();
-  expect(press('#')).toBe('1*3');
-});
+  it('collects keys until 1.5 s after the last', () => {
+    press('1', 10_000);
+    press('2', 11_000);
+    expect(keypad.take(true, 12_499)).toBeUndefined();
+    expect(keypad.take(true, 12_500)).toBe('12');
+  });
 
-it('Keys are collected until 1.5 s after the last', () => {
-  press('1', 10_000);
-  press('2', 11_000);
-  expect(tick(12_499)).toBeUndefined();
-  expect(tick(12_500)).toBe('12');
-});
+  it('collects 32 keys at most', () => {
+    expect(press('1'.repeat(31))).toBeUndefined();
+    expect(press('2')).toBe(`${'1'.repeat(31)}2`);
+  });
 
-it('Keys are collected until there are 32', () => {
-  expect(press('1'.repeat(31))).toBeUndefined();
-  expect(press('2')).toBe(`${'1'.repeat(31)}2`);
-});
+  it('returns the pound key if it is alone', () => {
+    expect(press('#')).toBe('#');
+  });
 
-it('The pound key alone is nothing', () => {
-  expect(press('#')).toBeUndefined();
-  expect(tick(60_000)).toBeUndefined();
-});
+  it.each([
+    ['the pound key', () => press('12#')],
+    ['a pause', () => press('12') ?? keypad.take(true, 1_500)],
+    ['the 32nd key', () => press('1'.repeat(32))],
+  ])('begins a new number after %s', (_, collect) => {
+    expect(collect()).toBeDefined();
+    expect(keypad.take(true, 60_000)).toBeUndefined();
+    expect(press('7#', 60_000)).toBe('7');
+  });
 
-it.each([
-  ['the pound key', () => press('12#')],
-  ['a pause', () => press('12') ?? tick(1_500)],
-  ['the 32nd key', () => press('1'.repeat(32))],
-])('What was collected is told once, and the next number begins anew, after %s', (_, collect) => {
-  expect(collect()).toBeDefined();
-  expect(keypad.begins('7')).toBe(true);
-  expect(tick(60_000)).toBeUndefined();
-  expect(press('7#', 60_000)).toBe('7');
-});
+  it('keeps a number until a session is ready', () => {
+    press('1');
+    expect(keypad.take(false, 60_000)).toBeUndefined();
+    expect(keypad.take(true, 60_000)).toBe('1');
+  });
 
-it('A key begins a number, and the pound key does not', () => {
-  expect(keypad.begins('#')).toBe(false);
-  expect(keypad.begins('0')).toBe(true);
-  press('0');
-  expect(keypad.begins('1')).toBe(false);
-});
-
-it('Every key is counted', () => {
-  press('12#3');
-  expect(keypad.pressed).toBe(4);
+  it('returns 20 numbers a minute at most', () => {
+    let told = 0;
+    for (let now = 0; now < 180_000; now += 250) {
+      if (now % 1_000 === 0) keypad.press('#', now);
+      if (keypad.take(true, now) !== undefined) told += 1;
+    }
+    expect(told).toBe(60);
+  });
 });

@@ -3,7 +3,7 @@ import { Playback } from '../../src/conversation/playback.ts';
 
 let playback: Playback;
 beforeEach(() => {
-  playback = new Playback();
+  playback = new Playback((now) => now);
 });
 
 /** That the caller, cutting in at `clock`, has heard so many ms of each of these items, and all of the others. */

@@ -6,7 +6,7 @@ import { expected } from '../support/wire.ts';
 const { end, respond } = expected;
 
 function done(id: string): ResponseDone {
-  return { id, status: 'completed', error: undefined, usage: NO_USAGE };
+  return { id, status: 'completed', reason: undefined, isEmpty: false, error: undefined, usage: NO_USAGE };
 }
 
 /** A response that failed, with OpenAI's code for why. */
@@ -21,23 +21,23 @@ beforeEach(() => {
 
 /** What is asked for at `now`, or that the call is over. */
 function tick(now: number): unknown[] {
-  return replies.isOverdue(false, now) ? ['overdue'] : replies.due(false, true, now);
+  return replies.isOverdue(false, now) ? ['overdue'] : replies.due(false, now);
 }
 
 /** What is asked for when a response is over. */
 function over(response: ResponseDone, now: number): unknown[] {
-  return [...replies.done(response, now), ...replies.due(false, true, now)];
+  return [...replies.done(response, now), ...replies.due(false, now)];
 }
 
 describe('the greeting', () => {
   it('The greeting is asked for when the session is ready', () => {
-    replies.sessionReady(0, true, 0);
-    expect(replies.due(false, true, 0)).toEqual([respond]);
+    replies.sessionReady(0, true, false, 0);
+    expect(replies.due(false, 0)).toEqual([respond]);
   });
 
   it('No greeting is asked for where there is none', () => {
-    replies.sessionReady(0, false, 0);
-    expect(replies.due(false, true, 0)).toEqual([]);
+    replies.sessionReady(0, false, false, 0);
+    expect(replies.due(false, 0)).toEqual([]);
   });
 
   it('The greeting is asked for again where it failed', () => {
@@ -45,15 +45,15 @@ describe('the greeting', () => {
   });
 
   it('A caller is not left waiting for more than 15 s for the greeting', () => {
-    replies.sessionReady(0, true, 0);
-    replies.due(false, true, 0);
+    replies.sessionReady(0, true, false, 0);
+    replies.due(false, 0);
     expect(tick(14_999)).toEqual([]);
     expect(tick(15_000)).toEqual(['overdue']);
   });
 
   it('A caller who has heard the greeting waits for nothing, and no wait for a reply is told', () => {
-    replies.sessionReady(0, true, 0);
-    replies.due(false, true, 0);
+    replies.sessionReady(0, true, false, 0);
+    replies.due(false, 0);
     replies.created('r0');
     expect(replies.heard('r0', 500)).toBeUndefined();
     replies.done(done('r0'), 900);
@@ -91,7 +91,7 @@ describe('a response that failed', () => {
     replies.created('r1');
     replies.speechStarted(100);
     over(failed('r1'), 200);
-    replies.turnEnded(1000);
+    replies.turnEnded(false, 1000);
     replies.created('r2');
     expect(over(failed('r2'), 1100)).toEqual([respond]);
   });
@@ -103,7 +103,7 @@ describe('a response that failed', () => {
     replies.heard('r2', 500);
     replies.speechStarted(1_000);
     replies.done({ ...done('r2'), status: 'cancelled' }, 1_001);
-    replies.turnEnded(2_000);
+    replies.turnEnded(false, 2_000);
     replies.created('r3');
     expect(over(failed('r3'), 2_100)).toEqual([respond]);
   });
@@ -116,17 +116,34 @@ describe('a response that failed', () => {
   });
 
   it.each([
-    ['as long as it says', 'Please try again in 1.2s. Visit us.', 1_200],
-    ['as long as it says', 'Please try again in 300ms.', 300],
-    ['5 s at most', 'Please try again in 42s.', 5_000],
-    ['5 s at most', 'Please try again in 6m0s.', 5_000],
-    ['a second where it does not say', 'Too many requests.', 1_000],
-  ])('A response that OpenAI had no room for is asked for again after %s', (_, message, ms) => {
+    ['Please try again in 1.2s. Visit us.', 1_200],
+    ['Please try again in 300ms.', 300],
+    ['Please try again in 7.2s.', 7_200],
+    ['Too many requests.', 1_000],
+  ])('A response that OpenAI had no room for (%s) is asked for again after %i ms', (message, ms) => {
     replies.created('r1');
     expect(over(failed('r1', 'rate_limit_exceeded', message), 1_000)).toEqual([]);
     expect(tick(1_000 + ms - 1)).toEqual([]);
     expect(tick(1_000 + ms)).toEqual([respond]);
     expect(tick(1_000 + ms + 1)).toEqual([]);
+  });
+
+  it.each(['Please try again in 15s.', 'Please try again in 6m0s.'])(
+    'A response that OpenAI has no room for within 15 s (%s) ends the call at once',
+    (message) => {
+      replies.created('r1');
+      expect(over(failed('r1', 'rate_limit_exceeded', message), 1_000)).toMatchObject([
+        { end: 'response failed', error: { message } },
+      ]);
+    },
+  );
+
+  it('A response that OpenAI has no room for within the rest of the 15 s ends the call at once', () => {
+    replies.turnEnded(false, 0);
+    replies.created('r1');
+    expect(over(failed('r1', 'rate_limit_exceeded', 'Please try again in 7.2s.'), 8_000)).toMatchObject([
+      { end: 'response failed' },
+    ]);
   });
 
   it('A response that OpenAI had no room for is not asked for again when the caller speaks meanwhile', () => {
@@ -148,6 +165,7 @@ describe('a response that the caller spoke over', () => {
   it('A response that the caller spoke over is interrupted, and the next is not', () => {
     replies.created('r1');
     replies.speechStarted(0);
+    replies.turnEnded(false, 0);
     replies.created('r2');
     expect(replies.isInterrupted('r1')).toBe(true);
     expect(replies.isInterrupted('r2')).toBe(false);
@@ -165,7 +183,7 @@ describe('a response that the caller spoke over', () => {
 
 describe('a caller who waits for a reply', () => {
   beforeEach(() => {
-    replies.turnEnded(1000);
+    replies.turnEnded(false, 1000);
   });
 
   it('A caller is not left waiting for more than 15 s after speaking', () => {
@@ -192,7 +210,7 @@ describe('a caller who waits for a reply', () => {
     replies.created('r0');
     replies.heard('r0', 1100);
     replies.speechStarted(1200);
-    replies.turnEnded(2000);
+    replies.turnEnded(false, 2000);
     replies.done({ ...done('r0'), status: 'cancelled' }, 2001);
     expect(tick(17_000)).toEqual(['overdue']);
   });

@@ -81,6 +81,21 @@ describe('a call that cannot be run', () => {
   });
 });
 
+describe('a tool that takes too long', () => {
+  it.each([true, false])(
+    'counts as running until it returns, with a session that is ready: %s',
+    (isReady) => {
+      for (let n = 1; n <= 10; n++) tools.called(...call(`c${n}`), 0);
+      for (const callId of tools.overdue(10_000)) tools.finished(callId, TIMED_OUT, isReady);
+      tools.sessionLost();
+      for (const [callId, result] of tools.kept()) tools.finished(callId, result, true);
+      expect(tools.called(...call('c11'), 10_000)).toMatchObject([{ why: OUTPUTS.tooMany }, {}]);
+      finished('c1');
+      expect(tools.called(...call('c12'), 10_000)).toMatchObject([{ run: 'time' }]);
+    },
+  );
+});
+
 describe('a tool that finishes', () => {
   it('A tool that finishes is known by the response that called it', () => {
     tools.called('r7', call('c1')[1], 0);
@@ -117,12 +132,12 @@ describe('what came of a call', () => {
     expect(tool && outputOf('c1', tool, { output: '"noon"' })).toEqual([expected.output('c1', '"noon"')]);
   });
 
-  it('A session that did not make the call is told in words, and nobody waits for the tool', () => {
+  it('A session that did not make the call is told in words', () => {
     tools.called(...call('c1'), 0);
     tools.sessionLost();
     expect(tools.areAwaited(() => false)).toBe(false);
     const tool = finished('c1');
-    const words = expected.text('system', 'What came of time, as data: "noon"');
+    const words = expected.text('user', '(time returned: "noon")');
     expect(tool && outputOf('c1', tool, { output: '"noon"' })).toEqual([words]);
   });
 

@@ -73,7 +73,7 @@ describe('the order of the conversation', () => {
   it('What a new session begins with comes behind all that was said before', () => {
     added('a', null);
     transcript.text('b', 'caller', 'b');
-    transcript.sessionLost(() => 0);
+    transcript.sessionLost(() => 0, false);
     added('d', null);
     added('c', null);
     expect(texts()).toEqual(['a', 'b', 'c', 'd']);

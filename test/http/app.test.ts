@@ -80,6 +80,7 @@ describe('/incoming-call', () => {
     ],
     [{ host: 'a', 'x-forwarded-host': 'b' }, 'https://c.example', 'c.example', 'https'],
     [{ host: 'a' }, 'https://c.example:8443/', 'c.example:8443', 'https'],
+    [{ host: 'a' }, 'https://C.Example/Voice', 'C.Example/Voice', 'https'],
   ])('given %j, and PUBLIC_URL %j, names %s', async (headers, PUBLIC_URL, host, scheme) => {
     const { body } = await ask({ method: 'POST', url: '/incoming-call?x=1', headers }, { PUBLIC_URL });
     expect(body).toContain(`url="wss://${host}/media-stream"`);
@@ -101,13 +102,48 @@ describe('/incoming-call', () => {
     expect((await app.inject('/incoming-call?CallSid=CA2')).body).toContain('<Connect');
   });
 
+  it('redirects a call to the path that PUBLIC_URL has', async () => {
+    const { app, calls } = await startRelay({ PUBLIC_URL: 'https://c.example/voice' });
+    calls.close();
+    expect((await app.inject('/incoming-call?CallSid=CA1')).body).toContain(
+      '<Redirect>/voice/incoming-call</Redirect>',
+    );
+  });
+
   it('redirects a call while the server shuts down, and GET / gets 503', async () => {
     const { app, calls } = await startRelay();
     calls.close();
-    const url = '/incoming-call?CallSid=CA1';
-    const asked = `<Response><Pause length="1"/><Redirect>${url}</Redirect></Response>`;
-    expect((await app.inject(url)).body).toContain(asked);
+    const asked = '<Response><Pause length="1"/><Redirect>/incoming-call?shop=7&amp;To%C2%A3=1</Redirect>';
+    expect((await app.inject('/incoming-call?shop=7&CallSid=CA1&To%C2%A3=1')).body).toContain(asked);
     expect((await app.inject('/')).statusCode).toBe(503);
+  });
+});
+
+describe('A server without signatures', () => {
+  it.each([
+    { origin: 'http://evil.example' },
+    { 'sec-fetch-site': 'cross-site' },
+    { 'sec-fetch-site': 'same-origin' },
+  ])('rejects a web page that sends %j', async (headers) => {
+    expect((await ask({ method: 'POST', url: '/incoming-call', headers })).statusCode).toBe(403);
+  });
+});
+
+describe('A status callback', () => {
+  it.each(['completed', 'canceled', 'busy', 'failed', 'no-answer'])(
+    'that says %s ends a ringing call',
+    async (status) => {
+      const { app, calls } = await startRelay();
+      await app.inject('/incoming-call?CallSid=CA1');
+      const reply = await app.inject(`/incoming-call?CallSid=CA1&CallStatus=${status}`);
+      expect([reply.statusCode, reply.body, calls.live]).toEqual([204, '', 0]);
+    },
+  );
+
+  it('begins no call', async () => {
+    const { app, calls } = await startRelay();
+    await app.inject('/incoming-call?CallSid=CA1&CallStatus=completed');
+    expect(calls.live).toBe(0);
   });
 });
 
@@ -133,16 +169,28 @@ describe('/transfer-ended', () => {
       expect(body).toContain('<Response><Say>Nobody is there.</Say><Hangup/></Response>');
     },
   );
+
+  it('says what the call brings along, and logs how it went', async () => {
+    const path = `/transfer-ended/CA1?nobodyAnswered=Niemand%20da.&language=de-DE&CallSid=CA1`;
+    const { body } = await ask({ url: `${path}&DialCallStatus=no-answer&DialCallDuration=0` });
+    expect(body).toContain('<Say language="de-DE">Niemand da.</Say><Hangup/>');
+  });
 });
 
-describe('A call that comes back', () => {
-  it('has lost the outcome of its last stream', async () => {
-    const { app, calls } = await startRelay({}, 1);
-    const url = '/incoming-call?CallSid=CA1';
-    await app.inject(url);
-    await vi.waitFor(() => expect(calls.live).toBe(0));
-    await app.inject(url);
-    expect((await app.inject('/call-ended?CallSid=CA1')).body).toContain('<Response><Hangup/></Response>');
+describe('Every answer', () => {
+  it.each<[number, InjectOptions]>([
+    [200, { url: '/' }],
+    [200, { url: '/incoming-call' }],
+    [200, { url: '/call-ended/CA1' }],
+    [200, { url: '/transfer-ended' }],
+    [426, { url: '/media-stream' }],
+    [404, { url: '/nowhere' }],
+    [400, { url: '/%ff' }],
+    [414, { url: `/call-ended/${'x'.repeat(201)}` }],
+    [415, { url: '/incoming-call', method: 'POST', payload: {} }],
+  ])('of %d keeps caches from repeating it: %j', async (status, request) => {
+    const { statusCode, headers } = await ask(request);
+    expect([statusCode, headers['cache-control']]).toEqual([status, 'no-store']);
   });
 });
 
@@ -196,6 +244,20 @@ describe('A guarded server', () => {
     expect(reply.statusCode).toBe(200);
   });
 
+  it.each([
+    ['https://Relay.Example.com', 'https://Relay.Example.com/incoming-call'],
+    ['https://Relay.Example.com', 'https://Relay.Example.com:443/incoming-call'],
+    ['https://Relay.Example.com', 'https://relay.example.com/incoming-call'],
+    ['https://Relay.Example.com:443', 'https://relay.example.com/incoming-call'],
+    ['https://Relay.Example.com:443', 'https://Relay.Example.com:443/incoming-call'],
+    ['https://bücher.example', 'https://xn--bcher-kva.example/incoming-call'],
+    ['https://relay.example.com/voice', 'https://relay.example.com/voice/incoming-call'],
+  ])('with the PUBLIC_URL %s accepts a request that was signed as %s', async (PUBLIC_URL, url) => {
+    const headers = { 'x-twilio-signature': sign(AUTH_TOKEN, url) };
+    const reply = await ask({ url: '/incoming-call', headers }, { ...GUARDED, PUBLIC_URL });
+    expect(reply.statusCode).toBe(200);
+  });
+
   it('answers 403 to a signature for the headers when PUBLIC_URL is set', async () => {
     const signature = { 'x-twilio-signature': sign(AUTH_TOKEN, 'https://evil.example/incoming-call') };
     const headers = { ...signature, 'x-forwarded-host': 'evil.example' };
@@ -203,11 +265,12 @@ describe('A guarded server', () => {
   });
 
   it('gives a stream its token and the details of its call', async () => {
-    const form = { CallSid: 'CA1', From: '+14155550123', To: '+14155550199', Direction: 'inbound' };
+    const CallSid = 'CA0123456789abcdef0123456789abcdef';
+    const form = { CallSid, From: '+14155550123', To: '+14155550199', Direction: 'inbound' };
     const url = '/incoming-call?shop=7';
     const { body } = await post(url, new URLSearchParams(form).toString(), signed(url, form));
     const { token = '', call = '' } = readConnect(body)?.parameters ?? {};
-    expect(isTokenGood(AUTH_TOKEN, 'CA1', token, Date.now(), call)).toBe(true);
+    expect(isTokenGood(AUTH_TOKEN, CallSid, token, Date.now(), call)).toBe(true);
     expect(JSON.parse(call)).toEqual({
       direction: 'inbound',
       from: form.From,

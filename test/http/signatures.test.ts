@@ -74,6 +74,64 @@ describe('An upgrade', () => {
   });
 });
 
+describe('The refusal of a wrong signature', () => {
+  const CAUSES = {
+    protocol: /^Twilio asked by https:/,
+    publicUrl: /^PUBLIC_URL is not what Twilio asked for$/,
+    any: /^TWILIO_AUTH_TOKEN .*, PUBLIC_URL .*, or the proxy changes the path or the query$/,
+    hidden: /^TWILIO_AUTH_TOKEN .* the host, the path or the query: set PUBLIC_URL/,
+  };
+
+  it.each([
+    ['http://relay.example.com', 'https://relay.example.com/incoming-call', CAUSES.protocol],
+    ['https://other.example', 'http://relay.example.com/incoming-call', CAUSES.publicUrl],
+    ['https://relay.example.com', 'https://relay.example.com/voice/incoming-call', CAUSES.any],
+    ['', 'https://relay.example.com/voice/incoming-call', CAUSES.hidden],
+  ])('with the PUBLIC_URL %j names the cause for %s', async (PUBLIC_URL, url, cause) => {
+    const { server } = await startServer({ ...GUARDED, PUBLIC_URL });
+    const headers = { host: HOST, 'x-twilio-signature': sign(AUTH_TOKEN, `${url}?f=%2F`) };
+    await server.app.inject({ url: '/incoming-call?f=%2F', headers });
+    expect(await server.log.find('request rejected')).toMatchObject({
+      assumed: `${PUBLIC_URL || 'http://relay.example.com'}/incoming-call`,
+      cause: expect.stringMatching(cause),
+    });
+  });
+
+  it('names the path of a stream', async () => {
+    expect(await upgrade({ 'x-twilio-signature': sign('guess', 'x') }, '/media-stream/CA1')).toBe(403);
+    expect(await server.log.find('request rejected')).toMatchObject({
+      assumed: `wss://${HOST}/media-stream/CA1`,
+    });
+  });
+});
+
+describe('A request that no route takes', () => {
+  const FORM = 'application/x-www-form-urlencoded';
+
+  it.each([
+    ['POST', '/', FORM, 404, 'webhook is /incoming-call'],
+    ['GET', '/', FORM, 404, 'webhook is /incoming-call'],
+    ['POST', '/media-stream', FORM, 404, 'webhook is /incoming-call'],
+    ['POST', '/voice/incoming-call', FORM, 404, 'webhook is /incoming-call'],
+    ['POST', '/incoming-call', 'application/json', 415, 'forms'],
+  ] as const)('is logged if Twilio may have signed it: %s %s', async (method, path, type, status, words) => {
+    const headers = { ...SIGNATURE, 'content-type': type };
+    const url = `${path}?From=50123`;
+    const payload = method === 'POST' ? '{}' : '';
+    expect((await server.app.inject({ method, url, headers, payload })).statusCode).toBe(status);
+    expect(await server.log.find('request rejected')).toMatchObject({
+      ...{ status, method, path, advice: expect.stringContaining(words) },
+    });
+    expect(server.log.text).not.toContain('50123');
+  });
+
+  it('is logged without its path if nobody has signed it', async () => {
+    await server.app.inject('/wp-login.php');
+    expect(await server.log.find('unsigned request rejected')).toMatchObject({ status: 404 });
+    expect(server.log.text).not.toContain('wp-login');
+  });
+});
+
 describe('A refused stream', () => {
   it.each<[string, number, string, (twilio: TwilioPeer) => void]>([
     ['of a call that has one', 1008, 'call already live', (twilio) => twilio.start('CA1', token('CA1'))],
@@ -99,7 +157,7 @@ describe('A refused stream', () => {
     twilio.send({ event: 'start', streamSid: STREAM, start });
     expect((await twilio.closed).code).toBe(1008);
     expect(await server.log.find('unsupported audio format')).toMatchObject({
-      format: JSON.stringify(mediaFormat),
+      format: mediaFormat,
     });
   });
 

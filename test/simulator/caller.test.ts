@@ -98,7 +98,7 @@ describe('placeCall', () => {
   });
 
   it('follows a redirect before there is a stream', async () => {
-    const twiml = askAgain('/incoming-call?again=1&b=2').replace('length="1"', 'length="0"');
+    const twiml = askAgain('/incoming-call?again=1&b=2', 1).replace('length="1"', 'length="0"');
     const { posts } = await answered({}, xml(twiml), xml(CONNECT));
     expect(posts.map(({ path }) => path)).toEqual(['/incoming-call', '/incoming-call?again=1&b=2']);
   });
@@ -157,7 +157,10 @@ describe('PhoneCall', () => {
   ] as const)('asks for the Dial action after a put-through that ends %s', async (dialled, outcome) => {
     const options = dialled && { dialled };
     const nobody = '<Response><Say language="en-GB">Nobody is there.</Say><Hangup/></Response>';
-    const putThrough = takeStep({ dial: '+14155550111', callerId: '+14155550199' }, '/transfer-ended');
+    const putThrough = takeStep(
+      { dial: '+14155550111', callerId: '+14155550199', query: {} },
+      '/transfer-ended',
+    );
     const { stream, call, posts, events } = await answered(
       options,
       xml(CONNECT),

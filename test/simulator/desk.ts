@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { createServer as createTcpServer } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { WebSocketServer } from 'ws';
-import { dropOldest } from '../../src/drop-oldest.ts';
+import { dropOldest } from '../../src/conversation/drop-oldest.ts';
 import { portOf } from '../support/port.ts';
 import { Handset, type HandsetOptions } from './handset.ts';
 import type { ParrotEvent } from './parrot.ts';

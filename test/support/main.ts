@@ -2,4 +2,4 @@
 import { start } from '../../src/start.ts';
 import { assistant } from '../simulator/assistant.ts';
 
-await start(assistant);
+await start(async () => ({ assistant: { ...assistant, ...JSON.parse(process.env.CHANGES ?? '{}') } }));

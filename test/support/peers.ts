@@ -153,6 +153,8 @@ export class FakeOpenAI {
   /** The number of handshakes, refused ones included. */
   handshakes = 0;
   readonly peers: OpenAIPeer[] = [];
+  /** How far its clock is ahead of the server's. */
+  aheadMs = 0;
   readonly #news = new EventEmitter();
   readonly #untaken: OpenAIPeer[] = [];
 
@@ -169,6 +171,10 @@ export class FakeOpenAI {
   static async listen(refuse: Refuse = () => undefined): Promise<FakeOpenAI> {
     const server = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate: false });
     const fake = new FakeOpenAI(server);
+    // As OpenAI does; `ws` has no such header.
+    server.on('headers', (headers) => {
+      headers.push(`Date: ${new Date(Date.now() + fake.aheadMs).toUTCString()}`);
+    });
     server.options.verifyClient = ({ req }, answer) => {
       fake.handshakes += 1;
       const refusal = refuse(fake.handshakes);

@@ -4,7 +4,6 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 const FOLDER = fileURLToPath(new URL('.', import.meta.url));
-const MAIN = fileURLToPath(new URL('main.ts', import.meta.url));
 
 export interface ServerProcess {
   child: ChildProcess;
@@ -19,6 +18,8 @@ export interface ServerProcess {
 
 interface Launch {
   flags?: string[];
+  /** The file in this folder that starts it. */
+  main?: string;
   /** The working directory; the default has no `.env`. */
   cwd?: string;
   /** A file descriptor for the log, which the test can't read then. */
@@ -28,20 +29,24 @@ interface Launch {
 /** The server in a process of its own, with the tests' own assistant. */
 export function runServer(
   env: Record<string, string | undefined>,
-  { flags = [], cwd = FOLDER, stdout }: Launch = {},
+  { flags = [], main = 'main.ts', cwd = FOLDER, stdout }: Launch = {},
 ): ServerProcess {
-  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), MAIN, ...flags], {
-    cwd,
-    env: {
-      PATH: process.env.PATH,
-      HOST: '127.0.0.1',
-      PORT: '0',
-      OPENAI_API_KEY: 'sk-test',
-      STANDBY_SESSIONS: '0',
-      ...env,
+  const child = spawn(
+    process.execPath,
+    ['--import', import.meta.resolve('tsx'), `${FOLDER}${main}`, ...flags],
+    {
+      cwd,
+      env: {
+        PATH: process.env.PATH,
+        HOST: '127.0.0.1',
+        PORT: '0',
+        OPENAI_API_KEY: 'sk-test',
+        STANDBY_SESSIONS: '0',
+        ...env,
+      },
+      stdio: ['ignore', stdout ?? 'pipe', 'pipe'],
     },
-    stdio: ['ignore', stdout ?? 'pipe', 'pipe'],
-  });
+  );
   const exited = once(child, 'exit').then(([code]) => code);
   const lines: Record<string, unknown>[] = [];
   const listening = new Promise<string>((resolve) => {

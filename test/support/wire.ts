@@ -35,6 +35,16 @@ export function cancelled(id: string): ServerEvent {
   return { type: 'response.done', response: { ...response, id, status: 'cancelled' } };
 }
 
+/** A response of a model that chooses to say nothing. */
+export function empty(id: string): ServerEvent {
+  return { type: 'response.done', response: { ...response, id, status: 'completed', isEmpty: true } };
+}
+
+/** A response that OpenAI broke off: a filter, or too many tokens. */
+export function incomplete(id: string, reason = 'content_filter'): ServerEvent {
+  return { type: 'response.done', response: { ...response, id, status: 'incomplete', reason } };
+}
+
 /** A failed response with its error code. */
 export function failed(id: string, code = 'server_error'): ServerEvent {
   const error = { code, message: undefined };
@@ -85,6 +95,8 @@ export function written(item_id: string, transcript: string, seconds = 0): Serve
 
 export const speechStarted: ServerEvent = { type: 'input_audio_buffer.speech_started' };
 export const speechStopped: ServerEvent = { type: 'input_audio_buffer.speech_stopped' };
+/** The caller has been silent for so long that the assistant asks. */
+export const timedOut: ServerEvent = { type: 'input_audio_buffer.timeout_triggered' };
 
 /** The effects of a conversation that tests expect. */
 export const expected = {

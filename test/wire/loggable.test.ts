@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { loggable, withoutKey } from '../../src/wire/loggable.ts';
+import { errorText, loggable, withoutKey } from '../../src/wire/loggable.ts';
 
 describe("A stranger's text", () => {
   it('is cut after 200 characters', () => {
@@ -22,7 +22,7 @@ describe("A stranger's text", () => {
   });
 });
 
-describe("OpenAI's text", () => {
+describe('The text of OpenAI, or of its socket', () => {
   it.each([
     ['Incorrect API key provided: sk-proj-ab*yz. Find it.', 'Incorrect API key provided: sk-… Find it.'],
     ['A letter before it: xsk-proj-abcdefghijklmnop', 'A letter before it: xsk-…'],
@@ -34,8 +34,25 @@ describe("OpenAI's text", () => {
     expect(withoutKey(text, 'my-own-key')).toBe(logged);
   });
 
+  it('ends without the line break that OpenSSL ends it with', () => {
+    expect(withoutKey('wrong version number:355:\n', 'my-own-key')).toBe('wrong version number:355:');
+  });
+
   it('is cut after 500 characters, with no part of a key at the edge', () => {
     const text = withoutKey(`${'x'.repeat(495)} my-own-key and more`, 'my-own-key');
     expect(text).toBe(`${'x'.repeat(495)} … an…`);
+  });
+});
+
+describe('An error in one line', () => {
+  it('has its own words', () => {
+    expect(errorText(new Error('read ECONNRESET'))).toBe('read ECONNRESET');
+  });
+
+  it('has the words of all its parts', () => {
+    const parts = [new Error('connect ENETUNREACH fe80::1'), new Error('connect ETIMEDOUT 127.0.0.1')];
+    expect(errorText(new AggregateError(parts))).toBe(
+      'connect ENETUNREACH fe80::1; connect ETIMEDOUT 127.0.0.1',
+    );
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { NO_USAGE, parseServerEvent } from '../../src/wire/openai.ts';
+import { type ClientEvent, encodeClientEvent, NO_USAGE, parseServerEvent } from '../../src/wire/openai.ts';
 
 const read = (event: unknown) => parseServerEvent(Buffer.from(JSON.stringify(event)), 'my-own-key');
 
@@ -20,12 +20,11 @@ describe("The parser of OpenAI's events", () => {
     expect(read({ ...event, event_id: 'e', output_index: 0 })).toEqual(event);
   });
 
-  it.each(['input_audio_buffer.speech_started', 'input_audio_buffer.speech_stopped'])(
-    'reads no more of %s than its type',
-    (type) => {
-      expect(read({ type, audio_start_ms: 5, item_id: 'u' })).toEqual({ type });
-    },
-  );
+  it.each(
+    ['speech_started', 'speech_stopped', 'timeout_triggered'].map((name) => `input_audio_buffer.${name}`),
+  )('reads no more of %s than its type', (type) => {
+    expect(read({ type, audio_start_ms: 5, item_id: 'u' })).toEqual({ type });
+  });
 
   it('reads the expiry of a session in ms', () => {
     expect(read({ type: 'session.created', session: { id: 's', expires_at: 1_800_000_000 } })).toEqual({
@@ -46,7 +45,7 @@ describe("The parser of OpenAI's events", () => {
   it.each([
     [
       { status: 'cancelled', status_details: { type: 'cancelled', reason: 'turn_detected' } },
-      { status: 'cancelled', error: undefined, usage: NO_USAGE },
+      { status: 'cancelled', reason: 'turn_detected' },
     ],
     [
       {
@@ -54,10 +53,38 @@ describe("The parser of OpenAI's events", () => {
         status_details: { error: { code: 'c', message: 'm' } },
         usage: { input_tokens: 'x' },
       },
-      { status: 'failed', error: { code: 'c', message: 'm' }, usage: NO_USAGE },
+      { status: 'failed', error: { code: 'c', message: 'm' } },
     ],
+    [
+      { status: 'incomplete', status_details: { reason: 'content_filter' }, output: [] },
+      { status: 'incomplete', reason: 'content_filter' },
+    ],
+    [
+      { status: 'completed', output: [] },
+      { status: 'completed', isEmpty: true },
+    ],
+    [{ status: 'completed', output: [{ type: 'message' }] }, { status: 'completed' }],
+    [{ status: 'completed' }, { status: 'completed' }],
   ])('reads a finished response from %j', (response, expected) => {
-    expect(read(done(response))).toEqual(done(expected));
+    const nothing = { reason: undefined, isEmpty: false, error: undefined, usage: NO_USAGE };
+    expect(read(done(response))).toEqual(done({ ...nothing, ...expected }));
+  });
+
+  it.each([
+    [
+      { type: 'duration', seconds: 3 },
+      { seconds: 3, tokensIn: 0, tokensOut: 0 },
+    ],
+    [
+      { type: 'tokens', input_tokens: 40, output_tokens: 7 },
+      { seconds: 0, tokensIn: 40, tokensOut: 7 },
+    ],
+    [undefined, { seconds: 0, tokensIn: 0, tokensOut: 0 }],
+  ])('reads the usage of a transcription from %j', (usage, expected) => {
+    const type = 'conversation.item.input_audio_transcription.completed';
+    expect(read({ type, item_id: 'u', transcript: 'Hello.', usage })).toEqual({
+      ...{ type: 'caller transcribed', item_id: 'u', transcript: 'Hello.', usage: expected },
+    });
   });
 
   it.each([
@@ -65,6 +92,11 @@ describe("The parser of OpenAI's events", () => {
     [undefined, undefined],
   ])('reads an error from %j, whatever it lacks', (error, message) => {
     expect(read({ type: 'error', error })).toEqual({ type: 'error', error: { code: undefined, message } });
+  });
+
+  it('reads the type of an error that has no code', () => {
+    const error = { type: 'server_error', code: null, message: 'm' };
+    expect(read({ type: 'error', error })).toMatchObject({ error: { code: 'server_error' } });
   });
 
   it('reads an unused event as another', () => {
@@ -84,5 +116,20 @@ describe("The parser of OpenAI's events", () => {
     'text',
   ])('rejects %j', (event) => {
     expect(read(event)).toBeUndefined();
+  });
+});
+
+describe('A message to OpenAI', () => {
+  it.each([
+    { type: 'session.update', session: { instructions: 'Hi \ud83d', tools: [{ description: '\udc4b' }] } },
+    {
+      type: 'conversation.item.create',
+      item: { type: 'function_call_output', call_id: 'c', output: '\ud83d!' },
+    },
+  ] satisfies ClientEvent[])('has no half of a surrogate pair in %j', (event) => {
+    const text = encodeClientEvent(event).toString();
+    expect(text).toContain('\ufffd');
+    expect(text).not.toMatch(/\\ud[89a-f]/i);
+    expect(JSON.parse(text)).toMatchObject({ type: event.type });
   });
 });

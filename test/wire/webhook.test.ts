@@ -1,27 +1,58 @@
 import { describe, expect, it } from 'vitest';
 import { encodeDetails, readDetails, readWebhook } from '../../src/wire/webhook.ts';
 
+const CALL = 'CA0123456789abcdef0123456789abcdef';
 const FROM = '+14155550123';
 const TO = '+14155550199';
 
 describe("Twilio's webhook", () => {
-  it('gives the CallSid, the direction, the numbers and the rest of the query', () => {
-    const query = { shop: '7', CallSid: 'CA-query', From: '+14155550000' };
+  it('leaves all of the query to the owner when it is posted', () => {
+    const query = { shop: '7', TenantId: '42', CallSid: 'CA-query', From: '+14155550000' };
     expect(readWebhook(query, { CallSid: 'CA1', From: FROM, To: TO, Direction: 'inbound' })).toEqual({
       callSid: 'CA1',
-      transferStatus: undefined,
-      details: { direction: 'inbound', from: FROM, to: TO, query: { shop: '7' } },
+      isOver: false,
+      transfer: { status: '', seconds: 0 },
+      details: { direction: 'inbound', from: FROM, to: TO, query },
     });
   });
 
-  it('may have everything in the query', () => {
-    const { callSid, details } = readWebhook({ CallSid: 'CA1', From: FROM, shop: '7' }, {});
-    expect({ callSid, ...details }).toEqual({
-      callSid: 'CA1',
-      direction: 'inbound',
-      from: FROM,
-      query: { shop: '7' },
-    });
+  it('leaves what is none of its parameters to the owner when all is in the query', () => {
+    const own = { shop: '7', TenantId: '42', Lang: 'de', CallerId: '1', ToName: 'x', Fromage: 'brie' };
+    const twilio = {
+      ...{
+        AccountSid: 'AC1',
+        ApiVersion: '2010-04-01',
+        ApplicationSid: 'AP1',
+        CallSid: 'CA1',
+        CallToken: 't',
+      },
+      ...{
+        CallStatus: 'ringing',
+        Direction: 'inbound',
+        From: FROM,
+        FromCity: '',
+        ToZip: '',
+        CalledState: '',
+      },
+      ...{
+        Called: TO,
+        Caller: FROM,
+        CallerCountry: 'US',
+        CallerName: 'Al',
+        ForwardedFrom: TO,
+        ToCountry: 'US',
+      },
+      ...{
+        ParentCallSid: 'CA0',
+        StirVerstat: 'x',
+        StirPassportToken: 'y',
+        SipHeader_X_a: 'z',
+        SipDomain: 'd',
+      },
+      ...{ AddOns: '{}', AnsweredBy: 'human', ErrorCode: '11200', ErrorUrl: 'https://a.b', SipCallId: 'c' },
+    };
+    const { callSid, details } = readWebhook({ ...twilio, ...own }, {});
+    expect({ callSid, ...details }).toEqual({ callSid: 'CA1', direction: 'inbound', from: FROM, query: own });
   });
 
   it.each([
@@ -42,7 +73,7 @@ describe("Twilio's webhook", () => {
   );
 
   it.each([
-    ...['+266696687', '+7378742833', '+2562533', '+8566696', '+86282452253'],
+    ...['+266696687', '+7378742833', '+2562533', '+8656696', '+8566696', '+86282452253'],
     ...['anonymous', 'ANONYMOUS', 'Restricted', 'unknown', '', '14155550123', '+1415', '+0415555012'],
     ...['client:alice', 'sip:alice@example.com', '+1415555012345678', '+1415 555 0123', '+14155550123\n'],
   ])('has no number when it says %j', (text) => {
@@ -55,7 +86,19 @@ describe("Twilio's webhook", () => {
   });
 
   it('says how a transfer ended', () => {
-    expect(readWebhook({}, { DialCallStatus: 'no-answer' }).transferStatus).toBe('no-answer');
+    const form = { DialCallStatus: 'completed', DialCallDuration: '61' };
+    expect(readWebhook({}, form).transfer).toEqual({ status: 'completed', seconds: 61 });
+  });
+
+  it.each(['CA1', '../0123456789abcdef0123456789abcdef', 'CA0123456789ABCDEF0123456789abcdef'])(
+    'names no call by %j if it is signed',
+    (CallSid) => {
+      expect(readWebhook({}, { CallSid }, true).callSid).toBeUndefined();
+    },
+  );
+
+  it('names a call by its CallSid if it is signed', () => {
+    expect(readWebhook({}, { CallSid: CALL }, true).callSid).toBe(CALL);
   });
 });
 
