@@ -178,6 +178,8 @@ for (let round = 1; round <= rounds; round += 1) {
   console.error(`round ${round} of ${rounds}`);
   await measureRound();
 }
-console.error('first sound, and losses\n');
-console.log([setting, ...TRANSPORTS.map(costs), await firstSound(), await losses()].join('\n\n'));
+console.error('first sound\n');
+console.log([setting, ...TRANSPORTS.map(costs), await firstSound()].join('\n\n'));
+console.error('\nlosses\n');
+console.log(await losses());
 process.exit();

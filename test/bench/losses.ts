@@ -11,7 +11,7 @@ const BYSTANDERS = 10;
 const TALK_MS = 1_500;
 const PATIENCE_MS = 15_000;
 
-/** What a loss of many sessions at once showed, in ms: each call's gap, and the slowest frame of those beside them. */
+/** What a loss of many sessions at once showed, in ms: each call's gap (Infinity if it didn't go on), and the slowest frame of those beside them. */
 export interface Loss {
   gaps: number[];
   slowestMs: number;
@@ -33,12 +33,12 @@ export async function loseAll(relay: Program, count: number): Promise<Loss> {
   const lostAt = performance.now();
   for (const session of sessions.slice(BYSTANDERS)) session.lose();
   // Nobody speaks to the bystanders.
-  const gaps = () => calls.phones.filter(({ soundAt }) => soundAt > 0).map(({ soundAt }) => soundAt - lostAt);
-  while (gaps().length < count && performance.now() < lostAt + PATIENCE_MS) await pause(20);
+  const heard = () => calls.phones.filter(({ soundAt }) => soundAt > 0);
+  while (heard().length < count && performance.now() < lostAt + PATIENCE_MS) await pause(20);
   calls.stop();
   const slowestMs = Math.max(...sessions.slice(0, BYSTANDERS).map((session) => session.slowestMs));
   await server.stop();
-  if (gaps().length < count)
-    throw new Error(`not within ${PATIENCE_MS} ms: every call through ${server.name} goes on`);
-  return { gaps: gaps(), slowestMs };
+  const gaps = heard().map(({ soundAt }) => soundAt - lostAt);
+  const unheard = Array.from({ length: count - gaps.length }, () => Infinity);
+  return { gaps: [...gaps, ...unheard], slowestMs };
 }
