@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { globalAgent } from 'node:https';
 import type { Socket } from 'node:net';
+import { createSecureContext } from 'node:tls';
 import { WebSocket } from 'ws';
 import { every } from '../timers.ts';
 import { loggable } from './loggable.ts';
@@ -15,10 +16,14 @@ export const socketOptions = { perMessageDeflate: false, closeTimeout: 800 };
 /** Whether Node uses the proxy that the environment names. */
 export const isProxied = 'proxyEnv' in globalAgent.options && globalAgent.options.proxyEnv !== undefined;
 
+/** One for all connections: each of their own would take time to make, and memory. */
+const secureContext = createSecureContext();
+
 /** What a WebSocket to `url` is dialled with: without an agent, `ws` would go past the proxy. */
 export function dialOptions({ protocol }: URL) {
   return {
     ...socketOptions,
+    secureContext,
     /** Longer than TCP takes to repeat a lost SYN, 1 s: Node's 250 ms for each address are shorter. */
     autoSelectFamilyAttemptTimeout: 1_500,
     ...(isProxied && protocol === 'wss:' && { agent: globalAgent }),
