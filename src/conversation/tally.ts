@@ -1,5 +1,5 @@
 import type { Usage } from '../contract.ts';
-import { addUsage, NO_USAGE, type ResponseDone, type ServerEvent } from '../wire/openai.ts';
+import { NO_USAGE, type ResponseDone, type ServerEvent } from '../wire/openai.ts';
 
 /** How many codes are counted apart. */
 const MAX_CODES = 20;
@@ -12,8 +12,10 @@ export class Tally {
   #framesDown = 0;
   /** OpenAI's errors, by code. */
   readonly #errors = new Map<string, number>();
-  #usage = NO_USAGE;
-  #transcription = { transcriptionSeconds: 0, transcriptionTokensIn: 0, transcriptionTokensOut: 0 };
+  readonly #usage: Usage = {
+    ...NO_USAGE,
+    ...{ transcriptionSeconds: 0, transcriptionTokensIn: 0, transcriptionTokensOut: 0 },
+  };
   readonly #began: number;
   #readyAt = 0;
   #readyMs: number | undefined;
@@ -28,19 +30,15 @@ export class Tally {
     this.#readyAt = Math.max(this.#readyAt, now);
   }
 
-  /** Takes in what it tells of errors and of what was used. */
+  /** Counts an event's errors and usage. */
   listen(event: ServerEvent): void {
-    if (event.type === 'caller transcribed') {
-      this.#transcription.transcriptionSeconds += event.usage.seconds;
-      this.#transcription.transcriptionTokensIn += event.usage.tokensIn;
-      this.#transcription.transcriptionTokensOut += event.usage.tokensOut;
-    }
+    if (event.type === 'caller transcribed') add(event.usage, this.#usage);
     if (event.type === 'response.done') this.#response(event.response);
     if (event.type === 'error') this.#error(event.error.code);
   }
 
   get usage(): Usage {
-    return { ...this.#usage, ...this.#transcription };
+    return { ...this.#usage };
   }
 
   /** The session is ready; that of a session which took over from one that was heard is no news. */
@@ -60,7 +58,7 @@ export class Tally {
   }
 
   #response({ status, reason, error, usage }: ResponseDone): void {
-    this.#usage = addUsage(this.#usage, usage);
+    add(usage, this.#usage);
     if (status === 'failed') this.#error(error?.code);
     if (status === 'incomplete') this.#error(reason);
   }
@@ -83,4 +81,8 @@ export class Tally {
       latencyMs: { ready: this.#readyMs, firstSound: this.#firstSoundMs, reply },
     };
   }
+}
+
+function add<Kind extends string>(counts: Record<Kind, number>, sums: NoInfer<Record<Kind, number>>): void {
+  for (const kind in counts) sums[kind] += counts[kind];
 }

@@ -80,7 +80,8 @@ export function said(item_id: string, transcript: string): ServerEvent {
 
 /** The transcript of the caller's audio. */
 export function written(item_id: string, transcript: string, seconds = 0): ServerEvent {
-  return { type: 'caller transcribed', item_id, transcript, usage: { seconds, tokensIn: 0, tokensOut: 0 } };
+  const usage = { transcriptionSeconds: seconds, transcriptionTokensIn: 0, transcriptionTokensOut: 0 };
+  return { type: 'caller transcribed', item_id, transcript, usage };
 }
 
 export const speechStarted: ServerEvent = { type: 'input_audio_buffer.speech_started' };

@@ -46,7 +46,7 @@ describe("The parser of OpenAI's events", () => {
   it.each([
     [
       { status: 'cancelled', status_details: { type: 'cancelled', reason: 'turn_detected' } },
-      { status: 'cancelled', error: undefined, usage: NO_USAGE },
+      { status: 'cancelled', reason: 'turn_detected', isEmpty: false, error: undefined, usage: NO_USAGE },
     ],
     [
       {
@@ -54,7 +54,7 @@ describe("The parser of OpenAI's events", () => {
         status_details: { error: { code: 'c', message: 'm' } },
         usage: { input_tokens: 'x' },
       },
-      { status: 'failed', error: { code: 'c', message: 'm' }, usage: NO_USAGE },
+      { status: 'failed', isEmpty: false, error: { code: 'c', message: 'm' }, usage: NO_USAGE },
     ],
   ])('reads a finished response from %j', (response, expected) => {
     expect(read(done(response))).toEqual(done(expected));
