@@ -126,7 +126,6 @@ export function advice(failure: Failure): string | undefined {
   return isOpenAIs ? undefined : meaning;
 }
 
-/** Logs a failure, with advice. */
 export function logFailure(log: FastifyBaseLogger, failure: Failure, message: string): void {
   log.error({ ...failure, advice: advice(failure) }, message);
 }

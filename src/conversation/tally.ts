@@ -1,5 +1,5 @@
 import type { Usage } from '../contract.ts';
-import { NO_USAGE, type ResponseDone, type ServerEvent } from '../wire/openai.ts';
+import { NO_TRANSCRIPTION, NO_USAGE, type ResponseDone, type ServerEvent } from '../wire/openai.ts';
 
 /** How many codes are counted apart. */
 const MAX_CODES = 20;
@@ -12,10 +12,7 @@ export class Tally {
   #framesDown = 0;
   /** OpenAI's errors, by code. */
   readonly #errors = new Map<string, number>();
-  readonly #usage: Usage = {
-    ...NO_USAGE,
-    ...{ transcriptionSeconds: 0, transcriptionTokensIn: 0, transcriptionTokensOut: 0 },
-  };
+  readonly #usage: Usage = { ...NO_USAGE, ...NO_TRANSCRIPTION };
   readonly #began: number;
   #readyAt = 0;
   #readyMs: number | undefined;
@@ -57,10 +54,9 @@ export class Tally {
     if (this.#replyMs.length > MAX_LATENCIES) this.#replyMs.shift();
   }
 
-  #response({ status, reason, error, usage }: ResponseDone): void {
+  #response({ status, error, usage }: ResponseDone): void {
     add(usage, this.#usage);
-    if (status === 'failed') this.#error(error?.code);
-    if (status === 'incomplete') this.#error(reason);
+    if (status === 'failed' || status === 'incomplete') this.#error(error?.code);
   }
 
   #error(code = 'unknown'): void {

@@ -6,7 +6,7 @@ import type { Config } from '../config.ts';
 import type { Persona } from '../contract.ts';
 import { type Failure, parseRetryAfter, type Reason } from '../failure.ts';
 import { after } from '../timers.ts';
-import { parseObject } from '../wire/json.ts';
+import { asText, parseObject } from '../wire/json.ts';
 import { errorText, withoutKey } from '../wire/loggable.ts';
 import {
   type ClientEvent,
@@ -74,7 +74,7 @@ export class Session {
   #cancelDeadline = () => {};
   /** What is known of a failure so far. */
   #failure: Omit<Failure, 'reason'> = {};
-  /** When OpenAI answered the handshake, by its own clock; NaN if it didn't say. */
+  /** When OpenAI answered the handshake, by its own clock; NaN if unknown. */
   #openedAt = Number.NaN;
   #errorsLogged = 0;
 
@@ -106,16 +106,16 @@ export class Session {
     });
     socket.on('unexpected-response', (_request, response) => this.#handshakeRejected(response));
     socket.on('message', (data, isBinary) => {
-      this.#received(isBinary || !Buffer.isBuffer(data) ? undefined : parseServerEvent(data, openaiApiKey));
+      const event = isBinary || !Buffer.isBuffer(data) ? undefined : parseServerEvent(data, openaiApiKey);
+      if (event === undefined) this.ignored += 1;
+      else this.#received(event);
     });
     // A close always follows.
     socket.on('error', (error) => {
-      const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+      const code = 'code' in error ? asText(error.code) : undefined;
+      const message = withoutKey(errorText(error), openaiApiKey);
       // It says less than OpenAI's error, and nothing new after a rejected handshake.
-      this.#failure = {
-        error: { code, message: withoutKey(errorText(error), openaiApiKey) },
-        ...this.#failure,
-      };
+      this.#failure = { error: { code, message }, ...this.#failure };
     });
     this.closed = untilClosed(socket, (reason) => withoutKey(reason, openaiApiKey));
     void this.closed.then((closed) => {
@@ -123,17 +123,17 @@ export class Session {
     });
   }
 
-  /** Whether it takes audio: not if OpenAI has begun to close it. */
+  /** Whether it takes audio; false once OpenAI has begun to close it. */
   get isReady(): boolean {
     return this.#state === 'ready' && this.#socket.readyState === WebSocket.OPEN;
   }
 
-  /** Gives a ready session to a call: its persona, listener and log replace those so far. Calls `ready` at once. */
+  /** Gives a ready session to a call, with its persona, listener and log. Calls `ready` at once. */
   handOver(persona: Persona, listener: SessionListener, log: FastifyBaseLogger): void {
     this.#listener = listener;
     this.#log = log;
     const update = sessionUpdate(persona);
-    // OpenAI handles events in order: what follows the update needs no wait.
+    // OpenAI handles events in order: others may follow the update at once.
     this.#isUpdating = !isDeepStrictEqual(update, this.#update);
     if (this.#isUpdating) this.send(update);
     this.#update = update;
@@ -154,11 +154,7 @@ export class Session {
     this.#socket.close(1000);
   }
 
-  #received(event: ServerEvent | undefined): void {
-    if (event === undefined) {
-      this.ignored += 1;
-      return;
-    }
+  #received(event: ServerEvent): void {
     if (event.type === 'error') this.#failure.error = event.error;
     switch (this.#state) {
       case 'dialling':
@@ -177,7 +173,7 @@ export class Session {
   }
 
   #configure(id: string, expiresAt = Infinity): void {
-    // By OpenAI's own clock, as this machine's may be wrong.
+    // By OpenAI's own clock: this machine's may be wrong.
     const lastsMs = expiresAt - this.#openedAt;
     this.id = id;
     this.expiresAt = performance.now() + (lastsMs > 0 ? Math.min(lastsMs, MAX_SESSION_MS) : MAX_SESSION_MS);
@@ -203,9 +199,9 @@ export class Session {
       if (isOfUpdate) return this.#fail('session.update rejected');
     }
     if (event.type === 'response.done') {
-      const { status, error, reason } = event.response;
+      const { status, error } = event.response;
       if (status === 'failed') this.#logError('response failed', error);
-      if (status === 'incomplete') this.#logError('response incomplete', { code: reason });
+      if (status === 'incomplete') this.#logError('response incomplete', error);
     }
     this.#listener.event?.(event);
   }
@@ -215,7 +211,7 @@ export class Session {
     if (this.#errorsLogged <= MAX_ERRORS_LOGGED) this.#log.warn({ sessionId: this.id, error }, message);
   }
 
-  /** The handshake was answered with something other than 101; the body may hold OpenAI's error. */
+  /** Called when OpenAI answers the handshake with another status than 101: the body may hold its error. */
   #handshakeRejected(response: IncomingMessage): void {
     const { statusCode, headers } = response;
     const retryAfterMs = parseRetryAfter(headers['retry-after']);

@@ -1,7 +1,6 @@
 // Audio is mu-law at 8 kHz mono in padded standard base64 both ways. It stays the text that came.
 
 export const BYTES_PER_MS = 8;
-/** The byte for silence. */
 export const SILENCE = 0xff;
 
 /** Pattern for base64; check `isPadded`, too. */
@@ -24,7 +23,6 @@ export function audioMs(audio: string): number {
   return ((audio.length / 4) * 3 - padding) / BYTES_PER_MS;
 }
 
-/** Returns `ms` of silence. */
 export function silence(ms: number): string {
   return Buffer.alloc(ms * BYTES_PER_MS, SILENCE).toString('base64');
 }

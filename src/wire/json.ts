@@ -24,7 +24,6 @@ export function isSid(value: unknown): value is string {
   return typeof value === 'string' && /^[\w-]{1,200}$/.test(value);
 }
 
-/** Whether `text` is a telephone number in E.164. */
 export function isE164(text: string): boolean {
   return /^\+[1-9]\d{6,14}$/.test(text);
 }

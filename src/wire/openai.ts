@@ -17,17 +17,16 @@ export const NO_USAGE = { textIn: 0, cachedTextIn: 0, audioIn: 0, cachedAudioIn:
 export type TokenUsage = typeof NO_USAGE;
 
 /** What a transcription is billed by: seconds or tokens, depending on the model. */
-export interface TranscriptionUsage {
-  transcriptionSeconds: number;
-  transcriptionTokensIn: number;
-  transcriptionTokensOut: number;
-}
+export const NO_TRANSCRIPTION = {
+  transcriptionSeconds: 0,
+  transcriptionTokensIn: 0,
+  transcriptionTokensOut: 0,
+};
 
-/** A response that is over: its `status` is completed, cancelled, incomplete (with a `reason`) or failed (with an `error`). */
+/** A response that is over: its `status` is completed, cancelled, or incomplete or failed with an `error`. */
 export interface ResponseDone {
   id: string;
   status: string;
-  reason: string | undefined;
   /** Whether the model chose to say and do nothing. */
   isEmpty: boolean;
   error: OpenAIError | undefined;
@@ -49,7 +48,7 @@ export type ServerEvent =
   | { type: 'response.output_item.done'; response_id: string; item: FunctionCall }
   | { type: 'conversation.item.added'; previous_item_id: string | null | undefined; item: AddedItem }
   /** The transcription of the caller's words, empty if it failed. */
-  | { type: 'caller transcribed'; item_id: string; transcript: string; usage: TranscriptionUsage }
+  | { type: 'caller transcribed'; item_id: string; transcript: string; usage: typeof NO_TRANSCRIPTION }
   | { type: 'error'; error: OpenAIError }
   | { type: 'other'; response_id?: string };
 
@@ -183,12 +182,11 @@ function audioDelta(event: JsonObject | undefined, delta: string): ServerEvent |
 function responseDone(response: JsonObject, apiKey: string): ServerEvent | undefined {
   const { id, status, output } = response;
   if (!isId(id) || typeof status !== 'string') return undefined;
-  const details = asObject(response.status_details);
-  const reason = typeof details.reason === 'string' ? withoutKey(details.reason, apiKey) : undefined;
-  const error = parseError(details.error, apiKey);
+  const { error: cause, reason } = asObject(response.status_details);
+  const error = parseError(status === 'incomplete' ? { code: reason } : cause, apiKey);
   const isEmpty = status === 'completed' && Array.isArray(output) && output.length === 0;
   const usage = tokenUsage(asObject(response.usage));
-  return { type: 'response.done', response: { id, status, reason, isEmpty, error, usage } };
+  return { type: 'response.done', response: { id, status, isEmpty, error, usage } };
 }
 
 function addedItem(previous: unknown, { id, type, role, content }: JsonObject): ServerEvent | undefined {

@@ -30,8 +30,8 @@ export const TEXT = { binary: false };
  * A peer that answers pings is dead 12 s after its last byte, before its caller gives up; the other within a minute.
  */
 const LIMITS = {
-  pong: { checkMs: 3_000, quietMs: 9_000, deadMs: 54_000 },
-  bytes: { checkMs: 5_000, quietMs: 55_000, deadMs: 55_000 },
+  pong: { checkMs: 3_000, maxQuietMs: 9_000, maxSilentMs: 54_000 },
+  bytes: { checkMs: 5_000, maxQuietMs: 55_000, maxSilentMs: 55_000 },
 };
 /** Interval of pings to a peer that sends something, in ms. */
 const PING_MS = 20_000;
@@ -46,22 +46,22 @@ const FLOOD_BYTES = 1_048_576;
  * `tcp`, the connection below the socket, are proof: counting them costs a frame nothing.
  */
 export function watch(socket: WebSocket, tcp: Socket, proof: 'pong' | 'bytes', onDead: () => void): void {
-  const limits = LIMITS[proof];
+  const { checkMs, maxQuietMs, maxSilentMs } = LIMITS[proof];
   let bytes = tcp.bytesRead;
   let ping = '';
   let isAnswered = false;
   let quietMs = 0;
   let silentMs = 0;
   let unpingedMs = 0;
-  const timer = every(limits.checkMs, () => {
+  const timer = every(checkMs, () => {
     const isQuiet = tcp.bytesRead === bytes;
     const isAlive = proof === 'pong' ? isAnswered : !isQuiet;
-    quietMs = isQuiet ? quietMs + limits.checkMs : 0;
-    silentMs = isAlive ? 0 : silentMs + limits.checkMs;
-    unpingedMs += limits.checkMs;
+    quietMs = isQuiet ? quietMs + checkMs : 0;
+    silentMs = isAlive ? 0 : silentMs + checkMs;
+    unpingedMs += checkMs;
     bytes = tcp.bytesRead;
     isAnswered = false;
-    if (quietMs >= limits.quietMs || silentMs >= limits.deadMs) return onDead();
+    if (quietMs >= maxQuietMs || silentMs >= maxSilentMs) return onDead();
     const isDue = unpingedMs >= PING_MS || (proof === 'pong' && isQuiet);
     if (!isDue || socket.readyState !== WebSocket.OPEN) return;
     unpingedMs = 0;
@@ -98,12 +98,9 @@ export interface Close {
   reason: string;
 }
 
-/** Resolves when `socket` has closed, with the reason as `readable` returns it. */
-export function untilClosed(
-  socket: WebSocket,
-  readable: (reason: string) => string = loggable,
-): Promise<Close> {
+/** Resolves when `socket` has closed, with the reason that `clean` returns. */
+export function untilClosed(socket: WebSocket, clean = loggable): Promise<Close> {
   return new Promise((resolve) => {
-    socket.once('close', (code, reason) => resolve({ code, reason: readable(reason.toString()) }));
+    socket.once('close', (code, reason) => resolve({ code, reason: clean(reason.toString()) }));
   });
 }

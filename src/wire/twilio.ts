@@ -3,7 +3,6 @@ import { asObject, asText, isObject, isSid, type JsonObject, parseObject, texts 
 
 // Media Streams on the wire: https://www.twilio.com/docs/voice/media-streams/websocket-messages
 
-/** A stream's audio format. */
 export interface MediaFormat {
   encoding: string | undefined;
   sampleRate: number | undefined;
@@ -91,7 +90,6 @@ function parseAnyMessage(message: JsonObject): TwilioMessage | undefined {
   }
 }
 
-/** Returns the text frame of `command`. */
 export function encodeTwilioCommand(command: TwilioCommand): Buffer {
   if (command.event !== 'media') return Buffer.from(JSON.stringify(command));
   const { streamSid, media } = command;

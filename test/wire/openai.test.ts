@@ -46,7 +46,11 @@ describe("The parser of OpenAI's events", () => {
   it.each([
     [
       { status: 'cancelled', status_details: { type: 'cancelled', reason: 'turn_detected' } },
-      { status: 'cancelled', reason: 'turn_detected', isEmpty: false, error: undefined, usage: NO_USAGE },
+      { status: 'cancelled', isEmpty: false, error: undefined, usage: NO_USAGE },
+    ],
+    [
+      { status: 'incomplete', status_details: { type: 'incomplete', reason: 'content_filter' } },
+      { status: 'incomplete', isEmpty: false, error: { code: 'content_filter' }, usage: NO_USAGE },
     ],
     [
       {
