@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { globalAgent } from 'node:https';
 import type { Socket } from 'node:net';
+import { createSecureContext } from 'node:tls';
 import { WebSocket } from 'ws';
 import { every } from '../timers.ts';
 import { loggable } from './loggable.ts';
@@ -11,10 +12,14 @@ export const socketOptions = { perMessageDeflate: false, closeTimeout: 800 };
 /** Whether Node uses the proxy in the environment. */
 export const isProxied = 'proxyEnv' in globalAgent.options && globalAgent.options.proxyEnv !== undefined;
 
+/** Shared by all connections: one of their own takes time and memory. */
+const secureContext = createSecureContext();
+
 /** Returns the options for dialling `url`: without an agent, `ws` bypasses the proxy. */
 export function dialOptions({ protocol }: URL) {
   return {
     ...socketOptions,
+    secureContext,
     // In ms for each address: TCP repeats a lost SYN after 1 s, Node's default is 250 ms.
     autoSelectFamilyAttemptTimeout: 1_500,
     ...(isProxied && protocol === 'wss:' && { agent: globalAgent }),
