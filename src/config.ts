@@ -58,7 +58,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     const isBase = /^https?:\/\/[^/?#@\\\s]+(\/[^?#\\\s]*)?$/i.test(value) && URL.canParse(value);
     if (!isBase || value.endsWith('/incoming-call')) {
       mistakes.push(
-        `PUBLIC_URL is '${value}': set it to what precedes /incoming-call in the webhook, such as https://relay.example.com.`,
+        `PUBLIC_URL is '${value}': set it to what precedes /incoming-call in the webhook's address.`,
       );
     }
     return value;
@@ -93,7 +93,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   const realtimeUrl = text('OPENAI_REALTIME_URL', 'wss://api.openai.com/v1/realtime');
   if (!/^wss?:\/\/[^#]+$/i.test(realtimeUrl) || !URL.canParse(realtimeUrl)) {
     mistakes.push(
-      `OPENAI_REALTIME_URL is '${realtimeUrl}': set it to an address that begins with wss:// or ws:// and has no #.`,
+      `OPENAI_REALTIME_URL is '${realtimeUrl}': set it to a wss:// or ws:// address without a #.`,
     );
   }
 

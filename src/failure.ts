@@ -61,7 +61,7 @@ const MAX_RETRY_AFTER_MS = 5_000;
 /** `again`: it may pass. `give up`: it lasts until the owner mends it. `over`: neither, and another try changes nothing. */
 type Verdict = 'again' | 'give up' | 'over';
 
-/** A session that was ready, or a response, may be lost at any time. */
+/** What may befall any session that was ready. */
 const LOSSES: Reason[] = ['openai closed', 'openai silent', 'openai stalled', 'response failed'];
 
 /** Whether what failed is worth another try; how often is for whoever tries to say. */
@@ -79,19 +79,15 @@ const ACCOUNT = 'OpenAI has deactivated the account: see https://platform.openai
 const RIGHTS =
   'The OpenAI key may not use the Realtime API: give it the right, or set another OPENAI_API_KEY';
 const NETWORK = 'OpenAI cannot be reached: check the network and OPENAI_REALTIME_URL';
-const CA =
-  'A CA that Node does not know signed for OpenAI, such as an inspecting proxy: set NODE_EXTRA_CA_CERTS to its file';
+const CA = "The certificate is of a CA that Node doesn't know, such as a proxy's: set NODE_EXTRA_CA_CERTS";
 const CLOCK = 'The certificate of OPENAI_REALTIME_URL has expired or is not valid yet: check the clock';
 const NAME = 'The certificate is for another name: check OPENAI_REALTIME_URL';
 const INTERCEPTED =
-  'Not OpenAI answers: check for a captive portal or an inspecting proxy, and OPENAI_REALTIME_URL';
+  'A captive portal or a proxy answers for OpenAI: check the network and OPENAI_REALTIME_URL';
 const QUOTA = 'The OpenAI quota is used up: see https://platform.openai.com/settings/organization/billing';
 const MODEL = 'OpenAI does not know this model: set OPENAI_REALTIME_MODEL to one that the key may use';
 
-/**
- * What the owner can do, or that it passes: by OpenAI's and Node's names; by close code and HTTP status, for where no name
- * says more.
- */
+/** What the owner can do, or that it passes: by OpenAI's and Node's names, otherwise by close code and HTTP status. */
 const MEANINGS = new Map<string | number, string>([
   ['invalid_api_key', KEY],
   ['account_deactivated', ACCOUNT],
@@ -103,7 +99,6 @@ const MEANINGS = new Map<string | number, string>([
   ['missing_model', MODEL],
   ['rate_limit_exceeded', PASSES],
   ['server_error', PASSES],
-  ['UNABLE_TO_GET_ISSUER_CERT', CA],
   ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', CA],
   ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', CA],
   ['SELF_SIGNED_CERT_IN_CHAIN', CA],
@@ -113,7 +108,6 @@ const MEANINGS = new Map<string | number, string>([
   ['ERR_TLS_CERT_ALTNAME_INVALID', NAME],
   [401, KEY],
   [403, RIGHTS],
-  [408, PASSES],
   [429, QUOTA],
   [1006, NETWORK],
   [1011, PASSES],
@@ -161,8 +155,7 @@ function meaningOf({ error, closed, httpStatus, retryAfterMs }: Failure): string
   const number = httpStatus ?? closed?.code ?? 0;
   if ((number >= 500 && number < 600) || (number === 429 && retryAfterMs !== undefined)) return PASSES;
   if (number >= 200 && number < 400) return INTERCEPTED;
-  // OpenAI's names are in small letters, Node's in capitals. Where OpenAI gives a reason, none is guessed from a number,
-  // unless it is one of a gateway's own.
+  // OpenAI's names, in small letters unlike Node's, say more than a number, unless that is a gateway's own.
   const isNamed = names.some((name) => /^[a-z]/.test(name)) && number !== 401 && number !== 403;
   return isNamed ? undefined : MEANINGS.get(number);
 }

@@ -6,7 +6,7 @@ import type { Config } from '../config.ts';
 import type { Persona } from '../contract.ts';
 import { type Failure, parseRetryAfter, type Reason } from '../failure.ts';
 import { parseObject } from '../wire/json.ts';
-import { errorText, withoutKey } from '../wire/loggable.ts';
+import { withoutKey } from '../wire/loggable.ts';
 import {
   type ClientEvent,
   encodeClientEvent,
@@ -16,7 +16,7 @@ import {
   type ServerEvent,
   type SessionInfo,
 } from '../wire/openai.ts';
-import { type Close, dialOptions, isStalled, TEXT, watch } from '../wire/socket.ts';
+import { type Close, dialOptions, isStalled, proxyAgent, TEXT, watch } from '../wire/socket.ts';
 import { sessionUpdate } from './session-update.ts';
 
 /** Time from dialling until the session is ready, in ms. */
@@ -94,7 +94,8 @@ export class Session {
     const url = new URL(realtimeUrl);
     url.searchParams.set('model', model);
     const socket = new WebSocket(url, {
-      ...dialOptions(url),
+      ...dialOptions,
+      agent: url.protocol === 'wss:' ? proxyAgent : undefined,
       handshakeTimeout: HANDSHAKE_MS,
       maxPayload: MAX_MESSAGE_BYTES,
       headers: { Authorization: `Bearer ${openaiApiKey}` },
@@ -108,7 +109,8 @@ export class Session {
     // A close always follows.
     socket.on('error', (error) => {
       const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined;
-      this.#socketError ??= { code, message: withoutKey(errorText(error), openaiApiKey) };
+      const text = error instanceof AggregateError ? error.errors.map(String).join('; ') : error.message;
+      this.#socketError ??= { code, message: withoutKey(text, openaiApiKey) };
     });
     this.closed = new Promise((resolve) => {
       socket.on('close', (code, text) => {

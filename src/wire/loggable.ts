@@ -19,8 +19,3 @@ export function withoutKey(text: string, key: string): string {
   // Redaction comes first: what is left of a key after a cut is no longer found.
   return loggable(text.trimEnd().replaceAll(key, '…').replace(ANY_KEY, 'sk-…'), MAX_OPENAI_CHARACTERS);
 }
-
-/** What went wrong, in one line: an AggregateError has no words but those of its parts. */
-export function errorText(error: Error): string {
-  return error instanceof AggregateError ? error.errors.map(errorText).join('; ') : error.message;
-}

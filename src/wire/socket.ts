@@ -11,18 +11,12 @@ import { loggable } from './loggable.ts';
  */
 export const socketOptions = { perMessageDeflate: false, closeTimeout: 800 };
 
-/** Whether Node uses the proxy that the environment names. */
-export const isProxied = 'proxyEnv' in globalAgent.options && globalAgent.options.proxyEnv !== undefined;
+/** For OpenAI: each address is tried for longer than TCP takes to repeat a lost SYN, 1 s; Node's default is 250 ms. */
+export const dialOptions = { ...socketOptions, autoSelectFamilyAttemptTimeout: 1_500 };
 
-/** What a WebSocket to `url` is dialled with: without an agent, `ws` would go past the proxy. */
-export function dialOptions({ protocol }: URL) {
-  return {
-    ...socketOptions,
-    /** Longer than TCP takes to repeat a lost SYN, 1 s: Node's 250 ms for each address are shorter. */
-    autoSelectFamilyAttemptTimeout: 1_500,
-    ...(isProxied && protocol === 'wss:' && { agent: globalAgent }),
-  };
-}
+/** What asks the proxy that the environment names, if Node uses it: without an agent, `ws` would go past. */
+export const proxyAgent =
+  'proxyEnv' in globalAgent.options && globalAgent.options.proxyEnv !== undefined ? globalAgent : undefined;
 
 /** Sends a Buffer as a text frame: neither vendor takes another, and `ws` is quicker with a Buffer than with a string. */
 export const TEXT = { binary: false };
