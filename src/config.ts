@@ -5,7 +5,7 @@ export interface Config {
   openaiApiKey: string;
   model: string;
   realtimeUrl: string;
-  /** Whether a proxy is named for it. */
+  /** Whether HTTPS_PROXY is set, and meant for it. */
   namesProxy: boolean;
   /** Where Twilio reaches this server, as written, without a slash at its end; undefined to go by each request's headers. */
   publicUrl: string | undefined;
@@ -57,9 +57,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     if (value === '') return undefined;
     const isBase = /^https?:\/\/[^/?#@\\\s]+(\/[^?#\\\s]*)?$/i.test(value) && URL.canParse(value);
     if (!isBase || value.endsWith('/incoming-call')) {
-      mistakes.push(
-        `PUBLIC_URL is '${value}': set it to what precedes /incoming-call in the webhook's address.`,
-      );
+      mistakes.push(`PUBLIC_URL is '${value}': set it to what precedes /incoming-call in the webhook.`);
     }
     return value;
   }
@@ -92,9 +90,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
 
   const realtimeUrl = text('OPENAI_REALTIME_URL', 'wss://api.openai.com/v1/realtime');
   if (!/^wss?:\/\/[^#]+$/i.test(realtimeUrl) || !URL.canParse(realtimeUrl)) {
-    mistakes.push(
-      `OPENAI_REALTIME_URL is '${realtimeUrl}': set it to a wss:// or ws:// address without a #.`,
-    );
+    mistakes.push(`OPENAI_REALTIME_URL is '${realtimeUrl}': set it to a wss:// or ws:// address without #.`);
   }
 
   const config: Config = {
