@@ -5,7 +5,6 @@ export interface Config {
   openaiApiKey: string;
   model: string;
   realtimeUrl: string;
-  /** Whether HTTPS_PROXY is set, and meant for it. */
   namesProxy: boolean;
   /** Where Twilio reaches this server, as written, without a slash at its end; undefined to go by each request's headers. */
   publicUrl: string | undefined;
