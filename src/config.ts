@@ -5,7 +5,6 @@ export interface Config {
   openaiApiKey: string;
   model: string;
   realtimeUrl: string;
-  /** Whether a proxy is named for it. */
   namesProxy: boolean;
   /** Where Twilio reaches this server, as written, without a slash at its end; undefined to go by each request's headers. */
   publicUrl: string | undefined;
@@ -59,9 +58,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     if (value === '') return undefined;
     const isBase = /^https?:\/\/[^/?#@\\\s]+(\/[^?#\\\s]*)?$/i.test(value) && URL.canParse(value);
     if (!isBase || value.endsWith('/incoming-call')) {
-      mistakes.push(
-        `PUBLIC_URL is '${value}': set it to what precedes /incoming-call in the webhook, such as https://relay.example.com.`,
-      );
+      mistakes.push(`PUBLIC_URL is '${value}': set it to what precedes /incoming-call in the webhook.`);
     }
     return value;
   }
@@ -94,9 +91,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
 
   const realtimeUrl = text('OPENAI_REALTIME_URL', 'wss://api.openai.com/v1/realtime');
   if (!/^wss?:\/\/[^#]+$/i.test(realtimeUrl) || !URL.canParse(realtimeUrl)) {
-    mistakes.push(
-      `OPENAI_REALTIME_URL is '${realtimeUrl}': set it to an address that begins with wss:// or ws:// and has no #.`,
-    );
+    mistakes.push(`OPENAI_REALTIME_URL is '${realtimeUrl}': set it to a wss:// or ws:// address without #.`);
   }
 
   const isOpen = env.ALLOW_UNSIGNED_REQUESTS?.trim() === 'true';

@@ -56,7 +56,7 @@ export interface Failure {
 /** Pause before a retry if OpenAI limits the rate and names no time, in ms. */
 const RETRY_AFTER_MS = 1_000;
 
-/** A session that was ready, or a response, may be lost at any time. */
+/** What may befall any session that was ready. */
 const LOSSES: Reason[] = ['openai closed', 'openai silent', 'openai stalled', 'response failed'];
 
 /** Returns `again` if a failure may pass, `give up` if it lasts until the owner acts, `over` if a retry changes nothing. */
