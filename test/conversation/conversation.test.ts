@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Conversation } from '../../src/conversation/conversation.ts';
-import { NO_USAGE } from '../../src/wire/openai.ts';
+import { NO_USAGE, type ServerEvent } from '../../src/wire/openai.ts';
 import {
   audio,
   created,
@@ -169,6 +169,19 @@ describe('what is known of a call afterwards', () => {
     call.fromOpenAI(done('r1', { ...NO_USAGE, textIn: 40, cachedAudioIn: 8, audioOut: 100 }), 0);
     call.fromOpenAI(done('r2', { ...NO_USAGE, textIn: 60, cachedTextIn: 5, audioIn: 30, textOut: 7 }), 0);
     const usage = { textIn: 100, cachedTextIn: 5, audioIn: 30, cachedAudioIn: 8, textOut: 7, audioOut: 100 };
+    expect(call.summary(0)).toMatchObject({ usage });
+  });
+
+  it('The summary has what transcription is billed by: seconds or tokens', () => {
+    const call = readyCall();
+    const transcribed = (seconds: number, tokensIn: number, tokensOut: number): ServerEvent => ({
+      ...{ type: 'caller transcribed', item_id: 'u', transcript: 'Hm?' },
+      usage: { seconds, tokensIn, tokensOut },
+    });
+    call.fromOpenAI(transcribed(3, 0, 0), 0);
+    call.fromOpenAI(transcribed(0, 40, 7), 0);
+    call.fromOpenAI(transcribed(0, 2, 1), 0);
+    const usage = { transcriptionSeconds: 3, transcriptionTokensIn: 42, transcriptionTokensOut: 8 };
     expect(call.summary(0)).toMatchObject({ usage });
   });
 

@@ -159,6 +159,18 @@ describe('what the caller heard of it', () => {
   });
 });
 
+describe('keys', () => {
+  it('are counted in the record, and told to the model alone', () => {
+    expect(transcript.keys('1#')).toBe('(The caller pressed 1 # on the keypad.)');
+    expect(transcript.keys('2')).toContain('2');
+    expect(texts()).toEqual(['(pressed 2 keys)', '(pressed 1 key)']);
+    expect(transcript.newest().map(({ text }) => text)).toEqual([
+      '(The caller pressed 1 # on the keypad.)',
+      '(The caller pressed 2 on the keypad.)',
+    ]);
+  });
+});
+
 describe('a call without end', () => {
   it('The last 2,000 items are kept', () => {
     for (let item = 1; item <= 2_001; item += 1) added(`${item}`, item === 1 ? null : `${item - 1}`);
