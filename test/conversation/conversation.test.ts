@@ -11,9 +11,13 @@ import {
   expected,
   failed,
   frame,
+  itemAdded,
   STREAM,
+  said,
+  saying,
   speechStarted,
   speechStopped,
+  written,
 } from '../support/wire.ts';
 
 const { append, clear, end, mark, media, respond, truncate } = expected;
@@ -210,4 +214,23 @@ describe('what is known of a call afterwards', () => {
       latencyMs: { ready: undefined, firstSound: undefined, reply: { median: undefined, worst: undefined } },
     });
   });
+});
+
+it('The transcript has what was heard, in the order of the conversation', () => {
+  const call = readyCall();
+  const take = (now: number, ...events: ServerEvent[]) => {
+    for (const event of events) call.fromOpenAI(event, now);
+  };
+  take(0, speechStarted, speechStopped, itemAdded('u1', { role: 'user' }), created('r1'));
+  take(500, itemAdded('a1', { role: 'assistant' }, 'u1'), saying('a1', 'It is noon '));
+  take(500, delta('r1', 'a1', 4_000), said('a1', 'It is noon in Oslo just now.'), done('r1'));
+  expect(call.transcript.isWritten).toBe(false);
+  // The caller's words come late, and 2 s of 4 were heard.
+  take(2_500, speechStarted, written('u1', 'What time is it?', 1.5));
+  expect(call.transcript.isWritten).toBe(true);
+  expect(call.transcript.entries()).toEqual([
+    { who: 'caller', text: 'What time is it?', cut: false },
+    { who: 'assistant', text: 'It is noon in', cut: true },
+  ]);
+  expect(call.tally.usage).toMatchObject({ transcriptionSeconds: 1.5 });
 });

@@ -109,6 +109,12 @@ describe('A caller who waits', () => {
     expect(overAt(0, 60_000)).toBeUndefined();
   });
 
+  it('waits 15 s for a session that takes over', () => {
+    take(0, created('r1'), delta('r1', 'a', 400), done('r1'));
+    call.sessionLost(false, 5_000);
+    expect(overAt(5_000, 60_000)).toEqual([20_000, end('no reply')]);
+  });
+
   it('is told after 15 s if the reply is text without audio', () => {
     take(0, speechStarted, speechStopped, created('r1'), working('r1'), done('r1'));
     expect(overAt(0, 60_000)).toEqual([15_000, end('no reply')]);
