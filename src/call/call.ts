@@ -7,7 +7,7 @@ import { ENDINGS, type Failure, logFailure, type Reason } from '../failure.ts';
 import { CallSessions, type CallSessionsListener } from '../openai/call-sessions.ts';
 import { turnEndMs } from '../openai/session-update.ts';
 import type { Standby } from '../openai/standby.ts';
-import { after, running, wait } from '../timers.ts';
+import { after, isDoneWithin, running } from '../timers.ts';
 import { texts } from '../wire/json.ts';
 import type { Twilio, TwilioCommand, TwilioMessage } from '../wire/twilio.ts';
 import type { NextStep } from '../wire/twiml.ts';
@@ -20,6 +20,9 @@ export interface Shared {
   standby: Standby;
   log: FastifyBaseLogger;
 }
+
+/** Called once, when a call is over: why, what Twilio is to do next, and whether it will ask. */
+type OnOver = (reason: Reason, next: NextStep, isAsked: boolean) => void;
 
 /** Time for the stream of a ringing call, in ms, with and without TwiML before it. */
 const CLAIM_MS = 15_000;
@@ -43,7 +46,7 @@ export class Call {
   readonly #persona: Persona;
   /** Aborts `info.signal`. */
   readonly #abort: AbortController;
-  readonly #onOver: (reason: Reason, next: NextStep) => void;
+  readonly #onOver: OnOver;
   readonly #conversation: Conversation;
   readonly #sessions: CallSessions;
   readonly #startedAt = performance.now();
@@ -57,14 +60,13 @@ export class Call {
   #resolveFinished: () => void = () => {};
   #textsWritten: () => void = () => {};
 
-  /** `onOver` is called once, when the call is over. */
   constructor(
     info: CallInfo,
     abort: AbortController,
     persona: Persona & Override,
     shared: Shared,
     log: FastifyBaseLogger,
-    onOver: (reason: Reason, next: NextStep) => void,
+    onOver: OnOver,
   ) {
     this.info = info;
     this.#abort = abort;
@@ -92,15 +94,11 @@ export class Call {
     this.#sessions.begin();
   }
 
-  get hasStream(): boolean {
-    return this.#twilio !== undefined;
-  }
-
   get isRinging(): boolean {
     return this.#state === 'ringing';
   }
 
-  /** TwiML that comes before the stream. */
+  /** TwiML before the stream. */
   get twiml(): string | undefined {
     return this.#persona.twiml;
   }
@@ -148,7 +146,7 @@ export class Call {
     this.#sessions.keep();
     const { outcome, code } = ENDINGS[reason];
     this.#twilio?.close(code);
-    this.#onOver(reason, this.#next(reason, how));
+    this.#onOver(reason, this.#next(reason, how), this.#twilio !== undefined);
     userCode.run({ callSid: this.info.sid }, () => this.#abort.abort());
     this.#tools.abortAll();
     if (outcome === 'failed') {
@@ -158,7 +156,7 @@ export class Call {
     void this.#finish(reason, how.putThrough, performance.now()).then(() => this.#resolveFinished());
   }
 
-  /** What the caller of a call that ends for that reason is told, if anything. */
+  /** What is said before an end for that reason, if anything. */
   #sentence(reason: Reason): string | undefined {
     const { outcome } = ENDINGS[reason];
     if (outcome === 'failed') return this.#persona.apology;
@@ -224,7 +222,7 @@ export class Call {
     const written = new Promise<void>((resolve) => {
       this.#textsWritten = resolve;
     });
-    await Promise.race([written, current.closed, wait(LATE_TEXT_MS)]);
+    await isDoneWithin(Promise.race([written, current.closed]), LATE_TEXT_MS);
   }
 
   /** Waits for both sides' close codes, then logs and reports the call. */

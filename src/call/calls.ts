@@ -2,7 +2,7 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { Usage } from '../contract.ts';
 import { dropOldest } from '../conversation/drop-oldest.ts';
 import type { Reason } from '../failure.ts';
-import { after, every, running, wait } from '../timers.ts';
+import { after, every, isDoneWithin, running } from '../timers.ts';
 import { issueToken, isTokenGood, TOKEN_MS } from '../wire/auth.ts';
 import { isPhoneAudio, type Start } from '../wire/twilio.ts';
 import type { NextStep } from '../wire/twiml.ts';
@@ -25,6 +25,8 @@ const OUTCOME_MS = 60_000;
 const ASKED_MS = 2_000;
 /** Interval of the calls' ticks, in ms: one timer for all wakes the process less than one for each. */
 const TICK_MS = 250;
+
+const NOTHING = () => {};
 
 /** The calls of this process, by CallSid, and the only place that says whether one may begin. */
 export class Calls {
@@ -113,7 +115,7 @@ export class Calls {
     // What Twilio is to say unless the call begins.
     this.#over(known, { say: assistant.apology, as: assistant.say }, known.call === undefined);
     if (refusal !== undefined) return refusal;
-    known.tokens.push(token);
+    known.tokens = [...known.tokens, token];
     if (known.call !== undefined) return known.call;
     known.streams += 1;
     return this.#begin(callSid, readDetails(details), abort, log);
@@ -124,9 +126,10 @@ export class Calls {
     const { twilioAuthToken } = this.#shared.config;
     if (twilioAuthToken === undefined) return undefined;
     const token = issueToken(twilioAuthToken, callSid, Date.now(), details);
-    const { issued } = this.#known.of(callSid);
-    issued.set(token, running());
-    dropOldest(issued, MAX_STREAMS);
+    const known = this.#known.of(callSid);
+    known.issued ??= new Map();
+    known.issued.set(token, running());
+    dropOldest(known.issued, MAX_STREAMS);
     return token;
   }
 
@@ -173,8 +176,7 @@ export class Calls {
     const finished = async () => {
       while (this.#unfinished.size > 0) await Promise.all(this.#unfinished);
     };
-    await Promise.race([finished(), wait(maxMs)]);
-    return this.#unfinished.size === 0;
+    return isDoneWithin(finished(), maxMs);
   }
 
   /** Why a call may not begin now; a call that rings has begun. */
@@ -210,12 +212,12 @@ export class Calls {
       userCode.run({ callSid }, () => abort.abort());
       return refusal ?? 'busy';
     }
-    const call = new Call(info, abort, persona, this.#shared, log, (reason, next) => {
+    const call = new Call(info, abort, persona, this.#shared, log, (reason, next, isAsked) => {
       this.#live.delete(call);
       known.call = undefined;
       known.wasGivenUp ||= reason === 'not claimed';
       if (reason === 'not claimed') void call.finished.then(() => this.#noteGivenUp(call.usage));
-      this.#over(known, next, call.hasStream);
+      this.#over(known, next, isAsked);
     });
     known.call = call;
     known.outcome?.asked();
@@ -229,23 +231,29 @@ export class Calls {
 
   /** Notes what Twilio is to do when it asks, which it will about a stream that this process closes. */
   #over(known: Known, next: NextStep, isAsked: boolean): void {
+    const outcome = { next, at: performance.now(), asked: NOTHING };
+    known.outcome = outcome;
+    if (next === undefined || !isAsked) return;
     const wasAsked = new Promise<void>((resolve) => {
-      known.outcome = { next, at: performance.now(), asked: resolve };
+      outcome.asked = resolve;
     });
-    if (next !== undefined && isAsked) this.track(Promise.race([wasAsked, wait(ASKED_MS)]));
+    const forget = () => {
+      outcome.asked = NOTHING;
+    };
+    this.track(isDoneWithin(wasAsked, ASKED_MS).then(forget));
   }
 
   /** Counts the usage of a given-up call, for a line once a minute. */
   #noteGivenUp(usage: Usage): void {
-    if (this.#givenUp.size === 0) after(GIVEN_UP_MS, () => this.#logGivenUp());
+    if (this.#givenUp.size === 0) {
+      after(GIVEN_UP_MS, () => {
+        this.#shared.log.info(Object.fromEntries(this.#givenUp), 'calls given up');
+        this.#givenUp.clear();
+      });
+    }
     for (const [kind, count] of Object.entries({ calls: 1, ...usage })) {
       this.#givenUp.set(kind, (this.#givenUp.get(kind) ?? 0) + count);
     }
-  }
-
-  #logGivenUp(): void {
-    this.#shared.log.info(Object.fromEntries(this.#givenUp), 'calls given up');
-    this.#givenUp.clear();
   }
 
   #tick(): void {

@@ -13,7 +13,7 @@ export interface Known {
   beginning: Promise<Call | Reason> | undefined;
   /** Tokens that were used, each of which admits one stream; and when others were issued, by `running()`. */
   tokens: string[];
-  issued: Map<string, number>;
+  issued: Map<string, number> | undefined;
   streams: number;
   wasGivenUp: boolean;
   outcome: { next: NextStep; at: number; asked: () => void } | undefined;
@@ -34,7 +34,7 @@ export class KnownCalls {
       call: undefined,
       beginning: undefined,
       tokens: [],
-      issued: new Map(),
+      issued: undefined,
       streams: 0,
       wasGivenUp: false,
       outcome: undefined,

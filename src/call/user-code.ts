@@ -3,7 +3,7 @@ import type { FastifyBaseLogger } from 'fastify';
 import { type Assistant, type CallInfo, Ending, type Report, type Tool, type ToolCall } from '../contract.ts';
 import { dropOldest } from '../conversation/drop-oldest.ts';
 import { OUTPUTS, type ToolResult } from '../conversation/tools.ts';
-import { wait } from '../timers.ts';
+import { isDoneWithin } from '../timers.ts';
 import { loggable } from '../wire/loggable.ts';
 
 /** The owner's code that is running, as the log names it, and the number of errors that escaped from it. */
@@ -141,13 +141,9 @@ export async function reportCall(
   report: Report,
   log: FastifyBaseLogger,
 ): Promise<void> {
-  let isPending = true;
   const ended = userCode
     .run({ callSid: report.sid, hook: 'ended' }, async () => assistant.ended?.(report))
-    .catch((err: unknown) => log.error({ err }, 'ended() failed'))
-    .finally(() => {
-      isPending = false;
-    });
-  await Promise.race([ended, wait(ENDED_MS)]);
-  if (isPending) log.error({ advice: 'its record is lost if the process ends now' }, 'ended() timed out');
+    .catch((err: unknown) => log.error({ err }, 'ended() failed'));
+  if (await isDoneWithin(ended, ENDED_MS)) return;
+  log.error({ advice: 'its record is lost if the process ends now' }, 'ended() timed out');
 }

@@ -16,7 +16,7 @@ import type { Config } from '../config.ts';
 import type { Assistant } from '../contract.ts';
 import { describeThrown, ThrottledLog } from '../log.ts';
 import { Standby } from '../openai/standby.ts';
-import { wait } from '../timers.ts';
+import { isDoneWithin } from '../timers.ts';
 import { isSignature } from '../wire/auth.ts';
 import { texts } from '../wire/json.ts';
 import { loggable } from '../wire/loggable.ts';
@@ -80,7 +80,7 @@ export async function buildApp(
   app.addHook('onRequest', (_request, reply, done) => done(void reply.header('cache-control', 'no-store')));
   app.addHook('onListen', async () => standby.open());
   app.addHook('preClose', async () => {
-    await Promise.race([calls.end('at once'), wait(CLOSE_MS)]);
+    await isDoneWithin(calls.end('at once'), CLOSE_MS);
     standby.close();
   });
   // Twilio posts forms: anything else is answered with 415.
