@@ -19,6 +19,8 @@ export interface Config {
   port: number;
   host: string;
   logLevel: string;
+  /** What is allowed, and unsafe: one sentence each. */
+  cautions: string[];
 }
 
 /** What is wrong with the environment: one line for each mistake, naming the variable and how to fix it. */
@@ -97,6 +99,8 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     );
   }
 
+  const isOpen = env.ALLOW_UNSIGNED_REQUESTS?.trim() === 'true';
+  const isOpenlySent = /^ws:\/\/(?!localhost\b|127\.|\[::1\])/i.test(realtimeUrl);
   const config: Config = {
     openaiApiKey: openaiApiKey(),
     model: text('OPENAI_REALTIME_MODEL', 'gpt-realtime-2.1'),
@@ -111,6 +115,13 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     port: integer('PORT', 3000, 0, 65_535),
     host: text('HOST', '0.0.0.0'),
     logLevel: logLevel(),
+    cautions: [
+      ...(isOpen ? ['anyone can talk on your OpenAI bill: ALLOW_UNSIGNED_REQUESTS is true'] : []),
+      ...(isOpen && env.TWILIO_AUTH_TOKEN
+        ? ['TWILIO_AUTH_TOKEN is not used: ALLOW_UNSIGNED_REQUESTS is true']
+        : []),
+      ...(isOpenlySent ? ['the key and the calls travel unencrypted: OPENAI_REALTIME_URL is ws://'] : []),
+    ],
   };
   if (mistakes.length > 0) throw new ConfigError(mistakes.join('\n'));
   return config;

@@ -159,10 +159,11 @@ describe('The assistant', () => {
   });
 
   it.each([
-    ['a caller with a number', {}, `callerId="${FROM}"`],
-    ['one without', { From: 'anonymous' }, `callerId="${TO}"`],
-  ])('puts %s through once that was said', async (_, form, callerId) => {
-    const { server, twilio, session } = await callWith(() => putThrough('+14155550100'), form);
+    ['a caller with a number', {}, {}, FROM],
+    ['one without', { From: 'client:alice' }, {}, TO],
+    ['a caller by another number', {}, { callerId: '+14155550111' }, '+14155550111'],
+  ])('puts %s through once that was said', async (_, form, options, callerId) => {
+    const { server, twilio, session } = await callWith(() => putThrough('+14155550100', options), form);
     begin(session, 'r1');
     session.say(200, 'r1');
     callTool(session, 'act');
@@ -171,8 +172,43 @@ describe('The assistant', () => {
     expect((await twilio.closed).code).toBe(1000);
     expect(await server.log.find('call ended')).toMatchObject({ reason: 'put through', level: 30 });
     const words = await server.lastWords(CALL);
-    expect(words).toContain(`${callerId} action="http://localhost:80/transfer-ended/${CALL}"`);
+    expect(words).toContain(
+      `callerId="${callerId}" action="http://localhost:80/transfer-ended/${CALL}?nobodyAnswered=Nobody+is+there."`,
+    );
     expect(words).toContain('<Number>+14155550100</Number>');
+  });
+
+  it.each([
+    ['+14155550100', ['no caller ID']],
+    ['sip:desk@pbx.example', []],
+  ])('warns if Twilio will refuse to dial %s without a number', async (to, warnings) => {
+    const { server, session } = await callWith(() => putThrough(to), { From: 'client:alice', To: '' });
+    begin(session, 'r1');
+    callTool(session, 'act');
+    finish(session, 'r1');
+    await session.next('response.create');
+    begin(session, 'r2');
+    finish(session, 'r2');
+    await server.log.find('call ended');
+    expect(server.log.messages(({ level }) => level === 40)).toEqual(warnings);
+  });
+
+  it('apologises in the language of the call, and has the log say how a transfer went', async () => {
+    const say = { language: 'de-DE', voice: 'Polly.Vicki' };
+    const { server, session, twilio } = await callTo({ answer: () => ({ apology: 'Leider nicht.', say }) });
+    session.socket.close(3000, 'invalid_api_key');
+    await twilio.closed;
+    expect(await server.lastWords(CALL)).toContain(
+      '<Say language="de-DE" voice="Polly.Vicki">Leider nicht.</Say>',
+    );
+    await server.app.inject(`/transfer-ended?CallSid=${CALL}&DialCallStatus=completed&DialCallDuration=61`);
+    expect(await server.log.find('transfer ended')).toMatchObject({
+      ...{ level: 30, callSid: CALL, status: 'completed', seconds: 61 },
+    });
+  });
+
+  it('cannot put a caller through with a caller ID that is no number', () => {
+    expect(() => putThrough('+14155550100', { callerId: 'me' })).toThrow('putThrough takes a callerId');
   });
 
   it.each([

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { Report } from '../src/contract.ts';
+import { putThrough, type Report, type Tool } from '../src/contract.ts';
 import { CALL } from './support/peers.ts';
-import { begin, callTo, FROM, finish, ring, serverOf, TO } from './support/ring.ts';
+import { begin, callTo, callTool, FROM, finish, ring, serverOf, TO } from './support/ring.ts';
 
 afterEach(() => {
   vi.useRealTimers();
@@ -51,7 +51,8 @@ describe('The report of a call', () => {
     await vi.waitFor(() => expect(reports).toHaveLength(1));
     expect(reports[0]).toEqual({
       ...{ sid: CALL, direction: 'inbound', from: FROM, to: TO, query: {}, signal: expect.any(AbortSignal) },
-      reason: 'twilio stopped',
+      startedAt: expect.any(Date),
+      ...{ reason: 'twilio stopped', outcome: 'completed', tools: [] },
       seconds: expect.any(Number),
       usage: {
         ...{ textIn: 40, cachedTextIn: 60, audioIn: 30, cachedAudioIn: 20, textOut: 8, audioOut: 72 },
@@ -67,6 +68,42 @@ describe('The report of a call', () => {
     });
     expect(reports[0]?.signal.aborted).toBe(true);
     expect(server.log.text).not.toMatch(/Hello there|When do you open/);
+  });
+
+  it('has each tool that was called, and whom the caller was put through to', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    const reports: Report[] = [];
+    const fails = () => {
+      throw new Error('no');
+    };
+    const runs: Record<string, Tool['run']> = {
+      look: () => 1,
+      fails,
+      hangs: () => new Promise(() => {}),
+      transfer: () => putThrough('+14155550100'),
+    };
+    const tools = Object.entries(runs).map(([name, run]) => ({ name, description: name, run }));
+    const { session } = await callTo({ tools, ended: (report) => void reports.push(report) });
+    begin(session, 'r1');
+    for (const name of Object.keys(runs)) callTool(session, name, '{}', name);
+    finish(session, 'r1');
+    // The goodbye goes with the session.
+    await session.next('conversation.item.create');
+    await session.settle();
+    vi.advanceTimersByTime(1_000);
+    session.socket.close(3000, 'invalid_api_key');
+    await vi.waitFor(() => expect(reports).toHaveLength(1));
+    expect(reports).toMatchObject([
+      {
+        ...{ reason: 'put through', outcome: 'put through', putThrough: '+14155550100' },
+        tools: [
+          { name: 'look', ms: 0, ok: true },
+          { name: 'fails', ms: 0, ok: false },
+          { name: 'hangs', ms: expect.any(Number), ok: false },
+          { name: 'transfer', ms: 0, ok: true },
+        ],
+      },
+    ]);
   });
 
   it('waits until the last words of the caller are transcribed', async () => {

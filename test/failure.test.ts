@@ -18,6 +18,7 @@ describe('The advice', () => {
     [error('model_not_found'), 'OPENAI_REALTIME_MODEL'],
     [closed(4000, 'invalid_request_error.missing_model'), 'OPENAI_REALTIME_MODEL'],
     [closed(4004), 'OPENAI_REALTIME_MODEL'],
+    [{ reason: 'twilio lost' as const }, 'a proxy that was reloaded'],
     [dialling(closed(1006)), 'OPENAI_REALTIME_URL'],
     [dialling({ ...closed(1006), ...error('ECONNREFUSED') }), 'OPENAI_REALTIME_URL'],
     [dialling({ ...closed(1006), ...error('UNABLE_TO_GET_ISSUER_CERT_LOCALLY') }), 'NODE_EXTRA_CA_CERTS'],
@@ -29,7 +30,7 @@ describe('The advice', () => {
     [dialling({ ...closed(1006), ...error('ERR_TLS_CERT_ALTNAME_INVALID') }), 'another name'],
     [dialling({ httpStatus: 200 }), 'captive portal'],
     [dialling({ httpStatus: 302 }), 'captive portal'],
-  ])('after %j names %s', (failure, words) => {
+  ])('after %j names %s', (failure: Partial<Failure>, words: string) => {
     expect(advice({ reason: 'openai closed', ...failure })).toContain(words);
   });
 

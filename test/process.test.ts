@@ -137,8 +137,10 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
     }, START_MS);
 
     it('warns at its start that it lets anyone in', () => {
-      const msg = expect.stringContaining('ALLOW_UNSIGNED');
-      expect(server.lines).toContainEqual(expect.objectContaining({ level: 40, msg }));
+      const advice = expect.stringContaining('ALLOW_UNSIGNED');
+      expect(server.lines).toContainEqual(
+        expect.objectContaining({ level: 40, msg: 'unsafe setting', advice }),
+      );
     });
 
     it('exits with 0 on SIGTERM, whatever clients hold open', async () => {
@@ -208,9 +210,9 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
     for (const [tool, message] of Object.entries({ ...ofTool, fetches: 'aborted' })) {
       expect(escaped()).toContainEqual(expect.objectContaining({ callSid: CALL, tool, err: err(message) }));
     }
-    for (const message of ['answer', 'EISDIR']) {
-      expect(escaped()).toContainEqual(expect.objectContaining({ callSid: CALL, err: err(message) }));
-    }
+    expect(escaped()).toContainEqual(expect.objectContaining({ callSid: CALL, err: err('answer') }));
+    const ofEnded = { callSid: CALL, hook: 'ended', err: err('EISDIR') };
+    expect(escaped()).toContainEqual(expect.objectContaining(ofEnded));
     expect(escaped()).toContainEqual(expect.objectContaining({ err: err('module') }));
     second.say(20);
     await other.next('media');
@@ -246,6 +248,15 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
       .split('\n')
       .map((line) => line.split(' ')[0]);
     expect(names).toEqual(['OPENAI_API_KEY', 'TWILIO_AUTH_TOKEN', 'PORT']);
+    expect(await exited).toBe(1);
+  });
+
+  it('names each mistake of the assistant in a line of its own', async () => {
+    const CHANGES = JSON.stringify({ voice: { id: 7 }, instruction: 'x' });
+    const { stderr, exited } = run({ TWILIO_AUTH_TOKEN: 'token', CHANGES });
+    expect(await stderr).toBe(
+      'src/assistant.ts: voice: id: must be a string.\nsrc/assistant.ts: instruction: there is no such setting.\n',
+    );
     expect(await exited).toBe(1);
   });
 
@@ -296,12 +307,12 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
       const openai = await FakeOpenAI.listen();
       cleanups.push(() => openai.close());
       const settings = `ALLOW_UNSIGNED_REQUESTS=true\nOPENAI_REALTIME_URL=${openai.url}\n`;
-      const cwd = await folderWith(`${settings}GREETING=One\n`);
+      const cwd = await folderWith(`${settings}CHANGES='{"greeting":"One"}'\n`);
       const { listening, lines } = run({ STANDBY_SESSIONS: '1' }, { cwd, flags: ['--dev'] });
       const greeting = async () => JSON.stringify(await (await openai.dialled()).begin());
       await listening;
       expect(await greeting()).toContain('One');
-      await writeFile(join(cwd, 'new'), `${settings}GREETING=Two\n`);
+      await writeFile(join(cwd, 'new'), `${settings}CHANGES='{"greeting":"Two"}'\n`);
       await rename(join(cwd, 'new'), join(cwd, '.env'));
       expect(await greeting()).toContain('Two');
       expect(lines).toContainEqual(expect.objectContaining({ msg: 'shutting down', changed: '.env' }));

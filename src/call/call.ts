@@ -9,6 +9,7 @@ import { CallSessions, type CallSessionsListener } from '../openai/call-sessions
 import { turnEndMs } from '../openai/session-update.ts';
 import type { Standby } from '../openai/standby.ts';
 import { after, running, wait } from '../timers.ts';
+import { texts } from '../wire/json.ts';
 import { loggable } from '../wire/loggable.ts';
 import type { Close } from '../wire/socket.ts';
 import type { TwilioCommand, TwilioMessage } from '../wire/twilio.ts';
@@ -42,6 +43,7 @@ const CLAIM_MS = 15_000;
 /** The same if nothing comes before the stream: callers who hang up while it rings cost a session each. */
 const SHORT_CLAIM_MS = 5_000;
 const TOOL_MS = 10_000;
+const NO_CALLER_ID = 'give putThrough a callerId: Twilio refuses to dial without one (13214)';
 /** How many tools of a call are remembered. */
 const MAX_TOOLS = 1_000;
 /** How many failures of tools are logged one by one. */
@@ -76,6 +78,8 @@ export class Call {
   /** The tools that were called, by `call_id`. */
   readonly #tools = new Map<string, ToolRun>();
   #toolFailures = 0;
+  /** The caller ID of the latest `putThrough`. */
+  #callerId: string | undefined;
   #resolveFinished: () => void = () => {};
   #textsWritten: () => void = () => {};
 
@@ -176,7 +180,7 @@ export class Call {
       const sessionId = this.#sessions.current.id;
       logFailure(this.#log.child({ sessionId }), failure, 'call failed');
     }
-    void this.#finish(reason, performance.now()).then(() => this.#resolveFinished());
+    void this.#finish(reason, how.putThrough, performance.now()).then(() => this.#resolveFinished());
   }
 
   /** What the caller of a call that ends for that reason is told, if anything. */
@@ -188,10 +192,15 @@ export class Call {
 
   #next(reason: Reason, { putThrough, isTold }: Omit<End, 'end'>): NextStep {
     // The person who is dialled sees the caller's number, if there is one.
-    const callerId = this.info.from ?? this.info.to;
-    if (putThrough !== undefined) return { dial: putThrough, callerId };
+    const callerId = this.#callerId ?? this.info.from ?? this.info.to;
+    const { nobodyAnswered, say } = this.#persona;
+    if (putThrough !== undefined) {
+      if (callerId === undefined && !putThrough.startsWith('sip:'))
+        this.#log.warn({ advice: NO_CALLER_ID }, 'no caller ID');
+      return { dial: putThrough, callerId, query: { nobodyAnswered, ...texts(say) } };
+    }
     if (ENDINGS[reason].outcome === 'completed') return undefined;
-    return { say: isTold ? undefined : this.#sentence(reason) };
+    return { say: isTold ? undefined : (this.#sentence(reason) ?? this.#persona.apology), as: say };
   }
 
   readonly #listener: CallSessionsListener = {
@@ -237,6 +246,7 @@ export class Call {
     this.#tools.set(callId, run);
     dropOldest(this.#tools, MAX_TOOLS);
     const result = await run.result(args, (err) => this.#toolFailed(name, { err }));
+    if ('ends' in result) this.#callerId = result.ends.callerId;
     this.#perform((now) => this.#conversation.toolDone(callId, result, now));
   }
 
@@ -257,7 +267,7 @@ export class Call {
   }
 
   /** Waits until both sides are closed, since their close codes are known only then; logs the call, and reports it. */
-  async #finish(reason: Reason, endedAt: number): Promise<void> {
+  async #finish(reason: Reason, putThrough: string | undefined, endedAt: number): Promise<void> {
     await this.#lateTexts();
     this.#sessions.close();
     const [twilio, openai] = await Promise.all([this.#twilio?.closed, this.#sessions.current.closed]);
@@ -271,7 +281,11 @@ export class Call {
     );
     const report = {
       ...this.info,
+      startedAt: new Date(Date.now() - (performance.now() - this.#startedAt)),
       reason,
+      outcome: ENDINGS[reason].outcome,
+      ...(putThrough !== undefined && { putThrough }),
+      tools: [...this.#tools.values()].flatMap(({ report = [] }) => report),
       seconds: durationMs / 1_000,
       usage: this.usage,
       transcript: this.#conversation.transcript.entries(),

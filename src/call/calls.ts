@@ -127,7 +127,7 @@ export class Calls {
     const refusal = this.#refusal(known, 'stream');
     if (refusal === 'call already live') return refusal;
     // What Twilio is to say unless the call begins.
-    this.#over(known, { say: assistant.apology }, known.call === undefined);
+    this.#over(known, { say: assistant.apology, as: assistant.say }, known.call === undefined);
     if (refusal !== undefined) return refusal;
     known.tokens.push(token);
     if (known.call !== undefined) return known.call;
@@ -154,7 +154,10 @@ export class Calls {
 
   /** What Twilio, which asks, is to do next; undefined for a call that this process doesn't know. */
   next(callSid: string | undefined): NextStep {
-    const outcome = callSid === undefined ? undefined : this.#known.get(callSid)?.outcome;
+    const known = this.#known.get(callSid ?? '');
+    // Twilio asks about a call whose stream was lost before its start.
+    if (known?.call?.isRinging) known.call.end('no start');
+    const outcome = known?.outcome;
     outcome?.asked();
     return outcome && performance.now() - outcome.at < OUTCOME_MS ? outcome.next : undefined;
   }

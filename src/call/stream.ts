@@ -151,9 +151,9 @@ export class Stream implements Twilio {
   }
 
   /** A close follows. */
-  #error(err: Error): void {
-    if (this.#call !== undefined) this.#log.warn({ ...this.#ids, err }, 'media stream error');
-    else this.#refusals.warn(() => ({ ...this.#ids, err }), 'media stream error');
+  #error({ message: error }: Error): void {
+    if (this.#call !== undefined) this.#log.warn({ ...this.#ids, error }, 'media stream error');
+    else this.#refusals.warn(() => ({ ...this.#ids, error }), 'media stream error');
   }
 
   get #isOver(): boolean {

@@ -1,12 +1,13 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { FastifyBaseLogger } from 'fastify';
-import { type Assistant, type CallInfo, Ending, type Report, type Tool } from '../contract.ts';
+import { type Assistant, type CallInfo, Ending, type Report, type Tool, type ToolCall } from '../contract.ts';
 import { OUTPUTS, type ToolResult } from '../conversation/tools.ts';
 import { wait } from '../timers.ts';
 
 /** The owner's code that is running, as the log names it, and how many errors have escaped from it: they end nothing. */
 interface UserCode {
   callSid?: string;
+  hook?: 'answer' | 'ended';
   tool?: string;
   errors?: number;
 }
@@ -35,6 +36,9 @@ export class ToolRun {
   readonly #tool: Tool;
   readonly #call: CallInfo;
   readonly #abort = new AbortController();
+  readonly #startedAt = performance.now();
+  /** Known once it has returned, or was aborted. */
+  report: ToolCall | undefined;
 
   constructor(tool: Tool, call: CallInfo) {
     this.#tool = tool;
@@ -45,16 +49,24 @@ export class ToolRun {
   async result(args: Record<string, unknown>, onError: (err: unknown) => void): Promise<ToolResult> {
     try {
       const value = await this.#run(() => this.#tool.run(args, this.#call));
-      return value instanceof Ending ? { ends: { to: value.to } } : { output: asOutput(value, onError) };
+      const result = value instanceof Ending ? { ends: value } : { output: asOutput(value, onError) };
+      this.#over(true);
+      return result;
     } catch (err) {
       if (!this.#call.signal.aborted) onError(err);
+      this.#over(false);
       return { output: OUTPUTS.failed };
     }
   }
 
   /** The tool took too long, or the call is over. */
   abort(): void {
+    this.#over(false);
     this.#run(() => this.#abort.abort());
+  }
+
+  #over(ok: boolean): void {
+    this.report ??= { name: this.#tool.name, ms: Math.round(performance.now() - this.#startedAt), ok };
   }
 
   #run<Result>(code: () => Result): Result {
@@ -79,7 +91,7 @@ export async function reportCall(
 ): Promise<void> {
   let isPending = true;
   const ended = userCode
-    .run({ callSid: report.sid }, async () => assistant.ended?.(report))
+    .run({ callSid: report.sid, hook: 'ended' }, async () => assistant.ended?.(report))
     .catch((err: unknown) => log.error({ err }, 'ended() failed'))
     .finally(() => {
       isPending = false;

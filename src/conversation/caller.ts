@@ -4,8 +4,10 @@ import { TurnAudio } from './turn-audio.ts';
 
 /** The longest gap in the caller's audio that is filled, in ms. */
 const MAX_GAP_MS = 10_000;
-/** A stream's audio may be so far ahead of the time since its start, in ms. */
-const MAX_AHEAD_MS = 1_000;
+/** A stream's audio may be so far ahead of the time since its start, in ms: stalls of the process are no part of that. */
+const MAX_AHEAD_MS = 10_000;
+/** A timestamp that jumps ahead of the clock by more, in ms, starts anew: a stall of 5 s is caught up with by less. */
+const MAX_JUMP_MS = 6_000;
 /** A caller is muted if no frame comes for so long in mid-sentence, in ms. */
 const MUTED_AFTER_MS = 750;
 
@@ -111,7 +113,8 @@ export class Caller {
   #advance(timestamp: number, ms: number, now: number): number {
     const clock = this.clock(now);
     // The clock never goes back, or audio that has been sent would begin anew.
-    const restarted = timestamp < (this.#timestamp ?? clock);
+    const isAhead = timestamp + this.#origin - clock > MAX_JUMP_MS;
+    const restarted = isAhead || timestamp < (this.#timestamp ?? clock);
     const missing = this.#timestamp === undefined || restarted ? 0 : this.#missingBefore(timestamp);
     if (restarted) this.#origin = clock - timestamp;
     this.#offset = this.#origin + timestamp - now;

@@ -18,11 +18,13 @@ import type { Assistant } from '../contract.ts';
 import { describeThrown, ThrottledLog } from '../log.ts';
 import { Standby } from '../openai/standby.ts';
 import { wait } from '../timers.ts';
+import { isSignature } from '../wire/auth.ts';
 import { texts } from '../wire/json.ts';
+import { loggable } from '../wire/loggable.ts';
 import { isProxied, socketOptions } from '../wire/socket.ts';
 import { askAgain, connectStream, hangUp, rejectAsBusy, takeStep } from '../wire/twiml.ts';
 import { type CallDetails, encodeDetails, readWebhook } from '../wire/webhook.ts';
-import { Connections, dismiss } from './connections.ts';
+import { Connections, dismiss, looksLike } from './connections.ts';
 import { shutDown } from './shutdown.ts';
 import { form, Signatures, streamUrl } from './signatures.ts';
 
@@ -36,6 +38,8 @@ const CHECK_MS = 1_000;
 /** Time for calls to close when the app closes, in ms. */
 const CLOSE_MS = 2_000;
 const PROXY_ADVICE = 'set NODE_USE_ENV_PROXY=1 outside .env, and have Node 22.21, 24.5 or later';
+/** A cache would tell one call what another was told, and repeat it when this process is gone. */
+const NO_STORE = ['cache-control', 'no-store'] as const;
 const STREAM_PATH = '/media-stream';
 
 /** The app, ready to listen, and its calls. */
@@ -62,15 +66,31 @@ export async function buildApp(
     forceCloseConnections: true,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 200 },
     // Fastify's own would log the packet, which has the signature and the caller's number.
-    clientErrorHandler: (_error, socket) => dismiss(socket, '400 Bad Request'),
+    clientErrorHandler({ code, rawPacket }, socket) {
+      if (code !== 'ECONNRESET')
+        refusals.warn(() => ({ code, ...looksLike(rawPacket) }), 'malformed request');
+      dismiss(socket, '400 Bad Request');
+    },
+    frameworkErrors: (error, request, reply) => void failed(error, request, reply),
   });
   const upgrades = createServer();
-  const connections = new Connections(app.server, STREAM_PATH, upgrades, config.maxConcurrentCalls);
   const refusals = new ThrottledLog(app.log);
   if (config.namesProxy && !isProxied) app.log.warn({ advice: PROXY_ADVICE }, 'HTTPS_PROXY ignored');
   const signatures = new Signatures(config, refusals);
+  const { maxConcurrentCalls } = config;
+  const connections = new Connections(
+    app.server,
+    STREAM_PATH,
+    upgrades,
+    maxConcurrentCalls,
+    (request, status) => signatures.logRejected(request, status),
+  );
   const standby = new Standby(config, assistant, app.log);
   const calls = new Calls({ config, assistant, standby, log: app.log });
+  app.addHook('onRequest', (_request, reply, done) => {
+    reply.header(...NO_STORE);
+    done();
+  });
   app.addHook('onListen', async () => standby.open());
   app.addHook('preClose', async () => {
     await Promise.race([calls.end('at once'), wait(CLOSE_MS)]);
@@ -85,17 +105,31 @@ export async function buildApp(
     errorHandler: () => {},
   });
 
-  app.setErrorHandler((error: FastifyError, request, reply) => {
-    const { statusCode = 500 } = error;
-    if (statusCode >= 500) request.log.error({ err: error }, 'request failed');
-    return reply.code(statusCode).send();
-  });
+  app.setErrorHandler(failed);
+  app.setNotFoundHandler((request, reply) => rejected(request, reply, 404));
 
-  app.get('/', (_request, reply) =>
-    reply
+  function failed(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    const { statusCode = 500 } = error;
+    if (statusCode < 500) return rejected(request, reply, statusCode);
+    request.log.error({ err: error }, 'request failed');
+    return reply.code(statusCode).send();
+  }
+
+  function rejected({ raw }: FastifyRequest, reply: FastifyReply, status: number): FastifyReply {
+    signatures.logRejected(raw, status);
+    return reply
+      .code(status)
+      .header(...NO_STORE)
+      .send();
+  }
+
+  app.get('/', (request, reply) => {
+    // A health check isn't signed.
+    if (isSignature(request.headers['x-twilio-signature'])) return rejected(request, reply, 404);
+    return reply
       .code(calls.isClosing ? 503 : 200)
-      .send({ message: 'Twilio Media Stream Server is running!', calls: calls.live }),
-  );
+      .send({ message: 'Twilio Media Stream Server is running!', calls: calls.live });
+  });
 
   const publicPath = config.publicUrl?.replace(/^\w+:\/\/[^/]+/, '') ?? '';
   const signed = { onRequest: signatures.screen, preHandler: signatures.check };
@@ -127,7 +161,7 @@ export async function buildApp(
         );
         return rejectAsBusy();
       case 'too many streams':
-        return hangUp(assistant.apology);
+        return hangUp(assistant.apology, assistant.say);
       case 'shutdown':
       case 'too many ringing':
         refusals.warn(() => ({ callSid, reason: call, from: masked(details.from) }), 'call deferred');
@@ -174,10 +208,16 @@ export async function buildApp(
   });
 
   app.all('/transfer-ended/:callSid?', signed, async (request, reply) => {
-    const { transferStatus = '' } = webhook(request);
+    const { callSid, transfer, details } = webhook(request);
+    const { nobodyAnswered = assistant.nobodyAnswered, ...as } = details.query;
+    request.log.info({ callSid, ...transfer, status: loggable(transfer.status) }, 'transfer ended');
     reply.type('text/xml');
-    return hangUp(['completed', 'answered'].includes(transferStatus) ? undefined : assistant.nobodyAnswered);
+    return hangUp(['completed', 'answered'].includes(transfer.status) ? undefined : nobodyAnswered, as);
   });
+
+  function webhook(request: FastifyRequest): ReturnType<typeof readWebhook> {
+    return readWebhook(texts(request.query), texts(form(request)), config.twilioAuthToken !== undefined);
+  }
 
   app.route({
     method: 'GET',
@@ -201,16 +241,12 @@ export async function buildApp(
     return reply.code(426).header('upgrade', 'websocket').send();
   }
 
-  return { app, calls, shutDown: (graceMs) => shutDown(app.server, calls, connections, graceMs) };
+  return { app, calls, shutDown: (graceMs) => shutDown(app.server, calls, graceMs) };
 }
 
 /** The path with the CallSid in it, by which a balancer can keep a call on one process. */
 function pathOf(path: string, callSid: string | undefined): string {
   return callSid === undefined ? path : `${path}/${callSid}`;
-}
-
-function webhook(request: FastifyRequest): ReturnType<typeof readWebhook> {
-  return readWebhook(texts(request.query), texts(form(request)));
 }
 
 /** A phone number as it may be logged: its last four digits. */

@@ -23,10 +23,15 @@ export class Connections {
   /** Streams that ended without having started, and aren't closed yet. */
   readonly #closing = new Set<Stream>();
   readonly #maxPending: number;
-  #isClosed = false;
 
-  /** Passes upgrades to `path`, and to a call's own path below it, on to `upgrades`, and rejects all others. */
-  constructor(server: Server, path: string, upgrades: EventEmitter, maxCalls: number) {
+  /** Passes upgrades to `path`, and to a call's own path below it, on to `upgrades`, and rejects all others, after `onReject`. */
+  constructor(
+    server: Server,
+    path: string,
+    upgrades: EventEmitter,
+    maxCalls: number,
+    onReject: (request: IncomingMessage, status: number) => void,
+  ) {
     this.#maxPending = maxCalls + MAX_EXTRA_STREAMS;
     const isStreamPath = new RegExp(`^${path}(/[\\w-]{1,200})?/?(\\?|$)`);
     // One request a connection: pipelined requests would hold up the calls.
@@ -43,8 +48,9 @@ export class Connections {
         request.headers.upgrade?.toLowerCase() === 'websocket' &&
         isStreamPath.test(request.url ?? '') &&
         !this.#wasAsked.has(socket);
-      if (isForStream) upgrades.emit('upgrade', request, socket, head);
-      else dismiss(socket, '404 Not Found');
+      if (isForStream) return upgrades.emit('upgrade', request, socket, head);
+      onReject(request, 404);
+      dismiss(socket, '404 Not Found');
     });
   }
 
@@ -58,7 +64,6 @@ export class Connections {
   accept(socket: Socket, stream: Stream): void {
     this.#release(socket);
     this.#pending.add(stream);
-    if (this.#isClosed) stream.end('shutdown');
   }
 
   /** The stream has started, or ends without that. */
@@ -69,12 +74,6 @@ export class Connections {
     void stream.closed.then(() => this.#closing.delete(stream));
     const [oldest] = this.#closing;
     if (this.#closing.size > MAX_CLOSING) oldest?.destroy();
-  }
-
-  /** Ends all streams that haven't started, and those to come. */
-  close(): void {
-    this.#isClosed = true;
-    for (const stream of this.#pending) stream.end('shutdown');
   }
 
   #add(socket: Socket): void {
@@ -100,5 +99,21 @@ export class Connections {
 
 /** Answers a request that no route sees with `status`, and closes its connection. */
 export function dismiss(socket: Socket, status: string): void {
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () => socket.destroy());
+  const headers = 'Cache-Control: no-store\r\nConnection: close\r\nContent-Length: 0';
+  socket.end(`HTTP/1.1 ${status}\r\n${headers}\r\n\r\n`, () => socket.destroy());
+}
+
+/** How what is no request may begin. */
+const OTHERS = [
+  ['\x16\x03', 'TLS'],
+  ['PROXY ', 'the PROXY protocol'],
+  ['\r\n\r\n\0\r\nQUIT\n', 'the PROXY protocol'],
+  ['PRI * HTTP/2', 'HTTP/2'],
+] as const;
+
+/** The protocol that `bytes` look like, and what to do about it. */
+export function looksLike(bytes: unknown): object {
+  const text = Buffer.isBuffer(bytes) ? bytes.toString('latin1', 0, 16) : '';
+  const protocol = OTHERS.find(([beginning]) => text.startsWith(beginning))?.[1];
+  return protocol === undefined ? {} : { looksLike: protocol, advice: 'have the proxy speak plain HTTP/1.1' };
 }

@@ -1,7 +1,6 @@
 import type { Server } from 'node:http';
 import type { Calls } from '../call/calls.ts';
 import { wait } from '../timers.ts';
-import type { Connections } from './connections.ts';
 
 // A shutdown takes the grace and 20 s at most, in these parts, in ms:
 
@@ -16,12 +15,7 @@ const AFTER_GRACE_MS = 19_000;
  * Refuses new calls, waits up to `graceMs` for live ones, then has the assistant say goodbye; without `graceMs`, ends them at
  * once. Resolves when no call is left and nobody can connect any more.
  */
-export async function shutDown(
-  server: Server,
-  calls: Calls,
-  connections: Connections,
-  graceMs: number | undefined,
-): Promise<void> {
+export async function shutDown(server: Server, calls: Calls, graceMs: number | undefined): Promise<void> {
   const graceEnds = performance.now() + (graceMs ?? 0);
   const untilFinished = (by: number) => calls.untilFinished(Math.max(0, by - performance.now()));
   calls.close();
@@ -29,7 +23,6 @@ export async function shutDown(
   async function endCalls(): Promise<void> {
     if (await untilFinished(graceEnds)) return;
     void calls.end(graceMs === undefined ? 'at once' : 'with a word');
-    connections.close();
     await untilFinished(graceEnds + AFTER_GRACE_MS - REQUESTS_MS);
   }
 

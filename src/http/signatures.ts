@@ -1,8 +1,14 @@
+import type { IncomingMessage } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from '../config.ts';
 import type { ThrottledLog } from '../log.ts';
 import { isSignature, isSigned, type Parameters } from '../wire/auth.ts';
 import { loggable } from '../wire/loggable.ts';
+
+const ADVICE = new Map([
+  [404, 'nothing is here: the webhook is /incoming-call, without a prefix'],
+  [415, 'the webhook takes forms'],
+]);
 
 /** Admits what Twilio signed: https://www.twilio.com/docs/usage/security#validating-requests */
 export class Signatures {
@@ -37,6 +43,15 @@ export class Signatures {
     if (this.#isSignedFor(request, this.base(request))) return;
     return this.#refuse(request, reply, () => this.#likeliestCause(request));
   };
+
+  /** Logs a request that nothing takes, with its path if Twilio may have signed it: strangers ask for anything. */
+  logRejected({ method, url = '', headers }: IncomingMessage, status: number): void {
+    if (!isSignature(headers['x-twilio-signature'])) {
+      return this.#refusals.warn(() => ({ status }), 'unsigned request rejected');
+    }
+    const path = loggable(url.replace(/\?.*/s, ''));
+    this.#refusals.warn(() => ({ status, method, path, advice: ADVICE.get(status) }), 'request rejected');
+  }
 
   #isSignedFor(request: FastifyRequest, base: string): boolean {
     const { twilioAuthToken } = this.#config;

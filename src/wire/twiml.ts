@@ -1,10 +1,9 @@
-// The documents that Twilio is given: https://www.twilio.com/docs/voice/twiml
+// TwiML documents: https://www.twilio.com/docs/voice/twiml
 
 /**
- * Connects the call to a Media Stream; when this server closes the stream, Twilio asks `actionUrl` how to go on.
+ * Connects the call to a Media Stream, after the verbs `before`. When this server closes the stream, Twilio asks `actionUrl`.
  *
- * `before` are verbs that come first; without them the assistant itself is the first to be heard. Twilio takes no query
- * string in `streamUrl`: what the stream must bring along are `parameters`, of 500 characters at most with their names.
+ * `streamUrl` has no query string: Twilio rejects it. A parameter has 500 characters at most, with its name.
  */
 export function connectStream(
   streamUrl: string,
@@ -25,18 +24,30 @@ export function connectStream(
  */
 export type NextStep =
   | undefined
-  | { say: string | undefined }
-  | { dial: string; callerId: string | undefined };
+  | { say: string | undefined; as?: SayOptions | undefined }
+  | { dial: string; callerId: string | undefined; query: Record<string, string> };
 
-/** Takes the next step. After a `<Dial>` to a number or a `sip:` address, Twilio asks `dialledUrl`. */
+/** Takes the next step. After a `<Dial>` to a number or a `sip:` address, Twilio asks `dialledUrl` with the step's query. */
 export function takeStep(next: NextStep, dialledUrl: string): string {
-  if (next === undefined || 'say' in next) return hangUp(next?.say);
-  const { dial, callerId } = next;
+  if (next === undefined || 'say' in next) return hangUp(next?.say, next?.as);
+  const { dial, callerId, query } = next;
   const noun = dial.startsWith('sip:') ? 'Sip' : 'Number';
-  const shown = callerId === undefined ? '' : ` callerId="${escapeXml(callerId)}"`;
+  const attributes =
+    attribute('callerId', callerId) + attribute('action', `${dialledUrl}?${new URLSearchParams(query)}`);
   return twiml(
-    `<Dial answerOnBridge="true" timeout="25"${shown} action="${escapeXml(dialledUrl)}"><${noun}>${escapeXml(dial)}</${noun}></Dial>`,
+    `<Dial answerOnBridge="true" timeout="25"${attributes}><${noun}>${escapeXml(dial)}</${noun}></Dial>`,
   );
+}
+
+/** How Twilio says a text: a language such as `de-DE`, and a voice: https://www.twilio.com/docs/voice/twiml/say */
+export interface SayOptions {
+  language?: string | undefined;
+  voice?: string | undefined;
+}
+
+/** Returns a `<Say>` for `twiml`, with the text escaped. */
+export function say(text: string, { language, voice }: SayOptions = {}): string {
+  return `<Say${attribute('language', language)}${attribute('voice', voice)}>${escapeXml(text)}</Say>`;
 }
 
 const ENTITY = '&(?:amp|lt|gt|quot|apos|#\\d+|#x[\\da-fA-F]+);';
@@ -49,7 +60,7 @@ const PIECE = new RegExp(
   'gy',
 );
 
-/** Whether `verbs` are well-formed XML: elements that are closed in order, with attributes in quotes, and no bare `&`. */
+/** Whether `verbs` are well-formed XML. */
 export function isWellFormed(verbs: string): boolean {
   const parents: string[] = [];
   let length = 0;
@@ -62,12 +73,12 @@ export function isWellFormed(verbs: string): boolean {
   return length === verbs.length && parents.length === 0;
 }
 
-/** Ends the call, after a last sentence if there is one. */
-export function hangUp(sentence?: string): string {
-  return twiml(`${sentence === undefined ? '' : `<Say>${escapeXml(sentence)}</Say>`}<Hangup/>`);
+/** Hangs up, perhaps after a sentence. */
+export function hangUp(sentence?: string, as?: SayOptions): string {
+  return twiml(`${sentence === undefined ? '' : say(sentence, as)}<Hangup/>`);
 }
 
-/** Has the caller hear that the line is busy. */
+/** Rejects the call: the caller hears busy. */
 export function rejectAsBusy(): string {
   return twiml('<Reject reason="busy"/>');
 }
@@ -92,6 +103,10 @@ const ENTITIES: Record<string, string> = {
   '"': '&quot;',
   "'": '&apos;',
 };
+
+function attribute(name: string, value: string | undefined): string {
+  return value === undefined ? '' : ` ${name}="${escapeXml(value)}"`;
+}
 
 function escapeXml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => ENTITIES[character] ?? '');

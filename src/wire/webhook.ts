@@ -13,6 +13,8 @@ export interface CallDetails {
 /** What stands for a number that is withheld: ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN (twice: lists differ), UNAVAILABLE. */
 const WITHHELD = new Set(['+266696687', '+7378742833', '+2562533', '+8656696', '+8566696', '+86282452253']);
 
+const CALL_SID = /^CA[0-9a-f]{32}$/;
+
 /** The states of a call that is over: a status callback may be sent to the webhook's address. */
 const OVER = new Set(['completed', 'canceled', 'busy', 'failed', 'no-answer']);
 
@@ -24,19 +26,29 @@ const TWILIOS =
 export function readWebhook(
   query: Record<string, string>,
   form: Record<string, string>,
+  isSigned = false,
 ): {
   callSid: string | undefined;
   isOver: boolean;
-  transferStatus: string | undefined;
+  transfer: { status: string; seconds: number };
   details: CallDetails;
 } {
   const isPost = Object.keys(form).length > 0;
-  const { CallSid, CallStatus = '', Direction, From, To, DialCallStatus } = isPost ? form : query;
+  const {
+    CallSid = '',
+    CallStatus = '',
+    Direction,
+    From,
+    To,
+    DialCallStatus = '',
+    DialCallDuration,
+  } = isPost ? form : query;
   const own = Object.entries(query).filter(([name]) => isPost || !TWILIOS.test(name));
   return {
-    callSid: isSid(CallSid) ? CallSid : undefined,
+    // Only who needs no signature may call by another name.
+    callSid: (isSigned ? CALL_SID.test(CallSid) : isSid(CallSid)) ? CallSid : undefined,
     isOver: OVER.has(CallStatus),
-    transferStatus: DialCallStatus,
+    transfer: { status: DialCallStatus, seconds: Number(DialCallDuration) || 0 },
     details: {
       direction: Direction?.startsWith('outbound') ? 'outbound' : 'inbound',
       ...numbers(From, To),

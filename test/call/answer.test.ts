@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { Assistant } from '../../src/contract.ts';
+import type { Answer, Assistant } from '../../src/contract.ts';
 import { CALL, dialStream, type OpenAIPeer } from '../support/peers.ts';
 import { answering, configuration, FROM, ring, serverOf, TO } from '../support/ring.ts';
 
@@ -133,22 +133,43 @@ describe('An unusable answer', () => {
     expect(server.log.messages(({ level }) => level === 50)).toEqual([]);
   });
 
-  const cycle: Record<string, unknown> = {};
-  cycle.self = cycle;
-  it.each<[string, object]>([
-    ['tools that are no list', { tools: 7 }],
-    ['tools of which one is nothing', { tools: [null] }],
-    [
-      'parameters that are no JSON',
-      { tools: [{ name: 'a', description: 'b', parameters: cycle, run() {} }] },
-    ],
-    ['an apology that is no text', { apology: {} }],
-    ['a turn detection that is none', { turnDetection: { type: 'server_vad' } }],
-  ])('leaves the assistant as it is if it has %s', async (_, useless) => {
-    const { server, openai } = await answering(() => useless);
+  it('Only the setting that is wrong keeps its default, and the log names it', async () => {
+    const typo: object = { instruction: 'x' };
+    const { server, openai } = await answering(() => ({
+      ...typo,
+      ...{ instructions: 'Sei eine Praxis.', greeting: '', twiml: '<Say>Guten Tag.' },
+    }));
+    expect(await ring(server)).toContain('<Response><Connect ');
+    expect(configuration(await (await openai.dialled()).begin())).toMatchObject({
+      instructions: 'Sei eine Praxis.',
+    });
+    expect(server.log.lines.filter(({ level }) => level === 50)).toMatchObject([
+      {
+        callSid: CALL,
+        msg: 'answer() invalid',
+        advice: expect.stringMatching(/^answer\(\): twiml: must be well-formed/),
+      },
+      { callSid: CALL, msg: 'answer() invalid', advice: 'answer(): instruction: there is no such setting' },
+    ]);
+  });
+
+  it('What is no object keeps all defaults', async () => {
+    const { server } = await answering(() => JSON.parse('7'));
     expect(await ring(server)).toContain('<Connect ');
-    expect(configuration(await (await openai.dialled()).begin())).toMatchObject({ voice: 'cedar' });
     await server.log.find('answer() failed');
+  });
+
+  it('What a caller is known by may be undefined, and a typo is an error of tsc', async () => {
+    const nameOf = async (from: string | undefined) => (from === FROM ? 'Ann' : undefined);
+    const answer: Assistant['answer'] = async ({ from }) => ({ about: await nameOf(from) });
+    // @ts-expect-error There is no such property.
+    const typo = async (): Promise<Answer> => ({ about: 'x', instruction: 'y' });
+    expect(typo).toBeTypeOf('function');
+    const { server, openai } = await answering(answer);
+    await ring(server);
+    const session = await openai.dialled();
+    await session.configure();
+    expect(JSON.stringify(await toldBeforeGreeting(session))).toContain('Ann');
   });
 });
 
@@ -189,7 +210,7 @@ describe('An answer that never comes', () => {
     expect(await twiml).toContain('<Connect ');
     late('busy');
     expect(configuration(await (await openai.dialled()).begin())).toMatchObject({ voice: 'cedar' });
-    expect(server.log.messages(({ level }) => level === 50)).toEqual(['answer() took more than a second']);
+    expect(server.log.messages(({ level }) => level === 50)).toEqual(['answer() timed out']);
   });
 });
 

@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
 import { dialledCall, liveCall, startServer } from '../support/call.ts';
 import { dialStream } from '../support/peers.ts';
 import { audio, STREAM } from '../support/wire.ts';
@@ -106,5 +108,19 @@ describe('A live call', () => {
       errors: {},
     });
     expect(openai.handshakes).toBe(1);
+  });
+});
+
+describe('A stream that a proxy cuts off', () => {
+  it('has its unmasked close frame logged without a stack', async () => {
+    const { server } = await startServer();
+    const socket = new WebSocket(`${server.origin.replace('http', 'ws')}/media-stream`);
+    socket.on('error', () => {});
+    const [response] = await once(socket, 'upgrade');
+    response.socket.write(Buffer.from([0x88, 0x02, 0x03, 0xe9]));
+    expect(await server.log.find('media stream error')).toMatchObject({
+      error: 'Invalid WebSocket frame: MASK must be set',
+    });
+    expect(server.log.text).not.toContain('stack');
   });
 });

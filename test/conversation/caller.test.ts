@@ -77,14 +77,20 @@ describe("the caller's audio, where a stream is hostile", () => {
     expect(caller.sessionReady()).toHaveLength(1_000);
   });
 
-  it('Timestamps add no more audio than time has passed, but for a second', () => {
+  it('is filled by 10 s more than have passed at most', () => {
     const caller = readyCaller();
     caller.frame({ timestamp: 0, payload: FRAME }, false, 0);
-    expect(caller.frame({ timestamp: 10_000, payload: FRAME }, false, 500)).toEqual([
-      silence(1460),
-      append(FRAME),
-    ]);
-    expect(caller.frame({ timestamp: 20_000, payload: FRAME }, false, 520)).toEqual([append(FRAME)]);
+    const filled = [5_000, 10_000, 15_000].map(
+      (timestamp, n) => caller.frame({ timestamp, payload: FRAME }, false, 20 * (n + 1))[0],
+    );
+    expect(filled).toEqual([silence(4_980), silence(4_980), silence(20)]);
+  });
+
+  it.each([60_000, 999_999_999_999_999])('has a clock that a jump to %d does not move', (timestamp) => {
+    const caller = readyCaller();
+    caller.frame({ timestamp: 0, payload: FRAME }, false, 0);
+    expect(caller.frame({ timestamp, payload: FRAME }, false, 20)).toEqual([append(FRAME)]);
+    expect(caller.clock(20)).toBe(20);
   });
 });
 

@@ -180,7 +180,10 @@ describe('what is known of a call afterwards', () => {
     const call = readyCall();
     const transcribed = (seconds: number, tokensIn: number, tokensOut: number): ServerEvent => ({
       ...{ type: 'caller transcribed', item_id: 'u', transcript: 'Hm?' },
-      usage: { seconds, tokensIn, tokensOut },
+      usage: {
+        ...{ transcriptionSeconds: seconds, transcriptionTokensIn: tokensIn },
+        transcriptionTokensOut: tokensOut,
+      },
     });
     call.fromOpenAI(transcribed(3, 0, 0), 0);
     call.fromOpenAI(transcribed(0, 40, 7), 0);

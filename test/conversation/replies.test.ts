@@ -6,7 +6,7 @@ import { expected } from '../support/wire.ts';
 const { end, respond } = expected;
 
 function done(id: string): ResponseDone {
-  return { id, status: 'completed', reason: undefined, isEmpty: false, error: undefined, usage: NO_USAGE };
+  return { id, status: 'completed', isEmpty: false, error: undefined, usage: NO_USAGE };
 }
 
 /** A response that failed, with OpenAI's code for why. */

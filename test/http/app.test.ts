@@ -169,16 +169,28 @@ describe('/transfer-ended', () => {
       expect(body).toContain('<Response><Say>Nobody is there.</Say><Hangup/></Response>');
     },
   );
+
+  it('says what the call brings along, and logs how it went', async () => {
+    const path = `/transfer-ended/CA1?nobodyAnswered=Niemand%20da.&language=de-DE&CallSid=CA1`;
+    const { body } = await ask({ url: `${path}&DialCallStatus=no-answer&DialCallDuration=0` });
+    expect(body).toContain('<Say language="de-DE">Niemand da.</Say><Hangup/>');
+  });
 });
 
-describe('A call that comes back', () => {
-  it('has lost the outcome of its last stream', async () => {
-    const { app, calls } = await startRelay({}, 1);
-    const url = '/incoming-call?CallSid=CA1';
-    await app.inject(url);
-    await vi.waitFor(() => expect(calls.live).toBe(0));
-    await app.inject(url);
-    expect((await app.inject('/call-ended?CallSid=CA1')).body).toContain('<Response><Hangup/></Response>');
+describe('Every answer', () => {
+  it.each<[number, InjectOptions]>([
+    [200, { url: '/' }],
+    [200, { url: '/incoming-call' }],
+    [200, { url: '/call-ended/CA1' }],
+    [200, { url: '/transfer-ended' }],
+    [426, { url: '/media-stream' }],
+    [404, { url: '/nowhere' }],
+    [400, { url: '/%ff' }],
+    [414, { url: `/call-ended/${'x'.repeat(201)}` }],
+    [415, { url: '/incoming-call', method: 'POST', payload: {} }],
+  ])('of %d keeps caches from repeating it: %j', async (status, request) => {
+    const { statusCode, headers } = await ask(request);
+    expect([statusCode, headers['cache-control']]).toEqual([status, 'no-store']);
   });
 });
 
@@ -253,11 +265,12 @@ describe('A guarded server', () => {
   });
 
   it('gives a stream its token and the details of its call', async () => {
-    const form = { CallSid: 'CA1', From: '+14155550123', To: '+14155550199', Direction: 'inbound' };
+    const CallSid = 'CA0123456789abcdef0123456789abcdef';
+    const form = { CallSid, From: '+14155550123', To: '+14155550199', Direction: 'inbound' };
     const url = '/incoming-call?shop=7';
     const { body } = await post(url, new URLSearchParams(form).toString(), signed(url, form));
     const { token = '', call = '' } = readConnect(body)?.parameters ?? {};
-    expect(isTokenGood(AUTH_TOKEN, 'CA1', token, Date.now(), call)).toBe(true);
+    expect(isTokenGood(AUTH_TOKEN, CallSid, token, Date.now(), call)).toBe(true);
     expect(JSON.parse(call)).toEqual({
       direction: 'inbound',
       from: form.From,

@@ -18,7 +18,7 @@ afterEach(() => {
 });
 
 /** A client that sends `text`, stays connected and collects the answer. */
-function client(text: string): { socket: Socket; answer: () => string; closed: Promise<void> } {
+function client(text: string | Buffer): { socket: Socket; answer: () => string; closed: Promise<void> } {
   const { port } = new URL(server.origin);
   const socket = connect(Number(port), '127.0.0.1');
   let answer = '';
@@ -65,8 +65,16 @@ describe('An upgrade for another path', () => {
   ])('gets 404 and is closed when it is %s', async (_, text) => {
     const { answer, closed } = client(text);
     await closed;
-    expect(answer()).toMatch(/^HTTP\/1\.1 404 /);
+    expect(answer()).toMatch(/^HTTP\/1\.1 404 .*\r\nCache-Control: no-store\r\n/s);
     await expect.poll(connections).toBe(0);
+  });
+
+  it('is logged with its path if Twilio may have signed it', async () => {
+    client(request('GET /voice/media-stream?From=50123', ...WEBSOCKET, SIGNED));
+    expect(await server.log.find('request rejected')).toMatchObject({
+      ...{ status: 404, method: 'GET', path: '/voice/media-stream', advice: expect.any(String) },
+    });
+    expect(server.log.text).not.toContain('50123');
   });
 
   it.each([
@@ -133,10 +141,27 @@ describe('A plain connection', () => {
 });
 
 describe('A malformed request', () => {
-  it('What is no request is answered with 400, and none of it is logged', async () => {
-    const { answer, closed } = client(`GET / HTTP/9.9\r\n${SIGNED}\r\nFrom: +14155550123\r\n\r\n`);
+  it.each([
+    ['TLS', '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03+14155550123'],
+    ['the PROXY protocol', 'PROXY TCP4 50123 10.0.0.2 1 2\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n'],
+    ['the PROXY protocol', '\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c50123'],
+    ['HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n50123'],
+    [undefined, `GET / HTTP/9.9\r\n${SIGNED}\r\nFrom: +14155550123\r\n\r\n`],
+  ])('gets 400, and is logged as what it looks like: %s', async (looksLike, bytes) => {
+    const { answer, closed } = client(Buffer.from(bytes, 'latin1'));
     await closed;
     expect(answer()).toMatch(/^HTTP\/1\.1 400 /);
+    expect(await server.log.find('malformed request')).toEqual(
+      expect.objectContaining({ code: expect.stringMatching(/^HPE_/), ...(looksLike && { looksLike }) }),
+    );
     expect(server.log.text).not.toMatch(/rawPacket|50123/);
+  });
+
+  it('is not logged if the client just goes', async () => {
+    const { socket } = client('GET / HTTP/1.1\r\n');
+    await expect.poll(connections).toBe(1);
+    socket.resetAndDestroy();
+    await expect.poll(connections).toBe(0);
+    expect(server.log.text).not.toContain('malformed request');
   });
 });

@@ -105,6 +105,33 @@ describe('The refusal of a wrong signature', () => {
   });
 });
 
+describe('A request that no route takes', () => {
+  const FORM = 'application/x-www-form-urlencoded';
+
+  it.each([
+    ['POST', '/', FORM, 404, 'webhook is /incoming-call'],
+    ['GET', '/', FORM, 404, 'webhook is /incoming-call'],
+    ['POST', '/media-stream', FORM, 404, 'webhook is /incoming-call'],
+    ['POST', '/voice/incoming-call', FORM, 404, 'webhook is /incoming-call'],
+    ['POST', '/incoming-call', 'application/json', 415, 'forms'],
+  ] as const)('is logged if Twilio may have signed it: %s %s', async (method, path, type, status, words) => {
+    const headers = { ...SIGNATURE, 'content-type': type };
+    const url = `${path}?From=50123`;
+    const payload = method === 'POST' ? '{}' : '';
+    expect((await server.app.inject({ method, url, headers, payload })).statusCode).toBe(status);
+    expect(await server.log.find('request rejected')).toMatchObject({
+      ...{ status, method, path, advice: expect.stringContaining(words) },
+    });
+    expect(server.log.text).not.toContain('50123');
+  });
+
+  it('is logged without its path if nobody has signed it', async () => {
+    await server.app.inject('/wp-login.php');
+    expect(await server.log.find('unsigned request rejected')).toMatchObject({ status: 404 });
+    expect(server.log.text).not.toContain('wp-login');
+  });
+});
+
 describe('A refused stream', () => {
   it.each<[string, number, string, (twilio: TwilioPeer) => void]>([
     ['of a call that has one', 1008, 'call already live', (twilio) => twilio.start('CA1', token('CA1'))],

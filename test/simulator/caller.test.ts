@@ -157,7 +157,10 @@ describe('PhoneCall', () => {
   ] as const)('asks for the Dial action after a put-through that ends %s', async (dialled, outcome) => {
     const options = dialled && { dialled };
     const nobody = '<Response><Say language="en-GB">Nobody is there.</Say><Hangup/></Response>';
-    const putThrough = takeStep({ dial: '+14155550111', callerId: '+14155550199' }, '/transfer-ended');
+    const putThrough = takeStep(
+      { dial: '+14155550111', callerId: '+14155550199', query: {} },
+      '/transfer-ended',
+    );
     const { stream, call, posts, events } = await answered(
       options,
       xml(CONNECT),

@@ -3,15 +3,14 @@ import { type ApiError, check, findFault, object, text } from './shape.ts';
 
 /** An item that a client may add to a conversation. */
 export type ClientItem =
-  | { type: 'message'; role: 'user' | 'system'; content: [{ type: 'input_text'; text: string }] }
+  | { type: 'message'; role: 'user' | 'system' | 'assistant'; content: [{ type: string; text: string }] }
   | { type: 'function_call_output'; call_id: string; output: string };
 
 const MESSAGE = {
   type: 'message',
-  role: ['user', 'system'],
+  role: ['user', 'system', 'assistant'],
   content: check('a list of one part', (value) => Array.isArray(value) && value.length === 1),
 };
-const PART = { type: 'input_text', text };
 const OUTPUT = { type: 'function_call_output', call_id: text, output: text };
 
 /** Returns the item of a conversation.item.create, or what is wrong with the event. */
@@ -35,5 +34,6 @@ function findItemFault(item: JsonObject): ApiError | undefined {
   const shape = item.type === OUTPUT.type ? OUTPUT : MESSAGE;
   const fault = findFault(shape, item, 'item', Object.keys(shape));
   if (fault !== undefined || !Array.isArray(item.content)) return fault;
-  return findFault(PART, item.content[0], 'item.content[0]', Object.keys(PART));
+  const part = { type: item.role === 'assistant' ? 'output_text' : 'input_text', text };
+  return findFault(part, item.content[0], 'item.content[0]', Object.keys(part));
 }

@@ -77,7 +77,8 @@ describe('an item', () => {
     ['unknown_parameter', 'item.content[0].audio', { ...message, content: [{ ...part, audio: '' }] }],
     ['missing_required_parameter', 'item.role', { ...message, role: undefined }],
     ['invalid_value', 'item.output', { ...output, output: { time: '12:00' } }],
-    ['invalid_value', 'item.role', { ...message, role: 'assistant' }],
+    ['invalid_value', 'item.role', { ...message, role: 'tool' }],
+    ['invalid_value', 'item.content[0].type', { ...message, role: 'assistant' }],
     ['invalid_value', 'item.content', { ...message, content: [part, part] }],
   ])('is refused with %s of %s', (code, param, item) => {
     const event = JSON.parse(JSON.stringify({ type: 'conversation.item.create', item }));

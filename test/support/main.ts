@@ -2,7 +2,4 @@
 import { start } from '../../src/start.ts';
 import { assistant } from '../simulator/assistant.ts';
 
-await start(async () => {
-  const { GREETING: greeting = assistant.greeting } = process.env;
-  return { assistant: { ...assistant, greeting } };
-});
+await start(async () => ({ assistant: { ...assistant, ...JSON.parse(process.env.CHANGES ?? '{}') } }));

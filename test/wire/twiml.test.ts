@@ -5,6 +5,7 @@ import {
   hangUp,
   isWellFormed,
   rejectAsBusy,
+  say,
   takeStep,
 } from '../../src/wire/twiml.ts';
 
@@ -80,14 +81,37 @@ describe('A TwiML document', () => {
   });
 
   it('dials a number with the caller ID to be shown', () => {
-    expect(verbs(takeStep({ dial: '+14155550100', callerId: '+14155550123' }, ACTION))).toBe(
-      `<Dial answerOnBridge="true" timeout="25" callerId="+14155550123" action="${ACTION}"><Number>+14155550100</Number></Dial>`,
+    expect(
+      verbs(
+        takeStep(
+          {
+            dial: '+14155550100',
+            callerId: '+14155550123',
+            query: { nobodyAnswered: 'A & B', language: 'de-DE' },
+          },
+          ACTION,
+        ),
+      ),
+    ).toBe(
+      `<Dial answerOnBridge="true" timeout="25" callerId="+14155550123" action="${ACTION}?nobodyAnswered=A+%26+B&amp;language=de-DE"><Number>+14155550100</Number></Dial>`,
     );
   });
 
   it('dials a SIP address, escaped', () => {
-    expect(verbs(takeStep({ dial: 'sip:desk@pbx.example?a=1&b=2', callerId: undefined }, ACTION))).toBe(
-      `<Dial answerOnBridge="true" timeout="25" action="${ACTION}"><Sip>sip:desk@pbx.example?a=1&amp;b=2</Sip></Dial>`,
+    expect(
+      verbs(takeStep({ dial: 'sip:desk@pbx.example?a=1&b=2', callerId: undefined, query: {} }, ACTION)),
+    ).toBe(
+      `<Dial answerOnBridge="true" timeout="25" action="${ACTION}?"><Sip>sip:desk@pbx.example?a=1&amp;b=2</Sip></Dial>`,
+    );
+  });
+
+  it('says a text as text, in a language and with a voice', () => {
+    expect(say('<Hangup/> & "Zoë"\n')).toBe('<Say>&lt;Hangup/&gt; &amp; &quot;Zoë&quot;\n</Say>');
+    expect(say('Hallo', { language: 'de-DE', voice: '"' })).toBe(
+      '<Say language="de-DE" voice="&quot;">Hallo</Say>',
+    );
+    expect(verbs(takeStep({ say: 'Hallo', as: { language: 'de-DE' } }, ACTION))).toBe(
+      '<Say language="de-DE">Hallo</Say><Hangup/>',
     );
   });
 

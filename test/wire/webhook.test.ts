@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { encodeDetails, readDetails, readWebhook } from '../../src/wire/webhook.ts';
 
+const CALL = 'CA0123456789abcdef0123456789abcdef';
 const FROM = '+14155550123';
 const TO = '+14155550199';
 
@@ -10,7 +11,7 @@ describe("Twilio's webhook", () => {
     expect(readWebhook(query, { CallSid: 'CA1', From: FROM, To: TO, Direction: 'inbound' })).toEqual({
       callSid: 'CA1',
       isOver: false,
-      transferStatus: undefined,
+      transfer: { status: '', seconds: 0 },
       details: { direction: 'inbound', from: FROM, to: TO, query },
     });
   });
@@ -85,7 +86,19 @@ describe("Twilio's webhook", () => {
   });
 
   it('says how a transfer ended', () => {
-    expect(readWebhook({}, { DialCallStatus: 'no-answer' }).transferStatus).toBe('no-answer');
+    const form = { DialCallStatus: 'completed', DialCallDuration: '61' };
+    expect(readWebhook({}, form).transfer).toEqual({ status: 'completed', seconds: 61 });
+  });
+
+  it.each(['CA1', '../0123456789abcdef0123456789abcdef', 'CA0123456789ABCDEF0123456789abcdef'])(
+    'names no call by %j if it is signed',
+    (CallSid) => {
+      expect(readWebhook({}, { CallSid }, true).callSid).toBeUndefined();
+    },
+  );
+
+  it('names a call by its CallSid if it is signed', () => {
+    expect(readWebhook({}, { CallSid: CALL }, true).callSid).toBe(CALL);
   });
 });
 
