@@ -181,8 +181,7 @@ describe('what is known of a call afterwards', () => {
     const transcribed = (seconds: number, tokensIn: number, tokensOut: number): ServerEvent => ({
       ...{ type: 'caller transcribed', item_id: 'u', transcript: 'Hm?' },
       usage: {
-        transcriptionSeconds: seconds,
-        transcriptionTokensIn: tokensIn,
+        ...{ transcriptionSeconds: seconds, transcriptionTokensIn: tokensIn },
         transcriptionTokensOut: tokensOut,
       },
     });
