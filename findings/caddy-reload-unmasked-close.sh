@@ -11,7 +11,7 @@ mkdir -p debs/partial
 apt-get -qq -o Debug::NoLocking=1 -o Dir::Cache::archives="$folder/debs" --download-only --reinstall --yes \
   --no-install-recommends install "caddy=$CADDY" >/dev/null 2>&1 ||
   { echo "There is no caddy=$CADDY to be had here." >&2; exit 2; }
-for package in debs/*.deb; do dpkg-deb -x "$package" root; done
+for package in debs/*.deb; do dpkg-deb -x "$package" tree; done
 npm install --silent --no-save --prefix . "ws@$WS" >/dev/null
 
 cat >run.mjs <<'END'
@@ -22,7 +22,7 @@ import { createServer } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { WebSocket, WebSocketServer } from 'ws';
 
-const CADDY = 'root/usr/bin/caddy';
+const CADDY = 'tree/usr/bin/caddy';
 const server = new WebSocketServer({ host: '127.0.0.1', port: 0 });
 await once(server, 'listening');
 const probe = createServer().listen(0, '127.0.0.1');

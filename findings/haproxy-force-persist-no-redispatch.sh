@@ -12,7 +12,7 @@ mkdir -p debs/partial
 apt-get -qq -o Debug::NoLocking=1 -o Dir::Cache::archives="$folder/debs" --download-only --reinstall --yes \
   --no-install-recommends install "haproxy=$HAPROXY" >/dev/null 2>&1 ||
   { echo "There is no haproxy=$HAPROXY to be had here." >&2; exit 2; }
-for package in debs/*.deb; do dpkg-deb -x "$package" root; done
+for package in debs/*.deb; do dpkg-deb -x "$package" tree; done
 
 cat >run.mjs <<'END'
 import { spawn, spawnSync } from 'node:child_process';
@@ -21,7 +21,7 @@ import { writeFileSync } from 'node:fs';
 import { createServer as createHttpServer, get } from 'node:http';
 import { createServer } from 'node:net';
 
-const HAPROXY = 'root/usr/sbin/haproxy';
+const HAPROXY = 'tree/usr/sbin/haproxy';
 const alive = createHttpServer((_request, response) => response.end()).listen(0, '127.0.0.1');
 await once(alive, 'listening');
 
@@ -75,4 +75,4 @@ const without = await ask('');
 const forced = await ask('force-persist if TRUE');
 process.exit(without === '200 of the other server' && forced === '503' ? 0 : 1);
 END
-LD_LIBRARY_PATH=$(echo root/usr/lib/*-linux-gnu) node run.mjs
+LD_LIBRARY_PATH=$(echo tree/usr/lib/*-linux-gnu) node run.mjs

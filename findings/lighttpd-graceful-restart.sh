@@ -17,7 +17,7 @@ for package in "${packages[@]}"; do
     --no-install-recommends install "$package" >/dev/null 2>&1 ||
     { echo "There is no $package to be had here." >&2; exit 2; }
 done
-for package in debs/*.deb; do dpkg-deb -x "$package" root; done
+for package in debs/*.deb; do dpkg-deb -x "$package" tree; done
 npm install --silent --no-save --prefix . "ws@$WS" >/dev/null
 openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -keyout key.pem -out cert.pem 2>/dev/null
 cat key.pem cert.pem >both.pem
@@ -48,9 +48,9 @@ sub vcl_pipe { set bereq.http.upgrade = req.http.upgrade; set bereq.http.connect
 const programs = {
   lighttpd: {
     scheme: 'ws',
-    path: 'root/usr/sbin/lighttpd',
+    path: 'tree/usr/sbin/lighttpd',
     version: '-v',
-    args: (file) => ['-D', '-m', `${here}/root/usr/lib/lighttpd`, '-f', file],
+    args: (file) => ['-D', '-m', `${here}/tree/usr/lib/lighttpd`, '-f', file],
     config: (port) => `server.bind = "127.0.0.1"\nserver.port = ${port}\nserver.document-root = "${here}"
 server.modules = ("mod_proxy")\nproxy.header = ("upgrade" => "enable")
 proxy.server = ("" => (("host" => "127.0.0.1", "port" => ${to})))\n`,
@@ -58,7 +58,7 @@ proxy.server = ("" => (("host" => "127.0.0.1", "port" => ${to})))\n`,
   },
   hitch: {
     scheme: 'wss',
-    path: 'root/usr/sbin/hitch',
+    path: 'tree/usr/sbin/hitch',
     version: '--version',
     args: (file) => [`--config=${file}`],
     config: (port) => `frontend = "[127.0.0.1]:${port}"\nbackend = "[127.0.0.1]:${to}"\npem-file = "${here}/both.pem"
@@ -67,7 +67,7 @@ workers = 1\ndaemon = off\n${process.getuid() === 0 ? 'user = "nobody"' : ''}\n`
   },
   stunnel: {
     scheme: 'wss',
-    path: 'root/usr/bin/stunnel4',
+    path: 'tree/usr/bin/stunnel4',
     version: '-version',
     args: (file) => [file],
     config: (port) => `foreground = yes\npid =\n[relay]\naccept = 127.0.0.1:${port}\nconnect = 127.0.0.1:${to}
@@ -76,13 +76,13 @@ cert = ${here}/both.pem\n`,
   },
   Varnish: {
     scheme: 'ws',
-    path: 'root/usr/sbin/varnishd',
+    path: 'tree/usr/sbin/varnishd',
     version: '-V',
     args: (file, port) => ['-F', '-j', 'none', '-n', `${here}/varnish`, '-a', `127.0.0.1:${port}`, '-f', file],
     config: () => vcl,
     reload: (_child, file) => {
       for (const command of [['vcl.load', 'again', file], ['vcl.use', 'again']]) {
-        const { status } = spawnSync('root/usr/bin/varnishadm', ['-n', `${here}/varnish`, ...command]);
+        const { status } = spawnSync('tree/usr/bin/varnishadm', ['-n', `${here}/varnish`, ...command]);
         if (status !== 0) throw new Error(`varnishadm ${command[0]} has failed.`);
       }
     },
@@ -152,4 +152,4 @@ for (const [n, [name, { path, version }]] of installed.entries()) {
 process.exit(isAsFound ? 0 : 1);
 END
 echo 'What a reload does to a WebSocket on which both ends send, and how long another one waits, dialled 2 s later:'
-PATH="$folder/root/usr/sbin:$PATH" LD_LIBRARY_PATH=$(printf %s: root/usr/lib/*-linux-gnu{,/varnish}) node run.mjs
+PATH="$folder/tree/usr/sbin:$PATH" LD_LIBRARY_PATH=$(printf %s: tree/usr/lib/*-linux-gnu{,/varnish}) node run.mjs

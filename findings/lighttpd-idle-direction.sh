@@ -15,7 +15,7 @@ for package in nginx=1.22.1-9+deb12u11 haproxy=2.6.12-1+deb12u4 apache2-bin=2.4.
     --no-install-recommends install "$package" >/dev/null 2>&1 ||
     { echo "There is no $package to be had here." >&2; exit 2; }
 done
-for package in debs/*.deb; do dpkg-deb -x "$package" root; done
+for package in debs/*.deb; do dpkg-deb -x "$package" tree; done
 npm install --silent --no-save --prefix . "ws@$WS" >/dev/null
 
 cat >run.mjs <<'END'
@@ -38,7 +38,7 @@ server.on('connection', (socket, { url }) => {
 
 const programs = {
   nginx: {
-    command: ['root/usr/sbin/nginx', '-p', here, '-e', 'stderr', '-c'],
+    command: ['tree/usr/sbin/nginx', '-p', here, '-e', 'stderr', '-c'],
     config: (port) => `daemon off; pid pid; events {} http { access_log off;
       ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${name};`).join(' ')}
       server { listen 127.0.0.1:${port}; location / { proxy_pass http://${backend}; proxy_http_version 1.1;
@@ -46,21 +46,21 @@ const programs = {
       proxy_read_timeout 2s; proxy_send_timeout 2s; } } }`,
   },
   HAProxy: {
-    command: ['root/usr/sbin/haproxy', '-db', '-f'],
+    command: ['tree/usr/sbin/haproxy', '-db', '-f'],
     config: (port) => `defaults\n  mode http\n  timeout connect 2s\n  timeout client 2s\n  timeout server 2s\n  timeout tunnel 2s
 listen all\n  bind 127.0.0.1:${port}\n  server one ${backend}\n`,
   },
   Apache: {
-    command: ['root/usr/sbin/apache2', '-DFOREGROUND', '-f'],
+    command: ['tree/usr/sbin/apache2', '-DFOREGROUND', '-f'],
     config: (port) => `${['mpm_event', 'authz_core', 'proxy', 'proxy_http']
-      .map((name) => `LoadModule ${name}_module ${here}/root/usr/lib/apache2/modules/mod_${name}.so`)
+      .map((name) => `LoadModule ${name}_module ${here}/tree/usr/lib/apache2/modules/mod_${name}.so`)
       .join('\n')}
 ServerName localhost\nListen 127.0.0.1:${port}\nPidFile ${here}/apache.pid\nErrorLog ${here}/log\nMutex file:${here}
 DefaultRuntimeDir ${here}\nTimeout 2\nProxyTimeout 2\n${process.getuid() === 0 ? 'User nobody' : ''}
 ProxyPass / http://${backend}/ upgrade=websocket\n`,
   },
   lighttpd: {
-    command: ['root/usr/sbin/lighttpd', '-D', '-m', `${here}/root/usr/lib/lighttpd`, '-f'],
+    command: ['tree/usr/sbin/lighttpd', '-D', '-m', `${here}/tree/usr/lib/lighttpd`, '-f'],
     config: (port) => `server.bind = "127.0.0.1"\nserver.port = ${port}\nserver.document-root = "${here}"
 server.modules = ("mod_proxy")\nserver.max-read-idle = 2\nserver.max-write-idle = 2
 proxy.header = ("upgrade" => "enable")
@@ -128,4 +128,4 @@ const isAsFound = seen.every(({ name, fates }) => {
 });
 process.exit(isAsFound ? 0 : 1);
 END
-LD_LIBRARY_PATH=$(echo root/usr/lib/*-linux-gnu) node run.mjs
+LD_LIBRARY_PATH=$(echo tree/usr/lib/*-linux-gnu) node run.mjs

@@ -11,7 +11,7 @@ mkdir -p debs/partial
 apt-get -qq -o Debug::NoLocking=1 -o Dir::Cache::archives="$folder/debs" --download-only --reinstall --yes \
   --no-install-recommends install "nginx=$NGINX" >/dev/null 2>&1 ||
   { echo "There is no nginx=$NGINX to be had here." >&2; exit 2; }
-for package in debs/*.deb; do dpkg-deb -x "$package" root; done
+for package in debs/*.deb; do dpkg-deb -x "$package" tree; done
 
 cat >run.mjs <<'END'
 import { spawn, spawnSync } from 'node:child_process';
@@ -22,7 +22,7 @@ import { connect } from 'node:http2';
 import { connect as dial, createServer as createTcpServer } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 
-const NGINX = 'root/usr/sbin/nginx';
+const NGINX = 'tree/usr/sbin/nginx';
 const answer = (request, response) =>
   request.url === '/426'
     ? response.writeHead(426, { Connection: 'Upgrade', Upgrade: 'websocket' }).end()
@@ -95,4 +95,4 @@ const isAsFound =
   seen['426, HTTP/2'].includes('NGHTTP2_PROTOCOL_ERROR');
 process.exit(isAsFound ? 0 : 1);
 END
-LD_LIBRARY_PATH=$(echo root/usr/lib/*-linux-gnu) node run.mjs
+LD_LIBRARY_PATH=$(echo tree/usr/lib/*-linux-gnu) node run.mjs

@@ -13,7 +13,7 @@ for package in nginx=1.22.1-9+deb12u11 haproxy=2.6.12-1+deb12u4 caddy=2.6.2-5 ap
     --no-install-recommends install "$package" >/dev/null 2>&1 ||
     { echo "There is no $package to be had here." >&2; exit 2; }
 done
-for package in debs/*.deb; do dpkg-deb -x "$package" root; done
+for package in debs/*.deb; do dpkg-deb -x "$package" tree; done
 npm install --silent --no-save --prefix . "ws@$WS" >/dev/null
 
 cat >run.mjs <<'END'
@@ -33,42 +33,42 @@ const keys = [];
 server.on('connection', (_socket, { headers }) => keys.push(headers['sec-websocket-key']));
 
 const apache = (port, line) => `${['mpm_event', 'authz_core', 'proxy', 'proxy_http', 'http2']
-  .map((name) => `LoadModule ${name}_module ${here}/root/usr/lib/apache2/modules/mod_${name}.so`)
+  .map((name) => `LoadModule ${name}_module ${here}/tree/usr/lib/apache2/modules/mod_${name}.so`)
   .join('\n')}
 ServerName localhost\nListen 127.0.0.1:${port}\nPidFile ${here}/${port}.pid\nErrorLog ${here}/log\nMutex file:${here}
 DefaultRuntimeDir ${here}\nProtocols h2c\n${process.getuid() === 0 ? 'User nobody' : ''}
 ${line}\nProxyPass / http://${backend}/ upgrade=websocket\n`;
 const programs = {
   nginx: {
-    command: ['root/usr/sbin/nginx', '-p', here, '-e', 'stderr', '-c'],
+    command: ['tree/usr/sbin/nginx', '-p', here, '-e', 'stderr', '-c'],
     version: '-v',
     config: (port) => `daemon off; pid pid; events {} http { access_log off;
       ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${name};`).join(' ')}
       server { listen 127.0.0.1:${port} http2; location / { proxy_pass http://${backend}; } } }`,
   },
   Caddy: {
-    command: ['root/usr/bin/caddy', 'run', '--adapter', 'caddyfile', '--config'],
+    command: ['tree/usr/bin/caddy', 'run', '--adapter', 'caddyfile', '--config'],
     version: 'version',
     config: (port) => `{\nadmin off\nservers {\nprotocols h1 h2c\n}\n}\nhttp://127.0.0.1:${port} {\nreverse_proxy ${backend}\n}\n`,
   },
   HAProxy: {
-    command: ['root/usr/sbin/haproxy', '-db', '-f'],
+    command: ['tree/usr/sbin/haproxy', '-db', '-f'],
     version: '-v',
     config: (port) => `defaults\n  mode http\n  timeout connect 2s\n  timeout client 9s\n  timeout server 9s
 listen all\n  bind 127.0.0.1:${port} proto h2\n  server one ${backend}\n`,
   },
   Apache: {
-    command: ['root/usr/sbin/apache2', '-DFOREGROUND', '-f'],
+    command: ['tree/usr/sbin/apache2', '-DFOREGROUND', '-f'],
     version: '-v',
     config: (port) => apache(port, ''),
   },
   'Apache, H2WebSockets on': {
-    command: ['root/usr/sbin/apache2', '-DFOREGROUND', '-f'],
+    command: ['tree/usr/sbin/apache2', '-DFOREGROUND', '-f'],
     version: '-v',
     config: (port) => apache(port, 'H2WebSockets on'),
   },
   lighttpd: {
-    command: ['root/usr/sbin/lighttpd', '-D', '-m', `${here}/root/usr/lib/lighttpd`, '-f'],
+    command: ['tree/usr/sbin/lighttpd', '-D', '-m', `${here}/tree/usr/lib/lighttpd`, '-f'],
     version: '-v',
     config: (port) => `server.bind = "127.0.0.1"\nserver.port = ${port}\nserver.document-root = "${here}"
 server.modules = ("mod_proxy")\nproxy.header = ("upgrade" => "enable")
@@ -130,4 +130,4 @@ const isAsFound =
 process.exit(isAsFound ? 0 : 1);
 END
 echo 'Sec-WebSocket-Key of two WebSockets over HTTP/2, as the server behind gets them:'
-LD_LIBRARY_PATH=$(echo root/usr/lib/*-linux-gnu) node run.mjs
+LD_LIBRARY_PATH=$(echo tree/usr/lib/*-linux-gnu) node run.mjs

@@ -105,3 +105,14 @@ function takeTurns(): void {
 function clock(): number {
   return Number(process.hrtime.bigint()) / 1e6;
 }
+
+/** Resolves when `work` has, or once the process has run for `ms`; to whether it has. */
+export async function isDoneWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
+  let cancel = () => {};
+  const timeout = new Promise<boolean>((resolve) => {
+    cancel = after(ms, () => resolve(false));
+  });
+  const isDone = await Promise.race([work.then(() => true), timeout]);
+  cancel();
+  return isDone;
+}

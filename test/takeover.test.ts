@@ -50,6 +50,8 @@ async function expectGoesOn(session: OpenAIPeer, twilio: TwilioPeer) {
   await session.next('response.create');
   session.say(200, 'r9', 'a9');
   expect(await twilio.next('media')).toMatchObject({ media: { payload: audio(200) } });
+  session.send({ type: 'response.done', response: { id: 'r9', status: 'completed' } });
+  await session.settle();
 }
 
 /** Every way to lose a session for a passing reason, and the close in the log. */

@@ -30,7 +30,6 @@ export class Conversation {
   readonly tally: Tally;
   #streamSid: string | undefined;
 
-  /** `turnEndMs` of silence end a turn at the latest. */
   constructor(turnEndMs: number, tools: readonly ToolInfo[], briefing: BriefingOptions, now: number) {
     this.#briefing = new Briefing(briefing);
     this.#caller = new Caller(turnEndMs, now);
@@ -53,14 +52,14 @@ export class Conversation {
     const isSilent = isExpiring && this.isPause(now);
     if (isSilent) this.#caller.turn.answered();
     const goOn = this.#caller.turn.hasTurn ? ANSWER : GO_ON;
-    const task = isSilent ? WAIT : (this.#farewell.unsaid ?? (this.#farewell.isPending ? WAIT : goOn));
+    const task = isSilent || this.#farewell.isSaid ? WAIT : (this.#farewell.unsaid ?? goOn);
     this.transcript.sessionLost((itemId) => this.#playback.lengthOf(itemId), task === ANSWER);
     this.#held.take();
     this.#tools.sessionLost();
     this.#playback.sessionLost();
     this.#caller.sessionLost();
     this.#replies.sessionLost(task !== WAIT, now);
-    if (this.#replies.isUnderWay)
+    if (this.#replies.isBegun)
       this.#briefing.sessionLost(this.transcript.newest(), this.#tools.running, task);
   }
 
@@ -109,9 +108,8 @@ export class Conversation {
 
   fromOpenAI(event: ServerEvent, now: number): Effect[] {
     this.tally.listen(event);
-    if (this.#streamSid !== undefined) return this.#receive(this.#streamSid, event, now);
-    this.#held.add(event);
-    return [];
+    if (this.#streamSid === undefined) this.#held.add(event);
+    return this.#streamSid === undefined ? [] : this.#receive(this.#streamSid, event, now);
   }
 
   #receive(streamSid: string, event: ServerEvent, now: number): Effect[] {
@@ -157,8 +155,8 @@ export class Conversation {
     if (isEmpty && !isCut) this.#caller.turn.answered();
     const failure = this.#replies.done(response, now);
     // A goodbye that was said is heard to its end, whatever fails after it.
-    const isSaid = this.#farewell.isPending && this.#farewell.unsaid === undefined;
-    return failure.length > 0 && !isSaid ? failure : [...this.#owed(now), ...this.#goodbye(now)];
+    if (failure.length > 0 && !this.#farewell.isSaid) return failure;
+    return [...this.#owed(now), ...this.#goodbye(now)];
   }
 
   /** A tool has returned, failed or timed out. */
@@ -206,9 +204,9 @@ export class Conversation {
 
   /** The caller speaks or presses a key over the assistant. The final goodbye is heard to its end. */
   #bargeIn(streamSid: string, now: number): Effect[] {
-    const effects = this.#farewell.interrupted() ? this.#cut(streamSid, now) : [];
-    if (effects.length > 0) this.tally.bargeIns += 1;
-    return effects;
+    const cut = this.#farewell.interrupted() ? this.#cut(streamSid, now) : [];
+    this.tally.bargeIns += cut.length > 0 ? 1 : 0;
+    return cut;
   }
 
   /** Clears what the caller hasn't heard. */

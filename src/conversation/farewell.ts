@@ -77,6 +77,11 @@ export class Farewell {
     return this.#pending !== undefined;
   }
 
+  /** Whether the goodbye was said. */
+  get isSaid(): boolean {
+    return this.#pending?.goodbyeId !== undefined;
+  }
+
   /** A caller who speaks or presses a key keeps the call, once; returns whether that cuts the assistant off. */
   interrupted(): boolean {
     this.#questions = 0;

@@ -48,7 +48,7 @@ export class Replies {
   /** Responses that were asked for once more, for the log. */
   retries = 0;
   /** Whether either side has said anything that the other could hear. */
-  isUnderWay = false;
+  isBegun = false;
   #response: Response = { is: 'none' };
   #debt: Debt | undefined;
   #turn: Turn = { is: 'open' };
@@ -95,7 +95,7 @@ export class Replies {
     this.#debt = undefined;
     if (this.#turn.is === 'assistant') this.#turn = { is: 'open' };
     this.#hasFailed = false;
-    if (isAwaited && this.isUnderWay) this.watchdog.start(now);
+    if (isAwaited && this.isBegun) this.watchdog.start(now);
   }
 
   /** Items were sent, to which OpenAI should respond if a response `isOwed`. */
@@ -149,7 +149,7 @@ export class Replies {
   heard(responseId: string, now: number): number | undefined {
     this.latest = responseId;
     this.#spoken = responseId;
-    this.isUnderWay = true;
+    this.isBegun = true;
     this.#unheard = 0;
     return this.watchdog.heard(now);
   }
@@ -157,7 +157,7 @@ export class Replies {
   /** Interrupts the assistant, as OpenAI does by itself, and cancels the debt: the caller's turn brings a reply. */
   speechStarted(now: number): void {
     this.#turn = { is: 'caller', since: now };
-    this.isUnderWay = true;
+    this.isBegun = true;
     this.#unheard = 0;
     this.#hasFailed = false;
     this.#debt = undefined;

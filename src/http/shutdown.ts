@@ -1,6 +1,6 @@
 import type { Server } from 'node:http';
 import type { Calls } from '../call/calls.ts';
-import { wait } from '../timers.ts';
+import { isDoneWithin, wait } from '../timers.ts';
 
 // A shutdown takes the grace and 20 s at most, in these parts, in ms:
 
@@ -31,7 +31,7 @@ export async function shutDown(server: Server, calls: Calls, graceMs: number | u
   const closed = new Promise<void>((resolve) => {
     server.close(() => resolve());
   });
-  await Promise.race([closed, wait(REQUESTS_MS)]);
+  await isDoneWithin(closed, REQUESTS_MS);
   // The last connection may have begun a call.
   await endCalls();
 }

@@ -55,7 +55,8 @@ const server = await startParrotServer((event, session) => {
   if (session !== first) return;
   parrotEvents.push(event);
   narrator.tell(`parrot  ${parrotLine(event)}`);
-  news.emit(event.type);
+  // An emitter throws an event that is named error.
+  if (event.type !== 'error') news.emit(event.type);
 });
 const { url, authToken } = server;
 

@@ -43,7 +43,8 @@ export async function startParrotServer(
     },
     onEvent(event, session) {
       onEvent?.(event, session);
-      news.emit(event.type);
+      // An emitter throws an event that is named error.
+      if (event.type !== 'error') news.emit(event.type);
     },
   });
   // Calls are signed, so that they take the guarded path.
