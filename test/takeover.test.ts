@@ -125,8 +125,9 @@ describe('A lost session', () => {
     second.send(speechStarted);
     await second.settle();
     const third = await standby();
-    first.socket.terminate();
+    // Node closes the last handle first.
     second.socket.terminate();
+    first.socket.terminate();
     await third.next('response.create');
     third.say(200, 'r9', 'a9');
     expect(await waiting.next('media')).toMatchObject({ media: { payload: audio(200) } });
