@@ -7,6 +7,8 @@ const LATE_MS = 50;
 const BEAT_MS = 250;
 /** The shortest stall that is logged, in ms. */
 const LOGGED_MS = 500;
+/** Time for acts in turn before the sockets are read again, in ms. */
+const TURN_MS = 5;
 
 let stalledMs = 0;
 let heart: NodeJS.Timeout | undefined;
@@ -81,6 +83,22 @@ export function wait(ms: number): Promise<void> {
   return new Promise((resolve) => {
     after(ms, resolve);
   });
+}
+
+const waiting: (() => void)[] = [];
+
+/** Calls `act` in its turn, before others if it `isUrgent`: what many calls do at once leaves time for audio in between. */
+export function inTurn(act: () => void, isUrgent: boolean): void {
+  if (isUrgent) waiting.unshift(act);
+  else waiting.push(act);
+  if (waiting.length === 1) setImmediate(takeTurns);
+}
+
+function takeTurns(): void {
+  const until = clock() + TURN_MS;
+  do waiting.shift()?.();
+  while (waiting.length > 0 && clock() < until);
+  if (waiting.length > 0) setImmediate(takeTurns);
 }
 
 /** A clock that nothing sets. */

@@ -186,6 +186,7 @@ export class Call {
       if (this.#state === 'over' && this.#conversation.transcript.isWritten) this.#textsWritten();
     },
     lost: (isExpiring) => this.#conversation.sessionLost(isExpiring, running()),
+    isWaiting: () => this.#conversation.isCallerWaiting,
     failed: (failure) => this.#ended({ end: failure.reason }, failure),
   };
 

@@ -69,6 +69,11 @@ export class Conversation {
     return !isBusy && this.#replies.isPause && this.#playback.lateMs(now) >= 0;
   }
 
+  /** Whether the caller has spoken since the last reply. */
+  get isCallerWaiting(): boolean {
+    return this.#caller.turn.hasTurn;
+  }
+
   /** How the call ends at once, if it is to end anyway. */
   get ending(): End | undefined {
     return this.#farewell.now;

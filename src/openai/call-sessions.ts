@@ -2,6 +2,7 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { Config } from '../config.ts';
 import type { Persona } from '../contract.ts';
 import { type Failure, retryAfterMs, verdict } from '../failure.ts';
+import { inTurn } from '../timers.ts';
 import type { ServerEvent } from '../wire/openai.ts';
 import { LEAVE_MS, READY_MS, Session, type SessionListener } from './session.ts';
 import type { Standby } from './standby.ts';
@@ -28,6 +29,8 @@ export interface CallSessionsListener {
   event(event: ServerEvent): void;
   /** Called once when the session fails, or is left as it `isExpiring`: another will be ready. */
   lost(isExpiring: boolean): void;
+  /** Whether the caller waits for a reply, and comes before those who don't. */
+  isWaiting(): boolean;
   /** Called when the session fails and no other follows. */
   failed(failure: Failure): void;
 }
@@ -144,7 +147,7 @@ export class CallSessions {
       return this.#listener.failed(failure);
     this.#lostAt.push(now);
     this.#log.warn({ sessionId: this.current.id, ...failure }, 'session failed, switching');
-    this.#takeOver(this.#takeReady(), false);
+    this.#takeOver(undefined, false);
   }
 
   #dialAgain(failure: Failure): void {
@@ -155,9 +158,16 @@ export class CallSessions {
     this.#log.warn(failure, 'dialling again');
     this.#redialled += 1;
     this.redials += 1;
-    const dial = () => this.#use(this.#takeReady() ?? this.#dial(this.#active, leftMs));
-    if (delayMs === 0) dial();
-    else this.#redial = setTimeout(dial, delayMs);
+    if (delayMs === 0) this.#useNext(leftMs);
+    else this.#redial = setTimeout(() => this.#useNext(leftMs), delayMs);
+  }
+
+  /** Uses a ready session, or dials, when it is this call's turn: many may have lost theirs at once. */
+  #useNext(readyMs?: number): void {
+    const use = () => {
+      if (!this.#isLast) this.#use(this.#takeReady() ?? this.#dial(this.#active, readyMs));
+    };
+    inTurn(use, this.#listener.isWaiting());
   }
 
   #takeReady(): Session | undefined {
@@ -170,15 +180,16 @@ export class CallSessions {
   #takeOver(ready: Session | undefined, isExpiring: boolean): void {
     this.takeovers += 1;
     this.#lost(isExpiring);
-    this.#next?.close();
-    this.#next = undefined;
     this.#readyBy = performance.now() + READY_MS;
     this.#redialled = 0;
-    this.#use(ready ?? this.#dial(this.#active));
+    if (ready === undefined) this.#useNext();
+    else this.#use(ready);
   }
 
   #use(session: Session): void {
     this.#ignored += this.current.ignored;
+    this.#next?.close();
+    this.#next = undefined;
     this.#state = 'dialling';
     this.current = session;
     this.begin();
