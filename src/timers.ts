@@ -8,7 +8,7 @@ const BEAT_MS = 250;
 /** The shortest stall that is logged, in ms. */
 const LOGGED_MS = 500;
 /** Time for acts in turn before the sockets are read again, in ms. */
-const TURN_MS = 5;
+const TURN_MS = 20;
 
 let stalledMs = 0;
 let heart: NodeJS.Timeout | undefined;

@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { liveCall, startCall, startServer } from './support/call.ts';
-import { CALL, type OpenAIPeer, readyCall, type TwilioPeer } from './support/peers.ts';
+import { CALL, dialStream, type OpenAIPeer, readyCall, type TwilioPeer } from './support/peers.ts';
 import { begin } from './support/ring.ts';
 import type { TestServer } from './support/server.ts';
-import { audio, STREAM } from './support/wire.ts';
+import { audio, STREAM, speechStarted } from './support/wire.ts';
 
 afterEach(() => {
   vi.useRealTimers();
@@ -104,6 +104,32 @@ describe('A lost session', () => {
       'conversation.item.create',
       'response.create',
     ]);
+  });
+
+  it('is replaced by the standby session first if its caller waits for a reply', async () => {
+    const { openai, server } = await startServer({ STANDBY_SESSIONS: '1' });
+    const standby = async () => {
+      server.log.lines.splice(0);
+      const session = await openai.dialled();
+      await session.configure();
+      await server.log.find('standby session ready');
+      return session;
+    };
+    const first = await standby();
+    await startCall(server);
+    await first.next('response.create');
+    const second = await standby();
+    const waiting = await dialStream(server.origin);
+    waiting.start(CALL.replace('CA0', 'CA1'));
+    await second.next('response.create');
+    second.send(speechStarted);
+    await second.settle();
+    const third = await standby();
+    first.socket.terminate();
+    second.socket.terminate();
+    await third.next('response.create');
+    third.say(200, 'r9', 'a9');
+    expect(await waiting.next('media')).toMatchObject({ media: { payload: audio(200) } });
   });
 
   it("leaves the caller's words to the next, from the first byte of its close", async () => {

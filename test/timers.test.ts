@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { after as deadline, every, running, watchStalls } from '../src/timers.ts';
+import { after as deadline, every, inTurn, running, watchStalls } from '../src/timers.ts';
 import { portOf } from './support/port.ts';
 
 const stalls: number[] = [];
@@ -34,6 +34,40 @@ async function connected() {
   });
   return { near, far };
 }
+
+describe('Acts in turn', () => {
+  /** Queues acts that keep the process busy; resolves to what happened, in order, once the socket was read. */
+  async function queue(...acts: { name: string; isUrgent: boolean }[]): Promise<string[]> {
+    const { near, far } = await connected();
+    const seen: string[] = [];
+    near.once('data', () => seen.push('read'));
+    for (const { name, isUrgent } of acts) {
+      inTurn(() => {
+        seen.push(name);
+        if (seen.length === 1) far.write('x');
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 40);
+      }, isUrgent);
+    }
+    await expect.poll(() => seen.length).toBe(acts.length + 1);
+    return seen;
+  }
+
+  it('leave time to read the sockets', async () => {
+    const acts = [
+      { name: 'first', isUrgent: false },
+      { name: 'second', isUrgent: false },
+    ];
+    expect(await queue(...acts)).toEqual(['first', 'read', 'second']);
+  });
+
+  it('come earlier if they are urgent', async () => {
+    const acts = [
+      { name: 'later', isUrgent: false },
+      { name: 'urgent', isUrgent: true },
+    ];
+    expect(await queue(...acts)).toEqual(['urgent', 'read', 'later']);
+  });
+});
 
 describe('A deadline', () => {
   it('is judged after the input that meets it was read', async () => {
