@@ -216,8 +216,8 @@ export class Calls {
 
   /** Notes what Twilio is to do when it asks, which it will about a stream that this process closes. */
   #over(known: Known, next: NextStep, isAsked: boolean): void {
-    const wasAsked = known.setNext(next);
-    if (next !== undefined && isAsked) this.track(wasAsked);
+    known.setNext(next);
+    if (next !== undefined && isAsked) this.track(known.untilAsked());
   }
 
   /** Counts the usage of a given-up call, for a line once a minute. */

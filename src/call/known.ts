@@ -43,10 +43,15 @@ export class Known {
     return this.#issued.some(([issued, at]) => issued === token && running() - at < TOKEN_MS);
   }
 
-  /** Notes what Twilio is to do when it asks. Resolves when it has asked, or after 2 s. */
-  async setNext(next: NextStep): Promise<void> {
-    const outcome = { next, at: performance.now(), asked: NOTHING };
-    this.#outcome = outcome;
+  /** Notes what Twilio is to do when it asks. */
+  setNext(next: NextStep): void {
+    this.#outcome = { next, at: performance.now(), asked: NOTHING };
+  }
+
+  /** Resolves when Twilio has asked, or after 2 s. */
+  async untilAsked(): Promise<void> {
+    const outcome = this.#outcome;
+    if (outcome === undefined) return;
     const wasAsked = new Promise<void>((resolve) => {
       outcome.asked = resolve;
     });
