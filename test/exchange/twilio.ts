@@ -1,0 +1,408 @@
+import { WebSocket } from 'ws';
+import { audioMs } from '../../src/wire/audio.ts';
+import { onOrigin, readConnect, readRedirect, signature } from '../simulator/webhook.ts';
+import { Party } from './clock.ts';
+import type { Line } from './line.ts';
+import type { Session } from './openai.ts';
+import { Playout } from './playout.ts';
+import type { Act, Plan, Reply } from './script.ts';
+import { RELAY_HOST, type Server } from './server.ts';
+import { voice } from './voice.ts';
+import { SECRET, type World } from './world.ts';
+
+const ORIGIN = `https://${RELAY_HOST}`;
+/** How long Twilio waits for an answer, in ms, and how long the balancer before it tries another server. */
+const ANSWER_MS = 15_000;
+const RETRY_MS = 50;
+/** How long after the answer the stream is opened, and after its end the action is asked, in ms. */
+const OPEN_MS = 400;
+const LATE_MS = 20_000;
+const ACTION_MS = 700;
+/** How long a voice of Twilio's speaks, in ms, and a caller who hears nothing any more stays on a dead line. */
+const SAY_MS = 2_000;
+const PATIENCE_MS = 70_000;
+
+/** Twilio's end of all calls. */
+export class Twilio {
+  readonly party = new Party('twilio');
+  readonly calls: Call[] = [];
+  readonly #bySid = new Map<string, Call>();
+
+  constructor(world: World) {
+    for (const [number, plan] of world.script.calls.entries()) {
+      const call = new Call(world, this.party, number, plan);
+      this.calls.push(call);
+      this.#bySid.set(call.sid, call);
+      world.clock.schedule(plan.at, this.party, 0, () => call.ring());
+    }
+  }
+
+  callOf(sid: string | undefined): Call | undefined {
+    return this.#bySid.get(sid ?? '');
+  }
+}
+
+/** What Twilio was told to do, by which server. */
+interface Told {
+  at: number;
+  path: string;
+  twiml: string | undefined;
+  server: Server | undefined;
+}
+
+/** A call from the caller's side: how it went is what the rules judge. */
+export class Call {
+  readonly name: string;
+  readonly sid: string;
+  readonly plan: Plan;
+  readonly sessions: Session[] = [];
+  readonly told: Told[] = [];
+  readonly streams: Stream[] = [];
+  /** When Twilio's own voice spoke. */
+  readonly says: { begins: number; ends: number }[] = [];
+  /** When the caller left, and when it was over, whoever ended it. */
+  leftAt: number | undefined;
+  overAt: number | undefined;
+  readonly #world: World;
+  readonly #party: Party;
+  #replies = 0;
+
+  constructor(world: World, party: Party, number: number, plan: Plan) {
+    this.#world = world;
+    this.#party = party;
+    this.plan = plan;
+    this.name = `call ${number}`;
+    this.sid = `CA${String(number).padStart(32, '0')}`;
+  }
+
+  nextReply(): Reply | undefined {
+    this.#replies += 1;
+    return this.plan.replies[this.#replies - 1];
+  }
+
+  get stream(): Stream | undefined {
+    return this.streams[0];
+  }
+
+  ring(): void {
+    this.note('rings');
+    this.#ask('/incoming-call');
+    if (this.plan.comes === 'after asking twice') this.#ask('/incoming-call', () => {});
+    if (this.plan.comes === 'hangs up first') this.later(300, () => this.leave());
+  }
+
+  /** Asks a webhook, by the balancer, and does what it is told. */
+  #ask(path: string, act = (told: Told) => this.#obey(told), since = this.#world.clock.now): void {
+    const tell = (twiml: string | undefined, server?: Server) => {
+      const told = { at: this.#world.clock.now, path, twiml, server };
+      this.told.push(told);
+      if (this.overAt === undefined) act(told);
+    };
+    const leftMs = since + ANSWER_MS - this.#world.clock.now;
+    const server = this.#world.serverFor(this.sid);
+    if (leftMs <= 0) return tell(undefined);
+    const again = () => this.later(RETRY_MS, () => this.#ask(path, act, since));
+    if (server === undefined) return again();
+    const [end] = server.dial(this.#party, this.#line()).ends;
+    const form = { CallSid: this.sid, From: SECRET.from, To: '+14155550199', Direction: 'inbound' };
+    const body = new URLSearchParams(form).toString();
+    const headers = {
+      Host: RELAY_HOST,
+      Connection: 'close',
+      'Content-Type': 'application/x-www-form-urlencoded',
+      'Content-Length': String(body.length),
+      ...signature(SECRET.authToken, ORIGIN + path, form),
+    };
+    const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+    let answer = '';
+    end.on('data', (chunk) => {
+      answer += chunk;
+    });
+    end.once('close', () => {
+      const [top, ...rest] = answer.split('\r\n\r\n');
+      if (top === '') again();
+      else tell(top?.startsWith('HTTP/1.1 200') ? rest.join('\r\n\r\n') : undefined, server);
+    });
+    this.later(leftMs, () => end.destroy());
+    end.write(`POST ${path} HTTP/1.1\r\n${head.join('')}\r\n${body}`);
+  }
+
+  #obey({ twiml, path, server }: Told): void {
+    this.note(`is told by ${server?.party.name}: ${twiml?.replace(/^.*\n/, '').trim() ?? 'nothing'}`);
+    if (twiml === undefined) return this.#say(() => this.#end());
+    const redirect = readRedirect(twiml);
+    if (redirect !== undefined) return this.later(redirect.afterMs, () => this.#ask(redirect.url));
+    const connect = readConnect(twiml);
+    if (connect !== undefined) {
+      const { comes } = this.plan;
+      if (comes === 'never') return this.later(LATE_MS, () => this.leave());
+      const open = () => this.#open(connect.parameters, new URL(connect.url).pathname);
+      this.later(comes === 'late' ? LATE_MS : OPEN_MS, open);
+      if (comes === 'twice') this.later(OPEN_MS + 200, open);
+      return;
+    }
+    if (twiml.includes('<Dial'))
+      return this.later(3_000, () => this.#ask(path.replace('call-ended', 'transfer-ended')));
+    if (twiml.includes('<Say>')) return this.#say(() => this.#end());
+    this.#end();
+  }
+
+  #open(parameters: Record<string, string>, path: string, since = this.#world.clock.now): void {
+    const server = this.#world.serverFor(this.sid);
+    if (this.overAt !== undefined) return;
+    if (server === undefined) return this.later(RETRY_MS, () => this.#open(parameters, path, since));
+    const line = server.dial(this.#party, this.#line());
+    const stream = new Stream(this.#world, this, this.#party, server, line, parameters, path);
+    if (this.streams.length > 0) {
+      this.streams.push(stream);
+      return;
+    }
+    stream.onLost = () => {
+      const isLate = this.#world.clock.now - since > ANSWER_MS;
+      if (isLate) return this.#streamEnded();
+      this.streams.splice(0, 1);
+      this.later(RETRY_MS, () => this.#open(parameters, path, since));
+    };
+    stream.onOpen = () => this.#begin(stream);
+    stream.onClose = () => this.#streamEnded();
+    this.streams.push(stream);
+  }
+
+  /** The stream begins: from now on happens what is planned. */
+  #begin(stream: Stream): void {
+    for (const act of this.plan.acts)
+      this.later(act.at, () => this.overAt === undefined && this.#act(act, stream));
+  }
+
+  #act(act: Act, stream: Stream): void {
+    if (act.does !== 'speak') this.note(`${act.does}${'side' in act ? ` ${act.side}` : ''}`);
+    const session = this.sessions.at(-1);
+    if ('side' in act && act.side === 'openai') {
+      if (!session?.isOpen) return;
+      if (act.does === 'reset') session.reset();
+      else if (act.does === 'break') session.break();
+      else if (act.does === 'close') session.close(act.code);
+      else if (act.does === 'hold') session.line.hold(act.ms);
+      else if (act.does === 'stop reading') session.stopReading(act.ms);
+      return;
+    }
+    switch (act.does) {
+      case 'press':
+        for (const digit of act.digits) stream.press(digit);
+        return;
+      case 'mute':
+        stream.mutedUntil = this.#world.clock.now + act.ms;
+        return;
+      case 'hang up':
+        return this.leave();
+      case 'stop without closing':
+        stream.stop();
+        return this.#left();
+      case 'close':
+        stream.close(act.code);
+        if (act.code <= 1001) this.#left();
+        return;
+      case 'reset':
+        return stream.line.reset();
+      case 'break':
+        stream.line.break();
+        return this.later(PATIENCE_MS, () => this.leave());
+      case 'hold':
+        return stream.line.hold(act.ms);
+      case 'stop reading':
+        return stream.stopReading(act.ms);
+      default:
+        stream.speakUntil = this.#world.clock.now + (act.does === 'speak' ? act.ms : 0);
+    }
+  }
+
+  leave(): void {
+    if (this.overAt !== undefined) return;
+    for (const stream of this.streams) {
+      stream.stop();
+      stream.close(1000);
+    }
+    this.#left();
+  }
+
+  #left(): void {
+    this.leftAt = this.#world.clock.now;
+    this.note('leaves');
+    this.#end();
+  }
+
+  #streamEnded(): void {
+    if (this.overAt !== undefined) return;
+    this.later(ACTION_MS, () => this.overAt === undefined && this.#ask(`/call-ended/${this.sid}`));
+  }
+
+  #say(then: () => void): void {
+    const begins = this.#world.clock.now;
+    this.says.push({ begins, ends: begins + SAY_MS });
+    this.later(SAY_MS, then);
+  }
+
+  #end(): void {
+    this.overAt ??= this.#world.clock.now;
+    this.note('is over');
+  }
+
+  #line() {
+    const { delayMs, jitterMs } = this.plan;
+    return { delayMs, jitterMs, random: this.#world.random };
+  }
+
+  later(ms: number, act: () => void): void {
+    this.#world.clock.schedule(ms, this.#party, 0, act);
+  }
+
+  note(text: string): void {
+    this.#world.note(this.name, text);
+  }
+}
+
+/** A stream from Twilio's side: frames up, and what is played to the caller. */
+export class Stream {
+  readonly call: Call;
+  readonly server: Server;
+  readonly line: Line;
+  readonly number: number;
+  readonly playout: Playout;
+  readonly token: string | undefined;
+  startedAt: number | undefined;
+  stoppedAt: number | undefined;
+  closed: { at: number; code: number } | undefined;
+  httpStatus: number | undefined;
+  mutedUntil = 0;
+  speakUntil = 0;
+  /** When each frame was sent, and whether the caller spoke in it; and how long the line was held up, in ms. */
+  readonly frames: { at: number; isSpeech: boolean }[] = [];
+  onOpen = () => {};
+  onClose = () => {};
+  /** Called where nobody answered at all. */
+  onLost = () => {};
+  readonly #world: World;
+  readonly #socket: WebSocket;
+  readonly #sid: string;
+  #sequence = 0;
+  #chunks = 0;
+
+  constructor(
+    world: World,
+    call: Call,
+    party: Party,
+    server: Server,
+    line: Line,
+    parameters: Record<string, string>,
+    path: string,
+  ) {
+    this.#world = world;
+    this.call = call;
+    this.server = server;
+    this.line = line;
+    this.number = world.nextStream();
+    this.token = parameters.token;
+    this.#sid = `MZ${String(this.number).padStart(32, '0')}`;
+    this.playout = new Playout(world.clock, party, (name) => this.#send({ event: 'mark', mark: { name } }));
+    const url = onOrigin(`ws://${RELAY_HOST}`, new URL(path, ORIGIN));
+    const socket = new WebSocket(url, {
+      perMessageDeflate: false,
+      createConnection: () => line.ends[0],
+      headers: signature(SECRET.authToken, `wss://${RELAY_HOST}${path}`),
+    });
+    this.#socket = socket;
+    socket.on('error', () => {});
+    socket.on('unexpected-response', (_request, response) => {
+      this.httpStatus = response.statusCode;
+      socket.terminate();
+    });
+    socket.on('open', () => this.#start(parameters));
+    socket.on('message', (data: Buffer) => this.#receive(data));
+    socket.on('close', (code) => this.#closed(code));
+  }
+
+  get isOpen(): boolean {
+    return this.#socket.readyState === this.#socket.OPEN;
+  }
+
+  press(digit: string): void {
+    this.#send({ event: 'dtmf', dtmf: { track: 'inbound_track', digit } });
+  }
+
+  stop(): void {
+    this.stoppedAt ??= this.#world.clock.now;
+    this.#send({ event: 'stop', stop: { accountSid: 'AC0', callSid: this.call.sid } });
+  }
+
+  close(code: number): void {
+    this.stoppedAt ??= this.#world.clock.now;
+    if (code === 1006) this.#socket.terminate();
+    else this.#socket.close(code);
+  }
+
+  stopReading(ms: number): void {
+    if (!this.isOpen) return;
+    this.#socket.pause();
+    this.call.later(ms, () => this.#socket.resume());
+  }
+
+  #start(customParameters: Record<string, string>): void {
+    this.startedAt = this.#world.clock.now;
+    this.call.note(`stream ${this.number} opens at ${this.server.party.name}`);
+    this.#socket.send(JSON.stringify({ event: 'connected', protocol: 'Call', version: '1.0.0' }));
+    const mediaFormat = { encoding: 'audio/x-mulaw', sampleRate: 8000, channels: 1 };
+    const { sid: callSid } = this.call;
+    const start = { accountSid: 'AC0', streamSid: this.#sid, callSid, tracks: ['inbound'] };
+    this.#send({ event: 'start', start: { ...start, mediaFormat, customParameters } });
+    this.#frame();
+    this.onOpen();
+  }
+
+  /** Sends a frame, and the next one in its time. */
+  #frame(): void {
+    const { frameMs } = this.call.plan;
+    this.call.later(frameMs, () => {
+      if (!this.isOpen || this.stoppedAt !== undefined) return;
+      const { now } = this.#world.clock;
+      const frame = this.#chunks;
+      const timestamp = String(frame * frameMs);
+      const isSpeech = now - frameMs < this.speakUntil;
+      this.#chunks += 1;
+      if (this.mutedUntil <= now) {
+        const payload = voice([1, this.number, frame, Number(isSpeech)], frameMs);
+        const media = { track: 'inbound', chunk: String(this.#chunks), timestamp, payload };
+        this.#send({ event: 'media', media });
+        this.frames[frame] = { at: now, isSpeech };
+      }
+      this.#frame();
+    });
+  }
+
+  #receive(data: Buffer): void {
+    const message = JSON.parse(data.toString('latin1'));
+    const { event, streamSid, media, mark } = message;
+    if (streamSid !== this.#sid) this.#world.broken(`${this.call.name} gets ${event} of ${streamSid}`);
+    if (event === 'media') this.playout.media(media.payload, audioMs(media.payload));
+    else if (event === 'mark') this.playout.mark(mark.name);
+    else {
+      this.playout.clear();
+      this.call.note('is cleared');
+    }
+  }
+
+  /** Sends a message with its number, in the order of keys that Twilio has. */
+  #send({ event, ...rest }: { event: string; [key: string]: unknown }): void {
+    if (!this.isOpen) return;
+    this.#sequence += 1;
+    const message = { event, sequenceNumber: String(this.#sequence), ...rest, streamSid: this.#sid };
+    this.#socket.send(JSON.stringify(message));
+  }
+
+  #closed(code: number): void {
+    this.closed = { at: this.#world.clock.now, code };
+    this.playout.stop();
+    this.call.note(`stream ${this.number} closes ${code}`);
+    if (this.startedAt === undefined && this.httpStatus === undefined) this.onLost();
+    else this.onClose();
+  }
+}
