@@ -92,6 +92,8 @@ export interface ToolCall {
   callId: string;
   name: string;
   at: number;
+  /** When its response began. */
+  since: number;
   answers: number;
 }
 
@@ -111,17 +113,20 @@ export class Session {
   readyAt: number | undefined;
   /** When its end began, and whether the server's side was first to know. */
   lostAt: number | undefined;
-  closedByClient = false;
+  /** Since when it doesn't get all that it is sent. */
+  deafAt: number | undefined;
+  /** When it became its call's, and when its socket had closed. */
+  boundAt: number | undefined;
+  closedAt: number | undefined;
   /** The caller's frames that came, as numbers that `voice` holds, and when. */
   readonly frames: { stream: number; frame: number; at: number }[] = [];
-  readonly creates: { at: number; answeredAt: number | undefined }[] = [];
+  readonly creates: number[] = [];
   readonly items: Item[] = [];
   readonly toolCalls: ToolCall[] = [];
   readonly debts: Debt[] = [];
   /** When a turn of the caller's began and ended, and when responses began and were done. */
   readonly turns: { began: number; ended?: number }[] = [];
   readonly responses: { number: number; began: number; done?: number; status?: string }[] = [];
-  readonly errors: string[] = [];
   readonly #world: World;
   readonly #openai: OpenAI;
   readonly #socket: WebSocket;
@@ -150,6 +155,7 @@ export class Session {
     socket.on('error', () => {});
     socket.on('message', (data: Buffer) => this.#receive(data.toString('latin1')));
     socket.on('close', (code) => {
+      this.closedAt = world.clock.now;
       this.lostAt ??= world.clock.now;
       this.#note(`closed ${code}`);
     });
@@ -158,6 +164,10 @@ export class Session {
 
   get isOpen(): boolean {
     return this.#socket.readyState === this.#socket.OPEN && !this.line.isBroken;
+  }
+
+  get isExpiring(): boolean {
+    return this.#meets === 'expiring';
   }
 
   /** What goes wrong with it. */
@@ -172,9 +182,15 @@ export class Session {
   }
   break(): void {
     this.lostAt ??= this.#world.clock.now;
+    this.deafAt ??= this.#world.clock.now;
     this.line.break();
   }
+  hold(ms: number): void {
+    this.deafAt ??= this.#world.clock.now;
+    this.line.hold(ms);
+  }
   stopReading(ms: number): void {
+    this.deafAt ??= this.#world.clock.now;
     this.#socket.pause();
     this.#world.clock.schedule(ms, this.#openai.party, 0, () => this.#socket.resume());
   }
@@ -220,7 +236,10 @@ export class Session {
   #update(session: { instructions: string }): void {
     const sid = /CA\w+/.exec(session.instructions)?.[0];
     const call = this.#world.twilio.callOf(sid);
-    if (call !== undefined && this.call === undefined) call.sessions.push(this);
+    if (call !== undefined && this.call === undefined) {
+      call.sessions.push(this);
+      this.boundAt = this.#world.clock.now;
+    }
     this.call ??= call;
     this.#note(`is configured for ${this.call?.name ?? 'anybody'}`);
     this.#later(UPDATE_MS, () => {
@@ -268,10 +287,8 @@ export class Session {
   }
 
   #create(): void {
-    const create = { at: this.#world.clock.now, answeredAt: undefined as number | undefined };
-    this.creates.push(create);
+    this.creates.push(this.#world.clock.now);
     this.#respond();
-    create.answeredAt = this.#world.clock.now;
   }
 
   #respond(): void {
@@ -325,7 +342,15 @@ export class Session {
       const name = tool === 'garbled' ? 'quick' : tool;
       const json = tool === 'garbled' ? '{"id": ' : JSON.stringify({ id, pin: SECRET.words });
       const item = { type: 'function_call', status: 'completed', call_id: `call_${id}`, name };
-      this.toolCalls.push({ id, callId: item.call_id, name: tool, at: this.#world.clock.now, answers: 0 });
+      const since = this.responses[response.number]?.began ?? 0;
+      this.toolCalls.push({
+        id,
+        callId: item.call_id,
+        name: tool,
+        at: this.#world.clock.now,
+        since,
+        answers: 0,
+      });
       this.#itemAdded({ type: 'function_call' });
       const done = { type: 'response.output_item.done', response_id: response.id };
       this.#send({ ...done, item: { ...item, id: `item_f${id}`, arguments: json } });
@@ -351,7 +376,7 @@ export class Session {
     const item = this.items.find(({ id }) => id === itemId);
     if (item === undefined) return this.#error('invalid_value', 'Only model output audio can be truncated');
     if (ms > item.ms) return this.#error('invalid_value', `Audio content is already shorter than ${ms}ms`);
-    if (item.toldMs !== undefined) this.errors.push(`${itemId} is truncated twice`);
+    if (item.toldMs !== undefined) this.#world.object(`${itemId} is truncated twice`);
     item.toldMs ??= ms;
   }
 
@@ -359,7 +384,7 @@ export class Session {
     const now = this.#world.clock.now;
     const called = this.toolCalls.find(({ callId }) => callId === item.call_id);
     if (item.type === 'function_call_output') {
-      if (called === undefined) this.errors.push(`an output for ${item.call_id}, which was not called`);
+      if (called === undefined) this.#world.object(`an output for ${item.call_id}, which was not called`);
       else called.answers += 1;
     }
     if (item.role !== 'system') {
@@ -386,7 +411,7 @@ export class Session {
   }
 
   #error(code: string, message: string, param: string | null = null): void {
-    if (!code.startsWith('conversation_already')) this.errors.push(code);
+    if (code === 'invalid_value') this.#world.object(`session ${this.number}: ${message}`);
     this.#note(`says ${code}`);
     this.#send({ type: 'error', error: { code, message, param } });
   }

@@ -170,7 +170,7 @@ export function scriptOf(seed: number, calls: number, withFaults = true): Script
     standby: oneOf(0, 1, 1, 2),
     places: oneOf(100, 100, 100, 3),
     graceSeconds: oneOf(0, 5, 30),
-    maxCallSeconds: oneOf(20, 40, 600),
+    maxCallSeconds: oneOf(15, 25, 40),
     calls: Array.from({ length: calls }, plan),
     faults: withFaults ? Array.from({ length: upTo(4) }, fault) : [],
   };

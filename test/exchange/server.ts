@@ -12,6 +12,7 @@ import { OPENAI_HOST } from './openai.ts';
 import { TOOLS, type ToolName } from './script.ts';
 import { SECRET, type World } from './world.ts';
 
+const COUNT_MS = 1_000;
 export const RELAY_HOST = 'relay.example.com';
 
 /** One process of the product's: the only place that knows how it is built and stopped. */
@@ -21,6 +22,10 @@ export class Server {
   /** Its log, and what was reported of calls. */
   readonly lines: Record<string, unknown>[] = [];
   readonly reports: Report[] = [];
+  /** The calls that the assistant was asked about, and whether each came to be. */
+  readonly calls: { sid: string; at: number; signal: AbortSignal; lived: boolean; endedAt?: number }[] = [];
+  /** Where its count of the calls was wrong. */
+  readonly miscounts: string[] = [];
   /** How often each of the model's calls was run, by its id. */
   readonly runs = new Map<number, number>();
   stoppedAt: number | undefined;
@@ -114,6 +119,20 @@ export class Server {
     return this.#lines.size;
   }
 
+  /** Compares its count of the calls with how many live, every second. */
+  count(): void {
+    this.#world.clock.schedule(COUNT_MS, this.party, 0, () => {
+      if (this.exitedAt !== undefined) return;
+      this.count();
+      this.#app?.inject('/', (_closed, response) => {
+        if (response === undefined) return;
+        const { calls } = response.json();
+        const living = this.calls.filter(({ signal }) => !signal.aborted).length;
+        if (calls !== living) this.miscounts.push(`${this.party.name} counts ${calls} of ${living}`);
+      });
+    });
+  }
+
   #untilDisconnected(done: (error?: Error) => void = () => {}): void {
     if (this.#lines.size === 0) return done();
     for (const { ends } of this.#lines) ends[1].once('close', () => this.#untilDisconnected(done));
@@ -150,7 +169,12 @@ export class Server {
           return acts[name](call);
         },
       })),
-      answer: ({ sid }) => ({ instructions: `This is ${sid}.` }),
+      answer: ({ sid, signal }) => {
+        const call = { sid, at: clock.now, signal, lived: true };
+        this.calls.push(call);
+        signal.addEventListener('abort', () => Object.assign(call, { endedAt: clock.now }), { once: true });
+        return { instructions: `This is ${sid}.` };
+      },
       ended: (report) => {
         this.reports.push(report);
         this.#world.note(this.party.name, `ended ${report.sid} ${report.reason} ${clock.now}`);

@@ -182,7 +182,7 @@ export class Call {
       if (act.does === 'reset') session.reset();
       else if (act.does === 'break') session.break();
       else if (act.does === 'close') session.close(act.code);
-      else if (act.does === 'hold') session.line.hold(act.ms);
+      else if (act.does === 'hold') session.hold(act.ms);
       else if (act.does === 'stop reading') session.stopReading(act.ms);
       return;
     }
@@ -263,6 +263,7 @@ export class Call {
 
 /** A stream from Twilio's side: frames up, and what is played to the caller. */
 export class Stream {
+  readonly sid: string;
   readonly call: Call;
   readonly server: Server;
   readonly line: Line;
@@ -283,7 +284,6 @@ export class Stream {
   onLost = () => {};
   readonly #world: World;
   readonly #socket: WebSocket;
-  readonly #sid: string;
   #sequence = 0;
   #chunks = 0;
 
@@ -302,7 +302,7 @@ export class Stream {
     this.line = line;
     this.number = world.nextStream();
     this.token = parameters.token;
-    this.#sid = `MZ${String(this.number).padStart(32, '0')}`;
+    this.sid = `MZ${String(this.number).padStart(32, '0')}`;
     this.playout = new Playout(world.clock, party, (name) => this.#send({ event: 'mark', mark: { name } }));
     const url = onOrigin(`ws://${RELAY_HOST}`, new URL(path, ORIGIN));
     const socket = new WebSocket(url, {
@@ -352,7 +352,7 @@ export class Stream {
     this.#socket.send(JSON.stringify({ event: 'connected', protocol: 'Call', version: '1.0.0' }));
     const mediaFormat = { encoding: 'audio/x-mulaw', sampleRate: 8000, channels: 1 };
     const { sid: callSid } = this.call;
-    const start = { accountSid: 'AC0', streamSid: this.#sid, callSid, tracks: ['inbound'] };
+    const start = { accountSid: 'AC0', streamSid: this.sid, callSid, tracks: ['inbound'] };
     this.#send({ event: 'start', start: { ...start, mediaFormat, customParameters } });
     this.#frame();
     this.onOpen();
@@ -381,7 +381,7 @@ export class Stream {
   #receive(data: Buffer): void {
     const message = JSON.parse(data.toString('latin1'));
     const { event, streamSid, media, mark } = message;
-    if (streamSid !== this.#sid) this.#world.broken(`${this.call.name} gets ${event} of ${streamSid}`);
+    if (streamSid !== this.sid) this.#world.object(`${this.call.name} gets ${event} of ${streamSid}`);
     if (event === 'media') this.playout.media(media.payload, audioMs(media.payload));
     else if (event === 'mark') this.playout.mark(mark.name);
     else {
@@ -394,7 +394,7 @@ export class Stream {
   #send({ event, ...rest }: { event: string; [key: string]: unknown }): void {
     if (!this.isOpen) return;
     this.#sequence += 1;
-    const message = { event, sequenceNumber: String(this.#sequence), ...rest, streamSid: this.#sid };
+    const message = { event, sequenceNumber: String(this.#sequence), ...rest, streamSid: this.sid };
     this.#socket.send(JSON.stringify(message));
   }
 

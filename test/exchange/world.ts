@@ -28,8 +28,8 @@ export class World {
   readonly servers: Server[];
   /** All that happened, a line each. */
   readonly log: string[] = [];
-  /** What must not happen. */
-  readonly faults: string[] = [];
+  /** What Twilio and OpenAI object to. */
+  readonly objections: string[] = [];
   #streams = 0;
   #toolCalls = 0;
   #turn = 0;
@@ -52,6 +52,7 @@ export class World {
     try {
       for (const server of this.servers) await server.start();
       for (const fault of script.faults) this.#plan(fault);
+      for (const server of this.servers) server.count();
       await clock.run(CALLS_MS, () => this.twilio.calls.every(({ overAt }) => overAt !== undefined));
       for (const server of this.servers) await clock.as(server.party, () => server.stop('the world ends'));
       await clock.run(clock.now + EXITS_MS, () =>
@@ -71,8 +72,8 @@ export class World {
     this.log.push(`${this.clock.now.toFixed(1).padStart(9)}  ${who}  ${what}`);
   }
 
-  broken(what: string): void {
-    this.faults.push(what);
+  object(what: string): void {
+    this.objections.push(what);
   }
 
   nextStream(): number {
@@ -122,7 +123,7 @@ export class World {
   /** What a user's function lets escape drains the process. */
   #rejected(reason: unknown): void {
     const server = this.servers.find(({ party }) => party === this.clock.party);
-    if (server === undefined || !String(reason).includes('it floats')) this.broken(`a rejection: ${reason}`);
+    if (server === undefined || !String(reason).includes('it floats')) this.object(`a rejection: ${reason}`);
     else server.stop('a rejection');
   }
 }
