@@ -1,17 +1,19 @@
 import { describe, expect, it } from 'vitest';
+import { firstFault, play } from './exchange.ts';
 import { scriptOf } from './script.ts';
-import { World } from './world.ts';
-
-async function played(seed: number): Promise<World> {
-  const world = new World(scriptOf(seed, 10));
-  await world.run();
-  return world;
-}
 
 describe('A simulated exchange', () => {
   it('has the same log, line by line, for the same seed', async () => {
-    const [first, second] = [await played(3), await played(3)];
-    expect(second.log).toEqual(first.log);
-    expect(first.log).not.toEqual((await played(4)).log);
+    const [first, second, other] = [
+      await play(scriptOf(3, 10)),
+      await play(scriptOf(3, 10)),
+      await play(scriptOf(4, 10)),
+    ];
+    expect(second.world.log).toEqual(first.world.log);
+    expect(other.world.log).not.toEqual(first.world.log);
+  });
+
+  it('breaks no rule in 300 calls with every fault', { timeout: 60_000 }, async () => {
+    expect(await firstFault(1, 300)).toBeUndefined();
   });
 });

@@ -244,7 +244,7 @@ export class Session {
     this.#note(`is configured for ${this.call?.name ?? 'anybody'}`);
     this.#later(UPDATE_MS, () => {
       if (this.#meets === 'rejected update') return this.#error('unknown_parameter', 'no', 'session.voice');
-      this.readyAt ??= this.#world.clock.now;
+      if (!this.line.isBroken) this.readyAt ??= this.#world.clock.now;
       this.#send({ type: 'session.updated', session });
     });
   }

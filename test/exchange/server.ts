@@ -15,6 +15,14 @@ import { SECRET, type World } from './world.ts';
 const COUNT_MS = 1_000;
 export const RELAY_HOST = 'relay.example.com';
 
+/** A call that the assistant was asked about. */
+interface AskedCall {
+  sid: string;
+  at: number;
+  signal: AbortSignal;
+  endedAt?: number;
+}
+
 /** One process of the product's: the only place that knows how it is built and stopped. */
 export class Server {
   readonly party: Party;
@@ -22,10 +30,10 @@ export class Server {
   /** Its log, and what was reported of calls. */
   readonly lines: Record<string, unknown>[] = [];
   readonly reports: Report[] = [];
-  /** The calls that the assistant was asked about, and whether each came to be. */
-  readonly calls: { sid: string; at: number; signal: AbortSignal; lived: boolean; endedAt?: number }[] = [];
-  /** Where its count of the calls was wrong. */
-  readonly miscounts: string[] = [];
+  /** The calls that the assistant was asked about, and when each was over. */
+  readonly calls: AskedCall[] = [];
+  /** How many calls it counted itself, every second, and which lived. */
+  readonly counts: { at: number; live: number; living: AskedCall[] }[] = [];
   /** How often each of the model's calls was run, by its id. */
   readonly runs = new Map<number, number>();
   stoppedAt: number | undefined;
@@ -119,16 +127,15 @@ export class Server {
     return this.#lines.size;
   }
 
-  /** Compares its count of the calls with how many live, every second. */
+  /** Asks it every second how many calls are live. */
   count(): void {
     this.#world.clock.schedule(COUNT_MS, this.party, 0, () => {
       if (this.exitedAt !== undefined) return;
       this.count();
       this.#app?.inject('/', (_closed, response) => {
         if (response === undefined) return;
-        const { calls } = response.json();
-        const living = this.calls.filter(({ signal }) => !signal.aborted).length;
-        if (calls !== living) this.miscounts.push(`${this.party.name} counts ${calls} of ${living}`);
+        const living = this.calls.filter(({ signal }) => !signal.aborted);
+        this.counts.push({ at: this.#world.clock.now, live: response.json().calls, living });
       });
     });
   }
@@ -170,7 +177,7 @@ export class Server {
         },
       })),
       answer: ({ sid, signal }) => {
-        const call = { sid, at: clock.now, signal, lived: true };
+        const call: AskedCall = { sid, at: clock.now, signal };
         this.calls.push(call);
         signal.addEventListener('abort', () => Object.assign(call, { endedAt: clock.now }), { once: true });
         return { instructions: `This is ${sid}.` };
