@@ -83,7 +83,10 @@ export interface Item {
   number: number;
   response: number;
   ms: number;
+  /** When there was more of it for the last time. */
+  lastAt: number;
   toldMs?: number;
+  toldAt?: number;
 }
 
 /** A tool's call, and what the client answered. */
@@ -115,6 +118,8 @@ export class Session {
   lostAt: number | undefined;
   /** Since when it doesn't get all that it is sent. */
   deafAt: number | undefined;
+  /** Whether the client closed it. */
+  wasLeft = false;
   /** When it became its call's, and when its socket had closed. */
   boundAt: number | undefined;
   closedAt: number | undefined;
@@ -156,6 +161,7 @@ export class Session {
     socket.on('message', (data: Buffer) => this.#receive(data.toString('latin1')));
     socket.on('close', (code) => {
       this.closedAt = world.clock.now;
+      this.wasLeft = this.lostAt === undefined && this.deafAt === undefined;
       this.lostAt ??= world.clock.now;
       this.#note(`closed ${code}`);
     });
@@ -313,7 +319,7 @@ export class Session {
     if (ms === 0) return this.#callTool(response);
     const number = this.items.length;
     const item = { id: this.#itemAdded({ type: 'message', role: 'assistant' }), number, ms: 0 };
-    response.item = { ...item, response: response.number };
+    response.item = { ...item, response: response.number, lastAt: this.#world.clock.now };
     this.items.push(response.item);
     this.#speak(response, response.item);
   }
@@ -330,6 +336,7 @@ export class Session {
     const places = { output_index: 0, content_index: 0 };
     const audio = voice([this.number, item.number, response.number, item.ms], delta);
     item.ms += delta;
+    item.lastAt = this.#world.clock.now;
     this.#send({ type: 'response.output_audio_transcript.delta', item_id: item.id, delta: SECRET.words });
     this.#send({ type: 'response.output_audio.delta', ...ids, ...places, delta: audio });
     this.#generate(response, delta / PACE, () => this.#speak(response, item));
@@ -378,6 +385,7 @@ export class Session {
     if (ms > item.ms) return this.#error('invalid_value', `Audio content is already shorter than ${ms}ms`);
     if (item.toldMs !== undefined) this.#world.object(`${itemId} is truncated twice`);
     item.toldMs ??= ms;
+    item.toldAt ??= this.#world.clock.now;
   }
 
   #add(item: { type: string; role?: string; call_id?: string; content?: { text: string }[] }): void {

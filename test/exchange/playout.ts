@@ -7,6 +7,7 @@ export interface Played {
   item: number;
   response: number;
   offset: number;
+  ms: number;
   came: number;
   begins: number;
   ends: number;
@@ -34,7 +35,7 @@ export class Playout {
     const came = this.#clock.now;
     const begins = Math.max(came, this.#ends);
     this.#ends = begins + ms;
-    this.played.push({ session, item, response, offset, came, begins, ends: this.#ends });
+    this.played.push({ session, item, response, offset, ms, came, begins, ends: this.#ends });
   }
 
   mark(name: string): void {

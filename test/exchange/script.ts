@@ -127,11 +127,11 @@ export function scriptOf(seed: number, calls: number, withFaults = true): Script
     for (let turns = upTo(3); turns > 0; turns--) {
       if (chance(0.15)) acts.push({ at, does: 'press', digits: oneOf('1', '12#', '42') });
       else acts.push({ at, does: 'speak', ms: between(300, 1_800) });
-      if (chance(0.06)) acts.push({ at: at + between(0, 800), does: 'mute', ms: between(200, 4_000) });
+      if (chance(0.06)) acts.push({ at: at + between(0, 800), does: 'mute', ms: oneOf(500, 3_000, 20_000) });
       at += between(1_200, 5_000);
     }
     if (faulty(0.35)) acts.push(act(upTo(at)));
-    if (!chance(0.08)) acts.push({ at: at + upTo(1_500), does: 'hang up' });
+    if (!chance(0.12)) acts.push({ at: at + upTo(1_500), does: 'hang up' });
     const comes = faulty(0.12)
       ? oneOf<Plan['comes']>('after asking twice', 'twice', 'late', 'never', 'hangs up first')
       : 'once';

@@ -38,8 +38,7 @@ export class Server {
   readonly runs = new Map<number, number>();
   stoppedAt: number | undefined;
   exitedAt: number | undefined;
-  /** For how long it was stalled in all, in ms. */
-  stalledMs = 0;
+  readonly stalls: { at: number; ms: number }[] = [];
   readonly #world: World;
   readonly #calls: Calls;
   readonly #streams = new Streams();
@@ -119,7 +118,7 @@ export class Server {
   /** Stands still, as a process does that computes or is not given the processor. */
   stall(ms: number): void {
     this.party.stalledUntil = this.#world.clock.now + ms;
-    this.stalledMs += ms;
+    this.stalls.push({ at: this.#world.clock.now, ms });
   }
 
   /** The connections that Twilio has to it. */

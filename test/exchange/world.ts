@@ -30,6 +30,8 @@ export class World {
   readonly log: string[] = [];
   /** What Twilio and OpenAI object to. */
   readonly objections: string[] = [];
+  /** How many listeners the process has more than before. */
+  leftListeners = 0;
   #streams = 0;
   #toolCalls = 0;
   #turn = 0;
@@ -45,6 +47,7 @@ export class World {
   /** Runs it to its end. */
   async run(): Promise<void> {
     const { clock, script } = this;
+    const before = processListeners();
     const listeners = process.listeners('unhandledRejection');
     process.removeAllListeners('unhandledRejection');
     process.on('unhandledRejection', (reason) => this.#rejected(reason));
@@ -65,6 +68,7 @@ export class World {
       this.openai.close();
       process.removeAllListeners('unhandledRejection');
       for (const listener of listeners) process.on('unhandledRejection', listener);
+      this.leftListeners = processListeners() - before;
     }
   }
 
@@ -126,4 +130,8 @@ export class World {
     if (server === undefined || !String(reason).includes('it floats')) this.object(`a rejection: ${reason}`);
     else server.stop('a rejection');
   }
+}
+
+function processListeners(): number {
+  return process.eventNames().reduce((sum, name) => sum + process.listenerCount(name), 0);
 }
