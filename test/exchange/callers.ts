@@ -19,27 +19,33 @@ export const ON_ITS_WAY_MS = 250;
 /** How long a tool may run, in ms; the others are done at once. */
 export const TOOL_MS: Record<string, number> = { slow: 3_000, endless: 10_000 };
 
-/** For how long a call was held up by what is none of the server's business, in ms. */
+/** For how long a call was held up by what is none of the server's business, in ms: jitter both ways, and of an echo. */
 export function heldUp({ plan, overAt = Infinity }: Call, { server, startedAt = 0 }: Stream): number {
-  const stalls = server.stalls.filter(({ at, ms }) => at < overAt && at + ms > startedAt);
+  const stalls = server.stalls.filter(({ at, ms }) => at < overAt + LEFT_MS && at + ms > startedAt);
   const holds = plan.acts.map((act) => (act.does === 'hold' || act.does === 'stop reading' ? act.ms : 0));
-  return sum(stalls.map(({ ms }) => ms)) + sum(holds) + plan.jitterMs * 2;
+  return sum(stalls.map(({ ms }) => ms)) + sum(holds) + plan.jitterMs * 3;
 }
 
 /** The sessions that a stream was carried to, one after another. */
-export function sessionsOf({ sessions }: Call, { server, startedAt = Infinity }: Stream): Session[] {
-  return sessions.filter(
-    ({ server: its, closedAt = Infinity }) => its === server.party && closedAt > startedAt,
+export function sessionsOf(call: Call, stream: Stream): Session[] {
+  const { server, startedAt = Infinity } = stream;
+  const { at = Infinity } = answerOf(call, stream) ?? {};
+  return call.sessions.filter(
+    ({ server: its, boundAt = 0, closedAt = Infinity }) =>
+      its === server.party && boundAt >= at && closedAt > startedAt,
   );
 }
 
 /** When a call was over as far as its server knew. */
-export function endedAt(
-  { sid, overAt = Infinity }: Call,
-  { server, stoppedAt = Infinity, closed }: Stream,
-): number {
-  const ends = server.calls.filter((each) => each.sid === sid).map((each) => each.endedAt ?? Infinity);
-  return Math.min(Math.max(...ends, 0), stoppedAt, closed?.at ?? Infinity, overAt);
+export function endedAt(call: Call, stream: Stream): number {
+  const { stoppedAt = Infinity, closed } = stream;
+  const { endedAt = 0 } = answerOf(call, stream) ?? {};
+  return Math.min(endedAt, stoppedAt, closed?.at ?? Infinity, call.overAt ?? Infinity);
+}
+
+/** What the assistant was asked about it; a call that wasn't claimed in time is asked about anew. */
+function answerOf({ sid }: Call, { server }: Stream) {
+  return server.calls.findLast((each) => each.sid === sid && each.endedAt !== undefined);
 }
 
 /** When the line to Twilio was cut, if it was. */
@@ -54,7 +60,7 @@ export function reasonOf({ server, sid }: Stream): unknown {
 }
 
 export function endsBadly(call: Call, stream: Stream): string[] {
-  const { overAt, leftAt, says, told } = call;
+  const { overAt, leftAt, told } = call;
   const { server, closed, playout } = stream;
   if (overAt === undefined) return ['does not end'];
   const held = heldUp(call, stream);
@@ -137,7 +143,8 @@ export function isMisheard(call: Call, stream: Stream, session: Session, item: I
   const heardMs = sum(parts.map(({ begins, ends }) => ends - begins));
   const allowed = ACCURACY_MS + heldUp(call, stream);
   const cut = item.toldAt ?? clears.find((at) => parts.some(({ ends }) => ends === at)) ?? Infinity;
-  const isAlive = cut + ON_ITS_WAY_MS < Math.min(endedAt(call, stream), session.lostAt ?? Infinity);
+  const end = Math.min(endedAt(call, stream), cutAt(call, stream), session.lostAt ?? Infinity);
+  const isAlive = cut + ON_ITS_WAY_MS < end;
   const toldMs = item.toldMs ?? item.ms;
   if (!isAlive || Math.abs(toldMs - heardMs) <= allowed) return [];
   return [`has heard ${heardMs} ms of ${item.id}, and OpenAI believes ${toldMs}`];
@@ -160,11 +167,14 @@ export function losesWords(call: Call, stream: Stream): string[] {
   const readyAt = Math.min(...sessions.map((session) => session.readyAt ?? Infinity));
   const end = Math.min(endedAt(call, stream), cutAt(call, stream)) - slack;
   // What was given to a session that died went with it, until the server could notice.
-  const gaps = sessions.map(({ deafAt, lostAt }, index) => {
+  const gaps = sessions.map((session, index) => {
+    const { deafAt = Infinity, lostAt = Infinity } = session;
     const next = sessions[index + 1];
     const noticedAt = next?.readyAt === undefined ? Infinity : (next.boundAt ?? Infinity);
-    const to = deafAt === undefined && noticedAt < Infinity ? (lostAt ?? 0) : noticedAt;
-    return { from: Math.min(deafAt ?? Infinity, lostAt ?? Infinity) - slack, to: to + slack };
+    const to = deafAt === Infinity && noticedAt < Infinity ? lostAt : noticedAt;
+    const from = Math.min(deafAt, lostAt) - slack;
+    // All that waited goes up when it is ready.
+    return { from: from < (session.readyAt ?? Infinity) ? 0 : from, to: to + slack };
   });
   const missing = [...stream.frames.entries()].filter(([frame, sent]) => {
     if (sent === undefined || heard.has(frame) || sent.at >= end || sent.at < readyAt - EARLY_MS)

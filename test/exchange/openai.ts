@@ -2,6 +2,7 @@ import { createServer } from 'node:http';
 import net from 'node:net';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { audioMs } from '../../src/wire/audio.ts';
+import { seeded } from '../support/random.ts';
 import { EPOCH, Party } from './clock.ts';
 import { End, Line } from './line.ts';
 import type { DialFault, Reply } from './script.ts';
@@ -44,7 +45,9 @@ export class OpenAI {
     // Where `ws` finds it when it dials.
     const connect = (options: { host?: string; timeout?: number }) => {
       if (options.host !== OPENAI_HOST) throw new Error(`${options.host} is not in this world`);
-      const line = new Line(world.clock, world.clock.party, this.party, { ...NETWORK, random: world.random });
+      // The same whatever else is left out of the script.
+      const random = seeded(world.script.seed + Math.floor(world.clock.now));
+      const line = new Line(world.clock, world.clock.party, this.party, { ...NETWORK, random });
       this.lines.add(line);
       const [near, far] = line.ends;
       if (options.timeout) near.setTimeout(options.timeout);

@@ -31,6 +31,7 @@ export const RULES: Record<string, (world: World) => string[]> = {
     eachSession(world, (call, stream, session) => [
       ...asksTooSoon(session, heldUp(call, stream)),
       ...owes(call, stream, session),
+      ...triesTooOften(session),
     ]),
   'Each call of a tool is run and answered once': (world) => eachSession(world, runsWrongly),
   'Each token and each preparation is used once': (world) =>
@@ -48,8 +49,8 @@ export const RULES: Record<string, (world: World) => string[]> = {
       .map(({ ends }) => `${ends[0].party.name} has a socket to OpenAI`),
     ...(world.leftListeners > 0 ? [`${world.leftListeners} listeners`] : []),
   ],
-  'Each call has one line `call ended` and one `ended`, and its signal is aborted': ({ servers }) =>
-    servers.flatMap(reportsWrongly),
+  'Each call has one line `call ended` and one `ended`, and its signal is aborted': (world) =>
+    world.servers.flatMap((server) => reportsWrongly(world, server)),
   'No line of the log has anything secret': (world) =>
     world.servers.flatMap((server) => tells(world, server)),
   'A process that was told to stop has exited by its grace and 20 s': ({ servers, script }) =>
@@ -71,7 +72,7 @@ const KNOWN = [
   // A goodbye that was asked for and fails is neither said nor made up for.
   /ends after \d+ ms of silence: (assistant hung up|put through), 1000/,
   // A stream that is turned away after `answer` was asked leaves the signal unaborted.
-  /its signal is not aborted/,
+  /turned away, has a signal that is not aborted/,
 ];
 
 /** What a world breaks, a line each, but for what is known. */
@@ -110,6 +111,17 @@ function asksTooSoon({ creates, responses, deafAt = Infinity }: Session, held: n
     return (isAsked || isKnown) && at < deafAt;
   });
   return wrong === undefined ? [] : [`asks for a response too soon at ${wrong}`];
+}
+
+/** A response that fails is asked for once more. */
+function triesTooOften({ responses, turns, creates }: Session): string[] {
+  const wrong = responses.find(({ began }, index) => {
+    const [first, second] = responses.slice(Math.max(0, index - 2), index);
+    const haveFailed = first?.status === 'failed' && second?.status === 'failed';
+    const isAsked = creates.includes(began) && !turns.some((turn) => turn.began > (first?.began ?? 0));
+    return haveFailed && isAsked;
+  });
+  return wrong === undefined ? [] : [`tries a third time at ${wrong.began}`];
 }
 
 function owes(call: Call, stream: Stream, session: Session): string[] {
@@ -195,22 +207,30 @@ function real(living: Server['calls']): number {
   return living.filter(({ endedAt }) => endedAt !== undefined).length;
 }
 
-function reportsWrongly({ calls, lines, reports }: Server): string[] {
+function reportsWrongly({ twilio }: World, { calls, lines, reports, party }: Server): string[] {
   const count = (sid: string, msg: string) =>
     lines.filter((line) => line.msg === msg && line.callSid === sid).length;
   const told = (sid: string) => reports.filter((report) => report.sid === sid).length;
+  const turnedAway = (sid: string) => {
+    const streams = twilio.callOf(sid)?.streams ?? [];
+    return streams.some(
+      ({ server, closed }) => server.party === party && [1008, 1013].includes(closed?.code ?? 0),
+    );
+  };
   const sids = [...new Set(calls.map(({ sid }) => sid))];
   return [
     ...calls
       .filter(({ signal }) => !signal.aborted)
-      .map(({ sid, at }) => `${sid} is asked about at ${at}, and its signal is not aborted`),
+      .map(
+        ({ sid }) =>
+          `${sid}, ${turnedAway(sid) ? 'turned away' : 'let in'}, has a signal that is not aborted`,
+      ),
     ...calls
       .filter(({ signal }) => reports.filter((report) => report.signal === signal).length > 1)
       .map(({ sid }) => `${sid} is told of twice`),
     ...sids
-      .filter((sid) => count(sid, 'call ended') !== told(sid))
+      .filter((sid) => count(sid, 'call ended') !== told(sid) || count(sid, 'call started') > told(sid))
       .map((sid) => `${sid} has ${count(sid, 'call ended')} lines, and is told of ${told(sid)} times`),
-    ...sids.filter((sid) => count(sid, 'call started') > told(sid)).map((sid) => `${sid} is not told of`),
   ];
 }
 

@@ -2,7 +2,7 @@ import { seeded } from '../support/random.ts';
 
 /** What a world does: data, so that a part of it can be left out. Times are in ms. */
 export interface Script {
-  /** Of the network's jitter. */
+  /** Of the jitter on OpenAI's lines. */
   seed: number;
   servers: number;
   /** Whether a call's requests go to one server, or to all in turn. */
@@ -18,6 +18,8 @@ export interface Script {
 /** A call: when it comes in, what its line is like, what happens on it and what the model says. */
 export interface Plan {
   at: number;
+  /** Of its lines' jitter. */
+  seed: number;
   delayMs: number;
   jitterMs: number;
   frameMs: number;
@@ -137,12 +139,15 @@ export function scriptOf(seed: number, calls: number, withFaults = true): Script
       : 'once';
     return {
       at: upTo(calls * 1_500),
+      seed: upTo(1e9),
       delayMs: oneOf(5, 15, 40),
       jitterMs: faulty(0.3) ? oneOf(5, 30, 120) : 2,
       frameMs: oneOf(100, 100, 200, 200, chance(0.2) ? 20 : 100),
       comes,
       acts: acts.sort((a, b) => a.at - b.at),
-      replies: Array.from({ length: 1 + upTo(4) }, reply),
+      replies: Array.from({ length: 1 + upTo(4) }, reply).flatMap((each) =>
+        each.fails?.includes('_') && chance(0.4) ? [each, each, each] : [each],
+      ),
     };
   }
 

@@ -1,6 +1,7 @@
 import { WebSocket } from 'ws';
 import { audioMs } from '../../src/wire/audio.ts';
 import { onOrigin, readConnect, readRedirect, signature } from '../simulator/webhook.ts';
+import { seeded } from '../support/random.ts';
 import { Party } from './clock.ts';
 import type { Line } from './line.ts';
 import type { Session } from './openai.ts';
@@ -65,12 +66,14 @@ export class Call {
   overAt: number | undefined;
   readonly #world: World;
   readonly #party: Party;
+  readonly #random: () => number;
   #replies = 0;
 
   constructor(world: World, party: Party, number: number, plan: Plan) {
     this.#world = world;
     this.#party = party;
     this.plan = plan;
+    this.#random = seeded(plan.seed);
     this.name = `call ${number}`;
     this.sid = `CA${String(number).padStart(32, '0')}`;
   }
@@ -249,7 +252,7 @@ export class Call {
 
   #line() {
     const { delayMs, jitterMs } = this.plan;
-    return { delayMs, jitterMs, random: this.#world.random };
+    return { delayMs, jitterMs, random: this.#random };
   }
 
   later(ms: number, act: () => void): void {

@@ -1,4 +1,3 @@
-import { seeded } from '../support/random.ts';
 import { Clock } from './clock.ts';
 import { OpenAI } from './openai.ts';
 import type { DialFault, Fault, Script } from './script.ts';
@@ -22,7 +21,6 @@ const EXITS_MS = 120_000;
 export class World {
   readonly script: Script;
   readonly clock = new Clock();
-  readonly random: () => number;
   readonly openai: OpenAI;
   readonly twilio: Twilio;
   readonly servers: Server[];
@@ -38,7 +36,6 @@ export class World {
 
   constructor(script: Script) {
     this.script = script;
-    this.random = seeded(script.seed);
     this.openai = new OpenAI(this);
     this.twilio = new Twilio(this);
     this.servers = Array.from({ length: script.servers }, (_, number) => new Server(this, number));
