@@ -20,8 +20,8 @@ export const ON_ITS_WAY_MS = 250;
 export const TOOL_MS: Record<string, number> = { slow: 3_000, endless: 10_000 };
 
 /** For how long a call was held up by what is none of the server's business, in ms: jitter both ways, and of an echo. */
-export function heldUp({ plan, overAt = Infinity }: Call, { server, startedAt = 0 }: Stream): number {
-  const stalls = server.stalls.filter(({ at, ms }) => at < overAt + LEFT_MS && at + ms > startedAt);
+export function heldUp({ plan }: Call, { server, startedAt = 0 }: Stream): number {
+  const stalls = server.stalls.filter(({ at, ms }) => at + ms > startedAt);
   const holds = plan.acts.map((act) => (act.does === 'hold' || act.does === 'stop reading' ? act.ms : 0));
   return sum(stalls.map(({ ms }) => ms)) + sum(holds) + plan.jitterMs * 3;
 }

@@ -67,8 +67,8 @@ export const RULES: Record<string, (world: World) => string[]> = {
 const KNOWN = [
   // A wall clock that jumps makes a token expire, and whoever brings it is cut off in silence.
   /ends after \d+ ms of silence: undefined, 1008/,
-  // A stream that comes when the grace is over is closed without a word.
-  /ends after \d+ ms of silence: undefined, 1001/,
+  // A stream that ends before its start, as it is lost or the grace is over, leaves its caller without a word.
+  /ends after \d+ ms of silence: undefined, (1001|1006)/,
   // A goodbye that was asked for and fails is neither said nor made up for.
   /ends after \d+ ms of silence: (assistant hung up|put through), 1000/,
   // A stream that is turned away after `answer` was asked leaves the signal unaborted.
@@ -118,7 +118,8 @@ function triesTooOften({ responses, turns, creates }: Session): string[] {
   const wrong = responses.find(({ began }, index) => {
     const [first, second] = responses.slice(Math.max(0, index - 2), index);
     const haveFailed = first?.status === 'failed' && second?.status === 'failed';
-    const isAsked = creates.includes(began) && !turns.some((turn) => turn.began > (first?.began ?? 0));
+    const isAsked =
+      creates.includes(began) && !turns.some(({ ended = Infinity }) => ended > (first?.began ?? 0));
     return haveFailed && isAsked;
   });
   return wrong === undefined ? [] : [`tries a third time at ${wrong.began}`];
@@ -166,7 +167,7 @@ function preparesTwice({ twilio }: World, server: Server): string[] {
     const mine = sessions.filter((session) => session.server === server.party && !session.isExpiring);
     return mine.flatMap(({ boundAt = 0 }, index) => {
       const before = mine[index - 1];
-      if (before === undefined || before.deafAt !== undefined || server.party.skewMs !== 0) return [];
+      if (before === undefined || before.deafAt !== undefined || server.hasJumped) return [];
       const overlap = (before.closedAt ?? Infinity) - boundAt;
       const held = sum(server.stalls.map(({ ms }) => ms));
       return overlap > 3_000 + held ? [`${name} has two sessions at ${boundAt}`] : [];
@@ -177,7 +178,7 @@ function preparesTwice({ twilio }: World, server: Server): string[] {
 function leavesSession({ script }: World, call: Call, stream: Stream): string[] {
   const { server } = stream;
   const sessions = sessionsOf(call, stream);
-  if (server.party.skewMs !== 0 || heldUp(call, stream) > 1_000) return [];
+  if (server.hasJumped || heldUp(call, stream) > 1_000) return [];
   const end = endedAt(call, stream) - 1_000;
   const left = sessions.filter(
     ({ wasLeft, isExpiring, closedAt = Infinity }) => wasLeft && !isExpiring && closedAt < end,

@@ -36,6 +36,7 @@ export class Server {
   readonly counts: { at: number; live: number; living: AskedCall[] }[] = [];
   /** How often each of the model's calls was run, by its id. */
   readonly runs = new Map<number, number>();
+  hasJumped = false;
   stoppedAt: number | undefined;
   exitedAt: number | undefined;
   readonly stalls: { at: number; ms: number }[] = [];
@@ -119,6 +120,12 @@ export class Server {
   stall(ms: number): void {
     this.party.stalledUntil = this.#world.clock.now + ms;
     this.stalls.push({ at: this.#world.clock.now, ms });
+  }
+
+  /** Its wall clock jumps. */
+  jump(ms: number): void {
+    this.party.skewMs += ms;
+    this.hasJumped = true;
   }
 
   /** The connections that Twilio has to it. */

@@ -116,7 +116,7 @@ export class World {
     this.clock.schedule(fault.at, server.party, 0, () => {
       this.note(server.party.name, `${fault.does} ${'ms' in fault ? fault.ms : ''}`);
       if (fault.does === 'stall') server.stall(fault.ms);
-      else if (fault.does === 'jump') server.party.skewMs += fault.ms;
+      else if (fault.does === 'jump') server.jump(fault.ms);
       else server.stop('a signal');
     });
   }
