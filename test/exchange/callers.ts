@@ -1,6 +1,7 @@
-import type { Item, Session } from './openai.ts';
-import type { Played } from './playout.ts';
-import type { Call, Stream } from './twilio.ts';
+import type { Call } from './call.ts';
+import type { Item, Played } from './facts.ts';
+import type { Session } from './session.ts';
+import type { Stream } from './stream.ts';
 
 // What callers heard, and what OpenAI heard of them: each function returns what is wrong, in words that follow the call's name.
 
@@ -106,12 +107,12 @@ export function hearsNothing(call: Call, stream: Stream): string[] {
   const keys = plan.acts.filter(({ does }) => does === 'press').map(({ at }) => startedAt + at);
   const lost = sessions.flatMap(({ responses, items, lostAt = Infinity }) =>
     responses
-      .filter(({ done = Infinity }) => done > lostAt)
+      .filter(({ done = Infinity }) => done >= lostAt)
       .map(({ number }) =>
         Math.min(lostAt, items.find(({ response }) => response === number)?.lastAt ?? lostAt),
       ),
   );
-  const dues = [startedAt, ...turns, ...keys, ...lost.filter((at) => at > startedAt)];
+  const dues = [startedAt, ...turns, ...keys, ...lost.filter((at) => at > startedAt && at < Infinity)];
   const toolMs = sessions.flatMap(({ toolCalls }) => toolCalls).map(({ name }) => TOOL_MS[name] ?? 0);
   const allowed = SILENCE_MS + heldUp(call, stream) + sum(toolMs);
   const end = Math.min(endedAt(call, stream), cutAt(call, stream));

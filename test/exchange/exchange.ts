@@ -40,7 +40,7 @@ export async function firstFault(
     const smallest = await shrunk(script, async (candidate) =>
       (await broken(candidate)).some((each) => each.startsWith(sentence)),
     );
-    return [`seed ${seed + n} breaks: ${what}`, '', asTest(smallest, sentence)].join('\n');
+    return `seed ${seed + n} breaks a rule, as does this:\n\n${asTest(smallest, what)}`;
   }
   return undefined;
 }

@@ -1,17 +1,6 @@
 import type { Clock, Party } from './clock.ts';
+import type { Played } from './facts.ts';
 import { numbersIn } from './voice.ts';
-
-/** Audio as it is played: of which session, item and response, from where in the item, and when. */
-export interface Played {
-  session: number;
-  item: number;
-  response: number;
-  offset: number;
-  ms: number;
-  came: number;
-  begins: number;
-  ends: number;
-}
 
 /** How Twilio plays a stream to the caller: in order, at once when nothing is buffered; it echoes marks. */
 export class Playout {

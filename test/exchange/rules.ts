@@ -1,8 +1,9 @@
+import type { Call } from './call.ts';
 import * as callers from './callers.ts';
 import { endedAt, heldUp, ON_ITS_WAY_MS, sessionsOf, sum, TOOL_MS } from './callers.ts';
-import type { Session } from './openai.ts';
 import type { Server } from './server.ts';
-import type { Call, Stream } from './twilio.ts';
+import type { Session } from './session.ts';
+import type { Stream } from './stream.ts';
 import { SECRET, type World } from './world.ts';
 
 const EXIT_MS = 20_000;

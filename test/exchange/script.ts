@@ -125,15 +125,21 @@ export function scriptOf(seed: number, calls: number, withFaults = true): Script
 
   function plan(): Plan {
     const acts: Act[] = [];
+    const replies = Array.from({ length: 1 + upTo(4) }, reply).flatMap((each) =>
+      each.fails?.includes('_') && chance(0.4) ? [each, each, each] : [each],
+    );
+    // Whoever is not answered waits for what comes of it, mostly.
+    const isInVain = replies.some(({ fails, tool }) => fails === 'hangs' || tool === 'endless');
+    const waits = chance(isInVain ? 0.8 : 0.1);
     let at = between(500, 3_000);
-    for (let turns = upTo(3); turns > 0; turns--) {
+    for (let turns = upTo(waits ? replies.length : 3); turns > 0; turns--) {
       if (chance(0.15)) acts.push({ at, does: 'press', digits: oneOf('1', '12#', '42') });
       else acts.push({ at, does: 'speak', ms: between(300, 1_800) });
       if (chance(0.06)) acts.push({ at: at + between(0, 800), does: 'mute', ms: oneOf(500, 3_000, 20_000) });
       at += between(1_200, 5_000);
     }
     if (faulty(0.35)) acts.push(act(upTo(at)));
-    if (!chance(0.12)) acts.push({ at: at + upTo(1_500), does: 'hang up' });
+    if (!waits) acts.push({ at: at + upTo(1_500), does: 'hang up' });
     const comes = faulty(0.12)
       ? oneOf<Plan['comes']>('after asking twice', 'twice', 'late', 'never', 'hangs up first')
       : 'once';
@@ -145,9 +151,7 @@ export function scriptOf(seed: number, calls: number, withFaults = true): Script
       frameMs: oneOf(100, 100, 200, 200, chance(0.2) ? 20 : 100),
       comes,
       acts: acts.sort((a, b) => a.at - b.at),
-      replies: Array.from({ length: 1 + upTo(4) }, reply).flatMap((each) =>
-        each.fails?.includes('_') && chance(0.4) ? [each, each, each] : [each],
-      ),
+      replies,
     };
   }
 

@@ -14,6 +14,7 @@ import { SECRET, type World } from './world.ts';
 
 const COUNT_MS = 1_000;
 export const RELAY_HOST = 'relay.example.com';
+export const ORIGIN = `https://${RELAY_HOST}`;
 
 /** A call that the assistant was asked about. */
 interface AskedCall {
@@ -60,7 +61,7 @@ export class Server {
       OPENAI_API_KEY: SECRET.key,
       OPENAI_REALTIME_URL: `ws://${OPENAI_HOST}/v1/realtime`,
       TWILIO_AUTH_TOKEN: SECRET.authToken,
-      PUBLIC_URL: `https://${RELAY_HOST}`,
+      PUBLIC_URL: ORIGIN,
       STANDBY_SESSIONS: String(script.standby),
       MAX_CONCURRENT_CALLS: String(script.places),
       MAX_CALL_SECONDS: String(script.maxCallSeconds),

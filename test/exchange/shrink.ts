@@ -12,6 +12,7 @@ export async function shrunk(
   let tries = 0;
 
   async function attempt(candidate: Script): Promise<boolean> {
+    if (JSON.stringify(candidate) === JSON.stringify(smallest)) return false;
     tries += 1;
     if (tries > MAX_TRIES || !(await isBroken(candidate))) return false;
     smallest = candidate;
@@ -56,24 +57,31 @@ export async function shrunk(
       await attempt(withCall(index, { comes: 'once' }));
       await attempt(withCall(index, { jitterMs: 0 }));
     }
-    for (const changes of [{ servers: 1 }, { servers: 2 }, { standby: 0 }, { places: 100 }]) {
+    for (const changes of [
+      { servers: 1 },
+      { servers: Math.min(smallest.servers, 2) },
+      { standby: 0 },
+      { places: 100 },
+    ]) {
       await attempt({ ...smallest, ...changes });
     }
   } while (before !== smallest && tries < MAX_TRIES);
   return smallest;
 }
 
-/** A script as a test, ready to be pasted. */
-export function asTest(script: Script, broken: string): string {
+/** A script as a test, ready to be pasted, with what it breaks above. */
+export function asTest(script: Script, what: string): string {
   const { calls, faults, ...world } = script;
-  const lines = (list: object[]) => list.map((each) => `        ${JSON.stringify(each)},\n`).join('');
+  const list = (all: object[]) => all.map((each) => `\n      ${JSON.stringify(each)},`).join('');
   return [
-    `  it('keeps to its rules where ${broken.replaceAll("'", '’').slice(0, 60)}', async () => {`,
-    `    expect(await broken({`,
+    `  // ${what}`,
+    `  it('keeps to its rules in what seed ${script.seed} came down to', async () => {`,
+    '    const script: Script = {',
     `      ...${JSON.stringify(world)},`,
-    `      calls: [\n${lines(calls)}      ],`,
-    `      faults: [\n${lines(faults)}      ],`,
-    '    })).toEqual([]);',
+    `      calls: [${list(calls)}\n      ],`,
+    `      faults: [${list(faults)}\n      ],`,
+    '    };',
+    '    expect(await broken(script)).toEqual([]);',
     '  });',
   ].join('\n');
 }
