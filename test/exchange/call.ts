@@ -36,6 +36,8 @@ export class Call {
   readonly #party: Party;
   readonly #random: () => number;
   #replies = 0;
+  /** Opens the stream anew, with the token that it had. */
+  #comeAgain: (() => void) | undefined;
 
   constructor(world: World, party: Party, number: number, plan: Plan) {
     this.#world = world;
@@ -122,12 +124,16 @@ export class Call {
     const server = this.#world.serverFor(this.sid);
     if (this.overAt !== undefined) return;
     if (server === undefined) return this.later(RETRY_MS, () => this.#open(parameters, path, since));
-    const line = server.dial(this.#party, this.#line());
-    const stream = new Stream(this.#world, this, this.#party, server, line, parameters, path);
-    if (this.streams.length > 0) {
+    const dial = () => {
+      const line = server.dial(this.#party, this.#line());
+      const stream = new Stream(this.#world, this, this.#party, server, line, parameters, path);
       this.streams.push(stream);
-      return;
-    }
+      return stream;
+    };
+    const isFirst = this.streams.length === 0;
+    const stream = dial();
+    if (!isFirst) return;
+    if (this.plan.comes === 'once more at the end') this.#comeAgain = dial;
     stream.onLost = () => {
       const isLate = this.#world.clock.now - since > ANSWER_MS;
       if (isLate) return this.#streamEnded();
@@ -136,7 +142,6 @@ export class Call {
     };
     stream.onOpen = () => this.#begin(stream);
     stream.onClose = () => this.#streamEnded();
-    this.streams.push(stream);
   }
 
   /** The stream begins: from now on happens what is planned. */
@@ -216,6 +221,8 @@ export class Call {
   #end(): void {
     this.overAt ??= this.#world.clock.now;
     this.note('is over');
+    if (this.#comeAgain) this.later(1_000, this.#comeAgain);
+    this.#comeAgain = undefined;
   }
 
   #line() {

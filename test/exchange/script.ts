@@ -24,7 +24,14 @@ export interface Plan {
   jitterMs: number;
   frameMs: number;
   /** How Twilio comes for its stream. */
-  comes: 'once' | 'after asking twice' | 'twice' | 'late' | 'never' | 'hangs up first';
+  comes:
+    | 'once'
+    | 'after asking twice'
+    | 'twice'
+    | 'late'
+    | 'never'
+    | 'hangs up first'
+    | 'once more at the end';
   acts: Act[];
   /** One for each response, from the greeting on. */
   replies: Reply[];
@@ -141,7 +148,14 @@ export function scriptOf(seed: number, calls: number, withFaults = true): Script
     if (faulty(0.35)) acts.push(act(upTo(at)));
     if (!waits) acts.push({ at: at + upTo(1_500), does: 'hang up' });
     const comes = faulty(0.12)
-      ? oneOf<Plan['comes']>('after asking twice', 'twice', 'late', 'never', 'hangs up first')
+      ? oneOf<Plan['comes']>(
+          'after asking twice',
+          'twice',
+          'late',
+          'never',
+          'hangs up first',
+          'once more at the end',
+        )
       : 'once';
     return {
       at: upTo(calls * 1_500),

@@ -57,12 +57,8 @@ export async function shrunk(
       await attempt(withCall(index, { comes: 'once' }));
       await attempt(withCall(index, { jitterMs: 0 }));
     }
-    for (const changes of [
-      { servers: 1 },
-      { servers: Math.min(smallest.servers, 2) },
-      { standby: 0 },
-      { places: 100 },
-    ]) {
+    const servers = Math.min(smallest.servers, 2);
+    for (const changes of [{ servers }, { servers: 1 }, { standby: 0 }, { places: 100 }]) {
       await attempt({ ...smallest, ...changes });
     }
   } while (before !== smallest && tries < MAX_TRIES);
