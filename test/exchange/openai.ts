@@ -4,17 +4,20 @@ import { WebSocketServer } from 'ws';
 import { seeded } from '../support/random.ts';
 import { Party } from './clock.ts';
 import { End, Line } from './line.ts';
+import type { DialFault } from './script.ts';
 import { Session } from './session.ts';
 import type { World } from './world.ts';
 
 export const OPENAI_HOST = 'openai.test';
 const NETWORK = { delayMs: 20, jitterMs: 2 };
+
 /** OpenAI's end of all sessions: turn detection, replies faster than real time, tools, and what goes wrong with them. */
 export class OpenAI {
   readonly party = new Party('openai');
   readonly sessions: Session[] = [];
-  /** Lines on which no session has begun. */
+  /** All that were dialled. */
   readonly lines = new Set<Line>();
+  readonly #meets = new Map<Line, DialFault>();
   readonly #world: World;
   readonly #connect = net.connect;
 
@@ -24,7 +27,7 @@ export class OpenAI {
     const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false });
     server.on('upgrade', (request, socket, head) => {
       if (!(socket instanceof End)) return;
-      const meets = this.#world.dialFault();
+      const meets = this.#meets.get(socket.line);
       if (meets === '429' || meets === '503') return refuse(socket, meets);
       sockets.handleUpgrade(request, socket, head, (webSocket) => {
         const session = new Session(
@@ -48,6 +51,7 @@ export class OpenAI {
       const [near, far] = line.ends;
       if (options.timeout) near.setTimeout(options.timeout);
       const meets = world.dialFault();
+      if (meets !== undefined) this.#meets.set(line, meets);
       if (meets === 'hanging') line.break();
       else if (meets === 'refused') line.reset();
       else server.emit('connection', far);

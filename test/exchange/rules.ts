@@ -9,6 +9,8 @@ import { SECRET, type World } from './world.ts';
 const EXIT_MS = 20_000;
 /** How long a response may be owed, in ms. */
 const OWED_MS = 16_000;
+/** What whoever dials once more doesn't meet again. */
+const MAY_PASS = ['refused', 'hanging', '503'];
 /** How long both ways over OpenAI's line take at least, in ms. */
 const ROUND_TRIP_MS = 40;
 
@@ -37,7 +39,7 @@ export const RULES: Record<string, (world: World) => string[]> = {
   'Each call of a tool is run and answered once': (world) => eachSession(world, runsWrongly),
   'Each token and each preparation is used once': (world) =>
     world.servers.flatMap((server) => [...usesTwice(world, server), ...preparesTwice(world, server)]),
-  'A session is left only if it is lost or expires, and its loss does not end the call': (world) =>
+  'A session is left only if it is lost or expires, and another one goes on': (world) =>
     each(world, (call, stream) => leavesSession(world, call, stream)),
   'A place is taken exactly while a call lives': ({ servers }) => servers.flatMap(miscounts),
   'At the end there are no timers, sockets, sessions or listeners': (world) => [
@@ -185,15 +187,25 @@ function leavesSession({ script }: World, call: Call, stream: Stream): string[] 
     ({ wasLeft, isExpiring, closedAt = Infinity }) => wasLeft && !isExpiring && closedAt < end,
   );
   const losses = sessions.filter(({ wasLeft, lostAt = Infinity }) => !wasLeft && lostAt < end);
-  const last = losses.at(-1);
-  const wasReady = (last?.readyAt ?? Infinity) + ON_ITS_WAY_MS < (last?.lostAt ?? 0);
-  const isUnlucky = script.faults.some(({ does }) => does === 'dialling');
+  const dials = script.faults.flatMap((fault) => (fault.does === 'dialling' ? [fault] : []));
+  const failures = losses.length + dials.length;
+  const wasReady = losses.every(({ readyAt = Infinity, lostAt = 0 }) => readyAt + ON_ITS_WAY_MS < lostAt);
+  const mayEnd =
+    failures > 1 || !wasReady || dials.some(({ ms, meets }) => ms > 0 || !MAY_PASS.includes(meets));
   const isEnded = /^openai (closed|silent)|^dialling/.test(String(callers.reasonOf(stream)));
+  const unbriefed = sessions.filter(({ isBriefed, readyAt, lostAt = end }, index) => {
+    const heard = stream.playout.played.filter(({ session }) => session === sessions[index - 1]?.number);
+    return (
+      index > 0 &&
+      heard.length > 0 &&
+      !isBriefed &&
+      (readyAt ?? Infinity) + ON_ITS_WAY_MS < Math.min(end, lostAt)
+    );
+  });
   return [
     ...left.map(({ number, closedAt }) => `leaves session ${number}, which was well, at ${closedAt}`),
-    ...(losses.length === 1 && wasReady && isEnded && !isUnlucky
-      ? [`ends as session ${last?.number} is lost`]
-      : []),
+    ...(isEnded && !mayEnd ? [`ends by a failure that passes`] : []),
+    ...unbriefed.map(({ number }) => `tells session ${number} nothing of what was said`),
   ];
 }
 

@@ -64,7 +64,7 @@ export type ToolName = (typeof TOOLS)[number] | 'unknown' | 'garbled';
 export type Fault = { at: number } & (
   | { does: 'stall' | 'jump'; server: number; ms: number }
   | { does: 'stop'; server: number }
-  /** Whoever dials OpenAI in the next `ms` meets this. */
+  /** Whoever dials OpenAI in the next `ms` meets this; where that is 0, only the first who dials. */
   | { does: 'dialling'; ms: number; meets: DialFault }
 );
 export const DIAL_FAULTS = [
@@ -181,7 +181,12 @@ export function scriptOf(seed: number, calls: number, withFaults = true): Script
         if (servers > 1) return { at, does: 'stop', server: 0 };
         return { at, does: 'stall', server, ms: 300 };
       default:
-        return { at, does: 'dialling', ms: oneOf(500, 3_000, 8_000), meets: oneOf(...DIAL_FAULTS_FIRST) };
+        return {
+          at,
+          does: 'dialling',
+          ms: oneOf(0, 0, 500, 3_000, 8_000),
+          meets: oneOf(...DIAL_FAULTS_FIRST),
+        };
     }
   }
 

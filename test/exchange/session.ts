@@ -36,6 +36,8 @@ export class Session {
   lostAt: number | undefined;
   /** Since when it doesn't get all that it is sent. */
   deafAt: number | undefined;
+  /** Whether it was told something about the call. */
+  isBriefed = false;
   /** Whether the client closed it. */
   wasLeft = false;
   /** When it became its call's, and when its socket had closed. */
@@ -306,7 +308,8 @@ export class Session {
       if (called === undefined) this.#world.object(`an output for ${item.call_id}, which was not called`);
       else called.answers += 1;
     }
-    if (item.role !== 'system') {
+    if (item.role === 'system') this.isBriefed = true;
+    else {
       this.debts.push({ at: now, ...(item.call_id !== undefined && { callId: item.call_id }) });
     }
     this.#itemAdded({ type: item.type, role: item.role, content: item.content });

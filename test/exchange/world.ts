@@ -33,6 +33,7 @@ export class World {
   #streams = 0;
   #toolCalls = 0;
   #turn = 0;
+  readonly #met = new Set<Fault>();
 
   constructor(script: Script) {
     this.script = script;
@@ -104,7 +105,9 @@ export class World {
   dialFault(): DialFault | undefined {
     const { now } = this.clock;
     for (const fault of this.script.faults) {
-      if (fault.does === 'dialling' && fault.at <= now && now < fault.at + fault.ms) return fault.meets;
+      if (fault.does !== 'dialling' || fault.at > now || this.#met.has(fault)) continue;
+      if (fault.ms === 0) this.#met.add(fault);
+      if (fault.ms === 0 || now < fault.at + fault.ms) return fault.meets;
     }
     return undefined;
   }
