@@ -69,6 +69,8 @@ export class Call {
     const tell = (twiml: string | undefined, server?: Server) => {
       const told = { at: this.#world.clock.now, path, twiml, server };
       this.told.push(told);
+      const isCalm = this.#world.script.faults.every(({ does }) => does === 'dialling' || does === 'jump');
+      if (twiml === undefined && isCalm) this.#world.object(`${this.name} gets no answer from ${path}`);
       if (this.overAt === undefined) act(told);
     };
     const leftMs = since + ANSWER_MS - this.#world.clock.now;
@@ -123,6 +125,8 @@ export class Call {
   #open(parameters: Record<string, string>, path: string, since = this.#world.clock.now): void {
     const server = this.#world.serverFor(this.sid);
     if (this.overAt !== undefined) return;
+    const isLate = this.#world.clock.now - since > ANSWER_MS;
+    if (server === undefined && isLate) return this.#end();
     if (server === undefined) return this.later(RETRY_MS, () => this.#open(parameters, path, since));
     const dial = () => {
       const line = server.dial(this.#party, this.#line());
@@ -135,7 +139,6 @@ export class Call {
     if (!isFirst) return;
     if (this.plan.comes === 'once more at the end') this.#comeAgain = dial;
     stream.onLost = () => {
-      const isLate = this.#world.clock.now - since > ANSWER_MS;
       if (isLate) return this.#streamEnded();
       this.streams.splice(0, 1);
       this.later(RETRY_MS, () => this.#open(parameters, path, since));

@@ -63,7 +63,7 @@ export function reasonOf({ server, sid }: Stream): unknown {
 export function endsBadly(call: Call, stream: Stream): string[] {
   const { overAt, leftAt, told } = call;
   const { server, closed, playout } = stream;
-  if (overAt === undefined) return ['does not end'];
+  if (overAt === undefined) return [];
   const held = heldUp(call, stream);
   if (leftAt !== undefined) {
     const ends = server.calls
@@ -84,7 +84,9 @@ export function endsBadly(call: Call, stream: Stream): string[] {
   const cut = playout.played.find(
     ({ begins, ends, ms }) => ends === closed?.at && ends - begins < ms - ACCURACY_MS,
   );
-  return isGoodbye && held === 0 && cut !== undefined ? [`is cut off in its goodbye at ${cut.ends}`] : [];
+  return isGoodbye && held < ON_ITS_WAY_MS && cut !== undefined
+    ? [`is cut off in its goodbye at ${cut.ends}`]
+    : [];
 }
 
 function started({ server, sid }: Stream): boolean {
@@ -112,7 +114,12 @@ export function hearsNothing(call: Call, stream: Stream): string[] {
         Math.min(lostAt, items.find(({ response }) => response === number)?.lastAt ?? lostAt),
       ),
   );
-  const dues = [startedAt, ...turns, ...keys, ...lost.filter((at) => at > startedAt && at < Infinity)];
+  const dues = [
+    startedAt,
+    ...turns,
+    ...keys,
+    ...lost.map((at) => at + ON_ITS_WAY_MS).filter((at) => at > startedAt && at < Infinity),
+  ];
   const toolMs = sessions.flatMap(({ toolCalls }) => toolCalls).map(({ name }) => TOOL_MS[name] ?? 0);
   const allowed = SILENCE_MS + heldUp(call, stream) + sum(toolMs);
   const end = Math.min(endedAt(call, stream), cutAt(call, stream));

@@ -16,8 +16,12 @@ const ROUND_TRIP_MS = 40;
 
 /** What must hold in every world, whatever goes wrong: a sentence, and what breaks it. */
 export const RULES: Record<string, (world: World) => string[]> = {
-  'Every call ends, and its caller has heard a voice at the end unless the caller left': (world) =>
-    each(world, callers.endsBadly),
+  'Every call ends, and its caller has heard a voice at the end unless the caller left': (world) => [
+    ...world.twilio.calls
+      .filter(({ overAt }) => overAt === undefined)
+      .map(({ name }) => `${name} does not end`),
+    ...each(world, callers.endsBadly),
+  ],
   'There are never 16 s of silence while a reply is due': (world) => each(world, callers.hearsNothing),
   'No audio of an interrupted reply follows its clear': (world) =>
     each(world, (_, stream) => callers.hearsMoreAfterClear(stream)),
@@ -90,7 +94,7 @@ export function brokenRules(world: World): string[] {
 function each({ twilio }: World, wrong: (call: Call, stream: Stream) => string[]): string[] {
   return twilio.calls.flatMap((call) => {
     const { stream } = call;
-    if (stream === undefined) return call.overAt === undefined ? [`${call.name} does not end`] : [];
+    if (stream === undefined) return [];
     return wrong(call, stream).map((what) => `${call.name} ${what}`);
   });
 }
@@ -178,7 +182,7 @@ function preparesTwice({ twilio }: World, server: Server): string[] {
   });
 }
 
-function leavesSession({ script }: World, call: Call, stream: Stream): string[] {
+function leavesSession({ script, metAt }: World, call: Call, stream: Stream): string[] {
   const { server } = stream;
   const sessions = sessionsOf(call, stream);
   if (server.hasJumped || heldUp(call, stream) > 1_000) return [];
@@ -187,7 +191,14 @@ function leavesSession({ script }: World, call: Call, stream: Stream): string[] 
     ({ wasLeft, isExpiring, closedAt = Infinity }) => wasLeft && !isExpiring && closedAt < end,
   );
   const losses = sessions.filter(({ wasLeft, lostAt = Infinity }) => !wasLeft && lostAt < end);
-  const dials = script.faults.flatMap((fault) => (fault.does === 'dialling' ? [fault] : []));
+  const dials = script.faults.flatMap((fault) => {
+    if (fault.does !== 'dialling') return [];
+    const { at, until } =
+      fault.ms > 0
+        ? { at: fault.at, until: fault.at + fault.ms }
+        : { at: metAt.get(fault) ?? 0, until: metAt.get(fault) ?? 0 };
+    return at < end + 1_000 && until > call.plan.at ? [fault] : [];
+  });
   const failures = losses.length + dials.length;
   const wasReady = losses.every(({ readyAt = Infinity, lostAt = 0 }) => readyAt + ON_ITS_WAY_MS < lostAt);
   const mayEnd =

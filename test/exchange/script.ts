@@ -172,7 +172,7 @@ export function scriptOf(seed: number, calls: number, withFaults = true): Script
   function fault(): Fault {
     const at = upTo(calls * 1_500);
     const server = upTo(servers - 1);
-    switch (upTo(4)) {
+    switch (upTo(5)) {
       case 0:
         return { at, does: 'stall', server, ms: oneOf(100, 1_000, 5_000, 20_000) };
       case 1:
@@ -200,7 +200,7 @@ export function scriptOf(seed: number, calls: number, withFaults = true): Script
     graceSeconds: oneOf(0, 5, 30),
     maxCallSeconds: oneOf(15, 25, 40),
     calls: Array.from({ length: calls }, plan),
-    faults: withFaults ? Array.from({ length: upTo(4) }, fault) : [],
+    faults: withFaults ? Array.from({ length: upTo(5) }, fault) : [],
   };
 }
 

@@ -28,12 +28,13 @@ export class World {
   readonly log: string[] = [];
   /** What Twilio and OpenAI object to. */
   readonly objections: string[] = [];
+  /** When each fault that only one meets was met. */
+  readonly metAt = new Map<Fault, number>();
   /** How many listeners the process has more than before. */
   leftListeners = 0;
   #streams = 0;
   #toolCalls = 0;
   #turn = 0;
-  readonly #met = new Set<Fault>();
 
   constructor(script: Script) {
     this.script = script;
@@ -105,8 +106,8 @@ export class World {
   dialFault(): DialFault | undefined {
     const { now } = this.clock;
     for (const fault of this.script.faults) {
-      if (fault.does !== 'dialling' || fault.at > now || this.#met.has(fault)) continue;
-      if (fault.ms === 0) this.#met.add(fault);
+      if (fault.does !== 'dialling' || fault.at > now || this.metAt.has(fault)) continue;
+      if (fault.ms === 0) this.metAt.set(fault, now);
       if (fault.ms === 0 || now < fault.at + fault.ms) return fault.meets;
     }
     return undefined;
