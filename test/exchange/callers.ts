@@ -84,8 +84,9 @@ export function endsBadly(call: Call, stream: Stream): string[] {
   const cut = playout.played.find(
     ({ begins, ends, ms }) => ends === closed?.at && ends - begins < ms - ACCURACY_MS,
   );
+  const last = call.sessions.at(-1)?.responses.at(-1)?.status;
   return isGoodbye && held < ON_ITS_WAY_MS && cut !== undefined
-    ? [`is cut off in its goodbye at ${cut.ends}`]
+    ? [`is cut off in its goodbye at ${cut.ends}, as a response is ${last}`]
     : [];
 }
 

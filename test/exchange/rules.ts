@@ -78,6 +78,8 @@ const KNOWN = [
   /ends after \d+ ms of silence: undefined, (1001|1006)/,
   // A goodbye that was asked for and fails is neither said nor made up for.
   /ends after \d+ ms of silence: (assistant hung up|put through), 1000/,
+  // So is one that is being heard, where a response after it fails.
+  /cut off in its goodbye at [\d.]+, as a response is failed/,
   // A stream that is turned away after `answer` was asked leaves the signal unaborted.
   /turned away, has a signal that is not aborted/,
 ];
@@ -190,7 +192,7 @@ function leavesSession({ script, metAt }: World, call: Call, stream: Stream): st
   const left = sessions.filter(
     ({ wasLeft, isExpiring, closedAt = Infinity }) => wasLeft && !isExpiring && closedAt < end,
   );
-  const losses = sessions.filter(({ wasLeft, lostAt = Infinity }) => !wasLeft && lostAt < end);
+  const losses = sessions.filter(({ wasLeft, lostAt = Infinity }) => !wasLeft && lostAt < end + 1_000);
   const dials = script.faults.flatMap((fault) => {
     if (fault.does !== 'dialling') return [];
     const { at, until } =

@@ -159,7 +159,9 @@ export class Server {
 
   #assistant(): Assistant {
     const clock = this.#world.clock;
-    const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+    // No timer of the process's: a tool may go on when its call is over.
+    const pause = (ms: number) =>
+      new Promise<void>((resolve) => void clock.schedule(ms, this.party, 0, resolve));
     const acts: Record<(typeof TOOLS)[number], (call: CallInfo) => unknown> = {
       quick: () => ({ words: SECRET.words }),
       slow: () => pause(3_000),
