@@ -77,7 +77,7 @@ export function endsBadly(call: Call, stream: Stream): string[] {
   // Another server doesn't know whether the goodbye was heard.
   if (told.at(-1)?.server !== server || held > MAX_HELD_MS) return [];
   const reason = reasonOf(stream);
-  const silentMs = overAt - Math.max(...voices(call, stream).map(({ ends }) => ends), 0);
+  const silentMs = overAt - Math.max(...voices(call, stream).map(({ ends }) => ends));
   if (silentMs > LAST_WORD_MS + held)
     return [`ends after ${Math.round(silentMs)} ms of silence: ${reason}, ${closed?.code}`];
   const isGoodbye = reason === 'assistant hung up' || reason === 'put through';

@@ -73,11 +73,11 @@ export const RULES: Record<string, (world: World) => string[]> = {
 /** Faults of the product's that are known and not mended yet: take out what is. */
 const KNOWN = [
   // A wall clock that jumps makes a token expire, and whoever brings it is cut off in silence.
-  /ends after \d+ ms of silence: undefined, 1008/,
+  /ends after \w+ ms of silence: undefined, 1008/,
   // A stream that ends before its start, as it is lost or the grace is over, leaves its caller without a word.
-  /ends after \d+ ms of silence: undefined, (1001|1006)/,
+  /ends after \w+ ms of silence: undefined, (1001|1006)/,
   // A goodbye that was asked for and fails is neither said nor made up for.
-  /ends after \d+ ms of silence: (assistant hung up|put through), 1000/,
+  /ends after \w+ ms of silence: (assistant hung up|put through), 1000/,
   // So is one that is being heard, where a response after it fails.
   /cut off in its goodbye at [\d.]+, as a response is failed/,
   // A stream that is turned away after `answer` was asked leaves the signal unaborted.
