@@ -61,11 +61,16 @@ export class Call {
     this.note('rings');
     this.#ask('/incoming-call');
     if (this.plan.comes === 'after asking twice') this.#ask('/incoming-call', () => {});
-    if (this.plan.comes === 'hangs up first') this.later(300, () => this.leave());
+    if (this.plan.comes === 'hangs up first') this.later(300, () => this.#giveUp());
   }
 
   /** Asks a webhook, by the balancer, and does what it is told. */
-  #ask(path: string, act = (told: Told) => this.#obey(told), since = this.#world.clock.now): void {
+  #ask(
+    path: string,
+    act = (told: Told) => this.#obey(told),
+    fields = {},
+    since = this.#world.clock.now,
+  ): void {
     const tell = (twiml: string | undefined, server?: Server) => {
       const told = { at: this.#world.clock.now, path, twiml, server };
       this.told.push(told);
@@ -76,10 +81,11 @@ export class Call {
     const leftMs = since + ANSWER_MS - this.#world.clock.now;
     const server = this.#world.serverFor(this.sid);
     if (leftMs <= 0) return tell(undefined);
-    const again = () => this.later(RETRY_MS, () => this.#ask(path, act, since));
+    const again = () => this.later(RETRY_MS, () => this.#ask(path, act, fields, since));
     if (server === undefined) return again();
     const [end] = server.dial(this.#party, this.#line()).ends;
-    const form = { CallSid: this.sid, From: SECRET.from, To: '+14155550199', Direction: 'inbound' };
+    const From = SECRET.from + this.sid.slice(-4);
+    const form = { CallSid: this.sid, From, To: '+14155550199', Direction: 'inbound', ...fields };
     const body = new URLSearchParams(form).toString();
     const headers = {
       Host: RELAY_HOST,
@@ -96,7 +102,7 @@ export class Call {
     end.once('close', () => {
       const [top, ...rest] = answer.split('\r\n\r\n');
       if (top === '') again();
-      else tell(top?.startsWith('HTTP/1.1 200') ? rest.join('\r\n\r\n') : undefined, server);
+      else tell(top?.startsWith('HTTP/1.1 20') ? rest.join('\r\n\r\n') : undefined, server);
     });
     this.later(leftMs, () => end.destroy());
     end.write(`POST ${path} HTTP/1.1\r\n${head.join('')}\r\n${body}`);
@@ -193,6 +199,12 @@ export class Call {
       default:
         stream.speakUntil = this.#world.clock.now + (act.does === 'speak' ? act.ms : 0);
     }
+  }
+
+  /** Hangs up while it rings, of which Twilio tells the webhook. */
+  #giveUp(): void {
+    this.leave();
+    this.#ask('/incoming-call', () => {}, { CallStatus: 'completed' });
   }
 
   leave(): void {

@@ -1,13 +1,15 @@
-import { syncBuiltinESMExports } from 'node:module';
-import timersPromises from 'node:timers/promises';
-
 /** When the world begins, in ms since 1970. */
 export const EPOCH = Date.UTC(2026, 10, 28);
 /** How often the event loop turns before what still moves counts as a loop without end. */
 const MAX_TURNS = 1_000;
-/** Timers that are due come before what the network brings, as in Node. */
+/** What is due at the same time comes in Node's order: timers, what the network brings, immediates. */
 const TIMER = 0;
 const NETWORK = 1;
+const IMMEDIATE = 2;
+/** Times are multiples of 2^-6 ms, which floating point adds without error: so runs don't differ in the last digit. */
+const TICKS_A_MS = 64;
+/** Node's own, by which the world comes to rest. */
+const { setImmediate: turn } = globalThis;
 
 /** A party that runs code: a server's process, Twilio, OpenAI. Its events wait while it is stalled. */
 export class Party {
@@ -37,6 +39,11 @@ class Happening {
     this.order = order;
     this.party = party;
     this.run = run;
+  }
+
+  /** As an immediate, it never keeps the process alive. */
+  unref(): this {
+    return this;
   }
 
   isBefore(other: Happening): boolean {
@@ -117,10 +124,10 @@ export class Clock {
 
   /** Puts itself in place of Node's timers and clocks. */
   install(): void {
-    const { setTimeout, clearTimeout, setInterval, clearInterval } = globalThis;
-    const real = { setTimeout, clearTimeout, setInterval, clearInterval };
-    const realPause = timersPromises.setTimeout;
+    const { setTimeout, clearTimeout, setInterval, clearInterval, setImmediate } = globalThis;
+    const real = { setTimeout, clearTimeout, setInterval, clearInterval, setImmediate };
     const realNow = Date.now;
+    const realTime = process.hrtime.bigint;
     const set =
       (repeats: boolean) =>
       (run: (...args: unknown[]) => void, ms?: number, ...args: unknown[]) =>
@@ -131,21 +138,16 @@ export class Clock {
       setInterval: set(true),
       clearTimeout: clear,
       clearInterval: clear,
+      setImmediate: (run: () => void) => this.schedule(0, this.party, IMMEDIATE, run),
     });
+    process.hrtime.bigint = () => BigInt(this.now * 1e6);
     Date.now = () => EPOCH + Math.floor(this.now) + this.party.skewMs;
     Object.defineProperty(performance, 'now', { value: () => this.now, configurable: true, writable: true });
-    timersPromises.setTimeout = (ms, value, { ref = true } = {}) =>
-      new Promise((resolve) => {
-        const timer = new Timer(this, () => resolve(value as never), ms);
-        if (!ref) timer.unref();
-      });
-    syncBuiltinESMExports();
     this.#restore = () => {
       Object.assign(globalThis, real);
       Date.now = realNow;
       Reflect.deleteProperty(performance, 'now');
-      timersPromises.setTimeout = realPause;
-      syncBuiltinESMExports();
+      process.hrtime.bigint = realTime;
     };
   }
 
@@ -160,7 +162,8 @@ export class Clock {
 
   schedule(ms: number, party: Party, rank: number, run: () => void): Happening {
     this.#order += 1;
-    const happening = new Happening(this.now + Math.max(0, ms), rank, this.#order, party, run);
+    const at = this.now + Math.ceil(Math.max(0, ms) * TICKS_A_MS) / TICKS_A_MS;
+    const happening = new Happening(at, rank, this.#order, party, run);
     this.#add(happening);
     return happening;
   }
@@ -189,7 +192,7 @@ export class Clock {
     let turns = 0;
     do {
       before = this.#order;
-      await new Promise(setImmediate);
+      await new Promise(turn);
       turns += 1;
     } while (this.#order !== before && turns < MAX_TURNS);
     if (turns === MAX_TURNS) throw new Error(`${party.name} does not come to rest`);

@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import net from 'node:net';
 import { WebSocketServer } from 'ws';
 import { seeded } from '../support/random.ts';
-import { Party } from './clock.ts';
+import { EPOCH, Party } from './clock.ts';
 import { End, Line } from './line.ts';
 import type { DialFault } from './script.ts';
 import { Session } from './session.ts';
@@ -25,6 +25,9 @@ export class OpenAI {
     this.#world = world;
     const server = createServer();
     const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false });
+    sockets.on('headers', (headers) => {
+      headers.push(`Date: ${new Date(EPOCH + world.clock.now).toUTCString()}`);
+    });
     server.on('upgrade', (request, socket, head) => {
       if (!(socket instanceof End)) return;
       const meets = this.#meets.get(socket.line);

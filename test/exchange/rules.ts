@@ -70,26 +70,11 @@ export const RULES: Record<string, (world: World) => string[]> = {
   'Neither Twilio nor OpenAI has anything to object to': ({ objections }) => objections,
 };
 
-/** Faults of the product's that are known and not mended yet: take out what is. */
-const KNOWN = [
-  // A wall clock that jumps makes a token expire, and whoever brings it is cut off in silence.
-  /ends after \w+ ms of silence: undefined, 1008/,
-  // A stream that ends before its start, as it is lost or the grace is over, leaves its caller without a word.
-  /ends after \w+ ms of silence: undefined, (1001|1006)/,
-  // A goodbye that was asked for and fails is neither said nor made up for.
-  /ends after \w+ ms of silence: (assistant hung up|put through), 1000/,
-  // So is one that is being heard, where a response after it fails.
-  /cut off in its goodbye at [\d.]+, as a response is failed/,
-  // A stream that is turned away after `answer` was asked leaves the signal unaborted.
-  /turned away, has a signal that is not aborted/,
-];
-
-/** What a world breaks, a line each, but for what is known. */
+/** What a world breaks, a line each. */
 export function brokenRules(world: World): string[] {
-  const all = Object.entries(RULES).flatMap(([sentence, broken]) =>
+  return Object.entries(RULES).flatMap(([sentence, broken]) =>
     broken(world).map((what) => `${sentence}: ${what}`),
   );
-  return all.filter((what) => !KNOWN.some((known) => known.test(what)));
 }
 
 /** What is wrong with each call whose stream was opened. */

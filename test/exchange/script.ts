@@ -62,7 +62,8 @@ export const TOOLS = ['quick', 'slow', 'endless', 'throws', 'floats', 'bye', 'tr
 export type ToolName = (typeof TOOLS)[number] | 'unknown' | 'garbled';
 
 export type Fault = { at: number } & (
-  | { does: 'stall' | 'jump'; server: number; ms: number }
+  | { does: 'stall'; ms: number }
+  | { does: 'jump'; server: number; ms: number }
   | { does: 'stop'; server: number }
   /** Whoever dials OpenAI in the next `ms` meets this; where that is 0, only the first who dials. */
   | { does: 'dialling'; ms: number; meets: DialFault }
@@ -174,12 +175,12 @@ export function scriptOf(seed: number, calls: number, withFaults = true): Script
     const server = upTo(servers - 1);
     switch (upTo(5)) {
       case 0:
-        return { at, does: 'stall', server, ms: oneOf(100, 1_000, 5_000, 20_000) };
+        return { at, does: 'stall', ms: oneOf(100, 1_000, 5_000, 20_000) };
       case 1:
         return { at, does: 'jump', server, ms: oneOf(-3_600_000, -5_000, 5_000, 3_600_000) };
       case 2:
         if (servers > 1) return { at, does: 'stop', server: 0 };
-        return { at, does: 'stall', server, ms: 300 };
+        return { at, does: 'stall', ms: 300 };
       default:
         return {
           at,

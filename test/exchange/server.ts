@@ -1,10 +1,6 @@
-import type { FastifyInstance } from 'fastify';
-import { Calls } from '../../src/call/calls.ts';
-import { Streams } from '../../src/call/streams.ts';
 import { readConfig } from '../../src/config.ts';
 import { type Assistant, type CallInfo, hangUp, putThrough, type Report } from '../../src/contract.ts';
-import { buildApp } from '../../src/http/app.ts';
-import { shutDown } from '../../src/http/shutdown.ts';
+import { buildApp, type Relay } from '../../src/http/app.ts';
 import { assistant as testAssistant } from '../simulator/assistant.ts';
 import { Party } from './clock.ts';
 import { Line, type LineOptions } from './line.ts';
@@ -42,16 +38,13 @@ export class Server {
   exitedAt: number | undefined;
   readonly stalls: { at: number; ms: number }[] = [];
   readonly #world: World;
-  readonly #calls: Calls;
-  readonly #streams = new Streams();
   readonly #lines = new Set<Line>();
-  #app: FastifyInstance | undefined;
+  #relay: Relay | undefined;
 
   constructor(world: World, number: number) {
     this.#world = world;
     this.number = number;
     this.party = new Party(`server ${number}`);
-    this.#calls = new Calls(world.script.places);
   }
 
   /** Builds it, and has it believe that it listens. */
@@ -69,12 +62,8 @@ export class Server {
     });
     const logger = { level: 'trace', base: null, stream: { write: (line: string) => this.#write(line) } };
     this.#world.clock.party = this.party;
-    const app = await buildApp(config, this.#assistant(), {
-      calls: this.#calls,
-      streams: this.#streams,
-      logger,
-    });
-    this.#app = app;
+    this.#relay = await buildApp(config, this.#assistant(), logger);
+    const { app } = this.#relay;
     const { server } = app;
     const close = server.close.bind(server);
     Object.assign(server, {
@@ -97,21 +86,21 @@ export class Server {
     this.#lines.add(line);
     far.once('close', () => this.#lines.delete(line));
     this.#world.clock.arrive(this.#world.clock.now + options.delayMs, this.party, () => {
-      if (!far.destroyed) this.#app?.server.emit('connection', far);
+      if (!far.destroyed) this.#relay?.app.server.emit('connection', far);
     });
     return line;
   }
 
   /** What a signal does; to be called as the server. */
   stop(why: string): void {
-    if (this.stoppedAt !== undefined || this.#app === undefined) return;
+    if (this.stoppedAt !== undefined || this.#relay === undefined) return;
     this.stoppedAt = this.#world.clock.now;
     this.#world.note(this.party.name, `is told to stop: ${why}`);
-    void this.#stop(this.#app);
+    void this.#stop(this.#relay);
   }
 
-  async #stop(app: FastifyInstance): Promise<void> {
-    await shutDown(app.server, this.#calls, this.#streams, this.#world.script.graceSeconds * 1_000);
+  async #stop({ app, shutDown }: Relay): Promise<void> {
+    await shutDown(this.#world.script.graceSeconds * 1_000);
     await app.close();
     this.exitedAt = this.#world.clock.now;
     this.#world.note(this.party.name, 'exits');
@@ -139,7 +128,7 @@ export class Server {
     this.#world.clock.schedule(COUNT_MS, this.party, 0, () => {
       if (this.exitedAt !== undefined) return;
       this.count();
-      this.#app?.inject('/', (_closed, response) => {
+      this.#relay?.app.inject('/', (_closed, response) => {
         if (response === undefined) return;
         const living = this.calls.filter(({ signal }) => !signal.aborted);
         this.counts.push({ at: this.#world.clock.now, live: response.json().calls, living });

@@ -138,7 +138,7 @@ export class Session {
       case 'session.update':
         return this.#update(event.session);
       case 'response.create':
-        return this.#create();
+        return this.#create(event.response?.tool_choice !== 'none');
       case 'response.cancel':
         if (this.#response?.id === event.response_id) this.#finish('cancelled');
         else this.#error('response_cancel_not_active', 'Cancellation failed: no active response found');
@@ -205,18 +205,19 @@ export class Session {
     this.#respond();
   }
 
-  #create(): void {
+  #create(mayUseTools: boolean): void {
     this.creates.push(this.#world.clock.now);
-    this.#respond();
+    this.#respond(mayUseTools);
   }
 
-  #respond(): void {
+  #respond(mayUseTools = true): void {
     if (this.#response !== undefined) {
       const message = `Conversation already has an active response in progress: ${this.#response.id}.`;
       return this.#error('conversation_already_has_active_response', message);
     }
     const number = this.responses.length;
-    const reply = this.call?.nextReply() ?? DEFAULT_REPLY;
+    const planned = this.call?.nextReply() ?? DEFAULT_REPLY;
+    const reply = mayUseTools ? planned : DEFAULT_REPLY;
     const response: Response = { id: `resp_${this.number}_${number}`, number, reply, isDone: false };
     this.#response = response;
     this.responses.push({ number, began: this.#world.clock.now });
@@ -308,8 +309,11 @@ export class Session {
       if (called === undefined) this.#world.object(`an output for ${item.call_id}, which was not called`);
       else called.answers += 1;
     }
-    if (item.role === 'system') this.isBriefed = true;
-    else {
+    if (item.role === 'system') {
+      this.isBriefed = true;
+      // What came before is history.
+      if (this.responses.length === 0 && this.creates.length === 0) this.debts.length = 0;
+    } else if (item.role !== 'assistant') {
       this.debts.push({ at: now, ...(item.call_id !== undefined && { callId: item.call_id }) });
     }
     this.#itemAdded({ type: item.type, role: item.role, content: item.content });

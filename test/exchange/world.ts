@@ -1,3 +1,4 @@
+import { watchStalls } from '../../src/timers.ts';
 import { Clock } from './clock.ts';
 import { OpenAI } from './openai.ts';
 import type { DialFault, Fault, Script } from './script.ts';
@@ -9,7 +10,8 @@ export const SECRET = {
   key: 'sk-hush-0123456789',
   authToken: 'hush-auth-token',
   words: 'hush, these are words',
-  from: '+14155550123',
+  /** How a caller's number begins. */
+  from: '+1415555',
 };
 /** How long a balancer takes to notice that a server stops, in ms. */
 const NOTICE_MS = 500;
@@ -51,6 +53,8 @@ export class World {
     process.removeAllListeners('unhandledRejection');
     process.on('unhandledRejection', (reason) => this.#rejected(reason));
     clock.install();
+    clock.party = this.servers[0]?.party ?? clock.party;
+    const unwatch = watchStalls((ms) => this.note('servers', `stalled ${ms}`));
     try {
       for (const server of this.servers) await server.start();
       for (const fault of script.faults) this.#plan(fault);
@@ -63,6 +67,7 @@ export class World {
       // What is still on its way, such as a close.
       await clock.run(clock.now + 1_000, () => false);
     } finally {
+      unwatch();
       clock.uninstall();
       this.openai.close();
       process.removeAllListeners('unhandledRejection');
@@ -115,11 +120,13 @@ export class World {
 
   #plan(fault: Fault): void {
     if (fault.does === 'dialling') return;
-    const server = this.servers[fault.server % this.servers.length];
+    const number = fault.does === 'stall' ? 0 : fault.server % this.servers.length;
+    const server = this.servers[number];
     if (server === undefined) return;
     this.clock.schedule(fault.at, server.party, 0, () => {
       this.note(server.party.name, `${fault.does} ${'ms' in fault ? fault.ms : ''}`);
-      if (fault.does === 'stall') server.stall(fault.ms);
+      // The machine stands still, as `src/timers.ts` knows one process only.
+      if (fault.does === 'stall') for (const each of this.servers) each.stall(fault.ms);
       else if (fault.does === 'jump') server.jump(fault.ms);
       else server.stop('a signal');
     });
