@@ -5,7 +5,6 @@ export interface Config {
   openaiApiKey: string;
   model: string;
   realtimeUrl: string;
-  /** Whether a proxy is named for it. */
   namesProxy: boolean;
   /** Where Twilio reaches this server, as written, without a slash at its end; undefined to go by each request's headers. */
   publicUrl: string | undefined;
@@ -19,6 +18,8 @@ export interface Config {
   port: number;
   host: string;
   logLevel: string;
+  /** What is allowed, and unsafe: one sentence each. */
+  cautions: string[];
 }
 
 /** What is wrong with the environment: one line for each mistake, naming the variable and how to fix it. */
@@ -57,9 +58,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     if (value === '') return undefined;
     const isBase = /^https?:\/\/[^/?#@\\\s]+(\/[^?#\\\s]*)?$/i.test(value) && URL.canParse(value);
     if (!isBase || value.endsWith('/incoming-call')) {
-      mistakes.push(
-        `PUBLIC_URL is '${value}': set it to what precedes /incoming-call in the webhook, such as https://relay.example.com.`,
-      );
+      mistakes.push(`PUBLIC_URL is '${value}': set it to what precedes /incoming-call in the webhook.`);
     }
     return value;
   }
@@ -92,11 +91,11 @@ export function readConfig(env: Record<string, string | undefined>): Config {
 
   const realtimeUrl = text('OPENAI_REALTIME_URL', 'wss://api.openai.com/v1/realtime');
   if (!/^wss?:\/\/[^#]+$/i.test(realtimeUrl) || !URL.canParse(realtimeUrl)) {
-    mistakes.push(
-      `OPENAI_REALTIME_URL is '${realtimeUrl}': set it to an address that begins with wss:// or ws:// and has no #.`,
-    );
+    mistakes.push(`OPENAI_REALTIME_URL is '${realtimeUrl}': set it to a wss:// or ws:// address without #.`);
   }
 
+  const isOpen = env.ALLOW_UNSIGNED_REQUESTS?.trim() === 'true';
+  const isOpenlySent = /^ws:\/\/(?!localhost\b|127\.|\[::1\])/i.test(realtimeUrl);
   const config: Config = {
     openaiApiKey: openaiApiKey(),
     model: text('OPENAI_REALTIME_MODEL', 'gpt-realtime-2.1'),
@@ -111,6 +110,13 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     port: integer('PORT', 3000, 0, 65_535),
     host: text('HOST', '0.0.0.0'),
     logLevel: logLevel(),
+    cautions: [
+      ...(isOpen ? ['anyone can talk on your OpenAI bill: ALLOW_UNSIGNED_REQUESTS is true'] : []),
+      ...(isOpen && env.TWILIO_AUTH_TOKEN
+        ? ['TWILIO_AUTH_TOKEN is not used: ALLOW_UNSIGNED_REQUESTS is true']
+        : []),
+      ...(isOpenlySent ? ['the key and the calls travel unencrypted: OPENAI_REALTIME_URL is ws://'] : []),
+    ],
   };
   if (mistakes.length > 0) throw new ConfigError(mistakes.join('\n'));
   return config;

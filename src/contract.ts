@@ -1,42 +1,42 @@
-// What an assistant can be told, and what it is told: the types behind `assistant.ts`, and the two endings of a call.
+// The types behind `assistant.ts`, and the two endings of a call.
 
 import { isE164 } from './wire/json.ts';
 
 export { say } from './wire/twiml.ts';
 
-/** A call, as Twilio tells of it. */
+/** A call, from Twilio's webhook. */
 export interface CallInfo {
   readonly sid: string;
   readonly direction: 'inbound' | 'outbound';
-  /** The caller's number in E.164; undefined if it is withheld or no number. */
+  /** The caller's number in E.164; undefined if it is withheld, or no number. */
   readonly from?: string;
   /** The number that was called, in E.164. */
   readonly to?: string;
-  /** What the webhook's own address has behind its `?`: `{ shop: '7' }` for `/incoming-call?shop=7`. */
+  /** The query of the webhook's address in Twilio's console: `{ shop: '7' }` for `/incoming-call?shop=7`. */
   readonly query: Readonly<Record<string, string>>;
-  /** Aborted when the call is over, or turned away. */
+  /** Aborted when the call is over, or turned away; a tool's own when it takes too long, too. */
   readonly signal: AbortSignal;
 }
 
-/** Something that the model may call: https://platform.openai.com/docs/guides/realtime-conversations#function-calling */
+/** A function that the model may call: https://platform.openai.com/docs/guides/realtime-conversations#function-calling */
 export interface Tool {
   name: string;
-  /** What it does and when to call it. Say there, too, that the assistant should say a short sentence before. */
+  /** What it does and when to call it. Add that the assistant says a short sentence first, if it takes a second. */
   description: string;
-  /** JSON Schema of the arguments; none: the tool takes none. The model may not keep to it: check what you get. */
-  parameters?: object;
-  /** After so many ms the model is told that it failed, and a late result is dropped; 10,000 by default. */
-  timeoutMs?: number;
+  /** JSON Schema of the arguments; by default there are none. The model may ignore it: check the arguments. */
+  parameters?: object | undefined;
+  /** After so many ms it is aborted, the model is told that it failed, and a late result is dropped; 10,000 by default. */
+  timeoutMs?: number | undefined;
   /**
-   * Returns, or resolves to, any JSON value or nothing, which the model is told; or an Ending, which follows once the
-   * caller has heard what is being said. Whatever it throws is logged, and the model is told that it failed.
+   * Returns, or resolves to, any JSON value or nothing, for the model; or an Ending, which follows once the caller has heard
+   * what is being said. An exception is logged, its message included, and the model is told that the tool failed.
    */
   run(args: Record<string, unknown>, call: CallInfo): unknown;
 }
 
-/** How a tool ends the call: made by `hangUp` and `putThrough`. */
+/** How a tool ends the call; see `hangUp` and `putThrough`. */
 export class Ending {
-  /** Whom the caller is put through to; undefined to hang up. */
+  /** The number or address to dial; undefined to hang up. */
   readonly to: string | undefined;
   readonly callerId: string | undefined;
 
@@ -46,7 +46,7 @@ export class Ending {
   }
 }
 
-/** Has the assistant say goodbye, be heard, and hang up. */
+/** Has the assistant say goodbye, and hangs up once that was heard. */
 export function hangUp(): Ending {
   return new Ending();
 }
@@ -54,78 +54,77 @@ export function hangUp(): Ending {
 const SIP_ADDRESS = /^sip:[^\s<>"']{1,200}$/;
 
 /**
- * Has the assistant say that it puts the caller through, be heard, and Twilio dial `to`: a number in E.164 or a `sip:`
- * address, yours, never one that the model or the caller names. Whoever is dialled sees the `callerId`, a number of yours;
- * by default the caller's number, or else the one that was called. Throws an Error for anything else.
+ * Has the assistant say that it puts the caller through, and Twilio dial `to` once that was heard.
+ *
+ * `to` is a number in E.164 or a `sip:` address of yours, never one that the model or the caller names. `callerId` is a number
+ * of yours; by default the caller's number, or else the one that was called. Throws an Error if either is invalid.
  */
 export function putThrough(to: string, { callerId }: { callerId?: string | undefined } = {}): Ending {
   if (!isE164(to) && !SIP_ADDRESS.test(to)) {
     throw new Error('putThrough takes a number such as +14155550100, or a sip: address');
   }
-  if (callerId !== undefined && !isE164(callerId)) {
-    throw new Error('putThrough takes a callerId such as +14155550100');
-  }
+  if (callerId !== undefined && !isE164(callerId)) throw new Error('putThrough takes a callerId in E.164');
   return new Ending(to, callerId);
 }
 
-/** Goes by loudness: https://platform.openai.com/docs/guides/realtime-vad#server-vad */
+/** Detects speech by loudness: https://platform.openai.com/docs/guides/realtime-vad#server-vad */
 export interface ServerVad {
   type: 'server_vad';
   /** How loud counts as speech, 0 to 1; raise it for noisy lines. */
   threshold: number;
-  /** How much audio from before the first loud sound belongs to the turn, in ms. */
+  /** Audio before the first loud sound that belongs to the turn, in ms. */
   prefix_padding_ms: number;
-  /** How long the caller must pause before the assistant answers, in ms. */
+  /** Pause of the caller before the assistant answers, in ms. */
   silence_duration_ms: number;
-  /** After so many ms without a word from the caller the assistant asks whether anybody is there. */
-  idle_timeout_ms?: number;
+  /** Silence of the caller before the assistant asks whether anybody is there, in ms; after three questions, the call ends. */
+  idle_timeout_ms?: number | undefined;
 }
 
-/** Goes by what was said: https://platform.openai.com/docs/guides/realtime-vad#semantic-vad */
+/** Detects the end of speech by what was said: https://platform.openai.com/docs/guides/realtime-vad#semantic-vad */
 export interface SemanticVad {
   type: 'semantic_vad';
-  /** How soon to answer: waits at most 8 s (low), 4 s (medium and auto) or 2 s (high). */
+  /** The longest pause before an answer: 8 s (low), 4 s (medium and auto) or 2 s (high). */
   eagerness: 'low' | 'medium' | 'high' | 'auto';
 }
 
-/** Who answers, but for what is asked and told by functions. */
+/** The assistant's settings, without its hooks. */
 export interface Persona {
-  /** What the model is told about itself and its task, for the whole call. */
+  /** The model's persona and task, for the whole call. */
   instructions: string;
   /** One of OpenAI's voices, of which it recommends `marin` and `cedar`, or a custom one's id. */
   voice:
     | ('alloy' | 'ash' | 'ballad' | 'cedar' | 'coral' | 'echo' | 'marin' | 'sage' | 'shimmer' | 'verse')
     | { id: string };
-  /** How to open the call, as an instruction to the model; empty if the caller should speak first. */
+  /** How to open the call, as an instruction; empty if the caller speaks first. */
   greeting: string;
-  /** What the caller is told before the end where something failed: by Twilio, or by the assistant if the server stops. */
+  /** Said before a call ends by a failure: by Twilio, or by the assistant if the server stops. */
   apology: string;
-  /** What the assistant says, or else Twilio, before the end where the call has lasted MAX_CALL_SECONDS. */
+  /** Said by the assistant, or else by Twilio, when the call has lasted MAX_CALL_SECONDS. */
   timeIsUp: string;
-  /** What Twilio says to the caller before it hangs up, where nobody took a call that was put through. */
+  /** Said by Twilio if nobody answers a put-through. */
   nobodyAnswered: string;
-  /** How Twilio says these sentences: `{ language: 'de-DE', voice: 'Polly.Vicki' }`. */
-  say?: { language: string; voice?: string | undefined };
-  /** When OpenAI takes it that the caller has begun and finished speaking. */
+  /** Language and voice of Twilio's sentences: `{ language: 'de-DE', voice: 'Polly.Vicki' }`. */
+  say?: { language: string; voice?: string | undefined } | undefined;
+  /** How OpenAI detects the start and end of the caller's speech. */
   turnDetection: ServerVad | SemanticVad;
-  tools?: Tool[];
-  /** Has the caller's words written down, for `ended`: `{ model: 'gpt-transcribe' }`. They are billed apart. */
-  transcription?: { model: string; language?: string };
-  /** TwiML before the stream: a notice in `<Say>` of 10 s at most, or `<Start><Recording/></Start>`. */
-  twiml?: string;
-  /** What the caller's line sounds like: a handset (`near_field`) or a loudspeaker (`far_field`). */
-  noiseReduction?: 'near_field' | 'far_field';
-  /** How fast it speaks, 0.25 to 1.5. */
-  speed?: number;
-  /** How long a reply may be, in tokens, 1 to 4096; 50 ms of audio are one. */
-  maxOutputTokens?: number;
-  /** How much models of the 2.x kind think before they speak; others refuse the session if it is set. */
-  reasoningEffort?: 'minimal' | 'low' | 'medium' | 'high' | 'xhigh';
-  /** How much of a long conversation is kept when it has to be cut, 0 to 1. */
-  retentionRatio?: number;
+  tools?: Tool[] | undefined;
+  /** Transcription of the caller's words, for `ended`, billed apart: `{ model: 'gpt-transcribe' }`. */
+  transcription?: { model: string; language?: string | undefined } | undefined;
+  /** TwiML verbs before the stream: a notice of 10 s at most, made by `say`, or `<Start><Recording/></Start>`. */
+  twiml?: string | undefined;
+  /** Noise reduction for a handset (`near_field`) or a loudspeaker (`far_field`). */
+  noiseReduction?: 'near_field' | 'far_field' | undefined;
+  /** Pace of the voice, 0.25 to 1.5. */
+  speed?: number | undefined;
+  /** The longest reply in tokens, 1 to 4096; one is 50 ms of audio. */
+  maxOutputTokens?: number | undefined;
+  /** For 2.x models only: others reject the session. */
+  reasoningEffort?: 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | undefined;
+  /** The share of a long conversation that is kept when it is cut, 0 to 1. */
+  retentionRatio?: number | undefined;
 }
 
-/** What differs for one call; `about` tells the model about this caller. */
+/** Settings for one call; `about` is what the model is told about the caller. */
 export type Override = { [Name in keyof Persona]?: Persona[Name] | undefined } & {
   about?: string | undefined;
 };
@@ -133,7 +132,7 @@ export type Override = { [Name in keyof Persona]?: Persona[Name] | undefined } &
 /** What `answer` returns; as its declared return type, it has `tsc` find typos. */
 export type Answer = Override | 'busy' | undefined;
 
-/** What was said by one side in one go; `cut` where the caller stopped hearing it. */
+/** One side's words; `cut` if the caller stopped hearing them. */
 export interface Entry {
   who: 'caller' | 'assistant';
   text: string;
@@ -164,21 +163,21 @@ export interface ToolCall {
 export interface Report extends CallInfo {
   startedAt: Date;
   outcome: 'completed' | 'failed' | 'time limit' | 'hung up' | 'put through';
-  /** Whom the caller was put through to. How that went is in the log: `transfer ended`. */
+  /** The number or address that was dialled; the log has `transfer ended` with the result. */
   putThrough?: string;
   tools: ToolCall[];
   /** As in the log. */
   reason: string;
-  /** From the webhook, where this process answered it, or from the stream's start. */
+  /** Duration, from the webhook if this process answered it, or from the stream's start. */
   seconds: number;
   usage: Usage;
-  /** As heard; the caller's words only where `transcription` is set. */
+  /** As heard; the caller's words only if `transcription` is set. */
   transcript: Entry[];
 }
 
 export interface Assistant extends Persona {
-  /** Asked while it rings, for 1 s at most: what differs for this call; 'busy' turns it away. */
+  /** Called while it rings, for 1 s at most: returns this call's settings, or 'busy' to reject it. */
   answer?(call: CallInfo): Answer | Promise<Answer>;
-  /** Hears of each call that is over; a process that stops waits 5 s for it. So does it of one whose caller hung up as it rang. */
+  /** Called after every call, also if the caller hung up as it rang. A process that stops waits 5 s for it. */
   ended?(report: Report): void | Promise<void>;
 }

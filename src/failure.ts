@@ -2,15 +2,12 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { OpenAIError } from './wire/openai.ts';
 import type { Close } from './wire/socket.ts';
 
-/** How a call ended, as far as its caller should hear of it: `completed` if there is nobody any more who could. */
-export type Outcome = 'completed' | 'failed' | 'time limit' | 'hung up' | 'put through';
-
 const completed = { outcome: 'completed', code: 1000 } as const;
 const failed = { outcome: 'failed', code: 1011 } as const;
 const refused = { outcome: 'failed', code: 1008 } as const;
 const overloaded = { outcome: 'failed', code: 1013 } as const;
 
-/** Every reason for which a stream ends: the outcome of its call, and the close code that Twilio gets. */
+/** The reasons why streams end: each with Twilio's close code, and the outcome of the call, `completed` if the caller is gone. */
 export const ENDINGS = {
   'twilio stopped': completed,
   'twilio closed': completed,
@@ -42,31 +39,28 @@ export const ENDINGS = {
   'not claimed': completed,
   'time limit': { outcome: 'time limit', code: 1000 },
   shutdown: { outcome: 'failed', code: 1001 },
-} as const satisfies Record<string, { outcome: Outcome; code: number }>;
+} as const;
 
 export type Reason = keyof typeof ENDINGS;
 
-/** Why a session or a conversation failed, and where that was met: a close, or a handshake refused with a status. */
+/** Why a session or a conversation failed, with its close or the status of its rejected handshake. */
 export interface Failure {
   reason: Reason;
   error?: OpenAIError | undefined;
   closed?: Close | undefined;
   httpStatus?: number | undefined;
-  /** How long a refused handshake asks to wait. */
+  /** The Retry-After of a rejected handshake, in ms. */
   retryAfterMs?: number | undefined;
 }
 
-/** Pause before a retry if OpenAI has had too many requests and doesn't say how long to wait, in ms. */
+/** Pause before a retry if OpenAI limits the rate and names no time, in ms. */
 const RETRY_AFTER_MS = 1_000;
 
-/** `again`: it may pass. `give up`: it lasts until the owner mends it. `over`: neither, and another try changes nothing. */
-type Verdict = 'again' | 'give up' | 'over';
-
-/** A session that was ready, or a response, may be lost at any time. */
+/** What may befall any session that was ready. */
 const LOSSES: Reason[] = ['openai closed', 'openai silent', 'openai stalled', 'response failed'];
 
-/** Whether what failed is worth another try; how often is for whoever tries to say. */
-export function verdict(failure: Failure): Verdict {
+/** Returns `again` if a failure may pass, `give up` if it lasts until the owner acts, `over` if a retry changes nothing. */
+export function verdict(failure: Failure): 'again' | 'give up' | 'over' {
   const meaning = meaningOf(failure);
   if (meaning === PASSES || meaning === NETWORK) return 'again';
   if (meaning !== undefined) return 'give up';
@@ -74,57 +68,42 @@ export function verdict(failure: Failure): Verdict {
 }
 
 const PASSES = 'It passes';
+const NETWORK = 'OpenAI cannot be reached: check the network and OPENAI_REALTIME_URL';
+const INTERCEPTED =
+  'Not OpenAI answers: check for a captive portal or an inspecting proxy, and OPENAI_REALTIME_URL';
 const KEY =
   'OpenAI refuses the key: set OPENAI_API_KEY to a good one from https://platform.openai.com/api-keys';
 const ACCOUNT = 'OpenAI has deactivated the account: see https://platform.openai.com/account';
 const RIGHTS =
   'The OpenAI key may not use the Realtime API: give it the right, or set another OPENAI_API_KEY';
-const NETWORK = 'OpenAI cannot be reached: check the network and OPENAI_REALTIME_URL';
+const QUOTA = 'The OpenAI quota is used up: see https://platform.openai.com/settings/organization/billing';
+const MODEL = 'OpenAI does not know this model: set OPENAI_REALTIME_MODEL to one that the key may use';
 const CA =
   'A CA that Node does not know signed for OpenAI, such as an inspecting proxy: set NODE_EXTRA_CA_CERTS to its file';
 const CLOCK = 'The certificate of OPENAI_REALTIME_URL has expired or is not valid yet: check the clock';
 const NAME = 'The certificate is for another name: check OPENAI_REALTIME_URL';
-const INTERCEPTED =
-  'Not OpenAI answers: check for a captive portal or an inspecting proxy, and OPENAI_REALTIME_URL';
-const QUOTA = 'The OpenAI quota is used up: see https://platform.openai.com/settings/organization/billing';
-const MODEL = 'OpenAI does not know this model: set OPENAI_REALTIME_MODEL to one that the key may use';
 
-/**
- * What the owner can do, or that it passes: by OpenAI's and Node's names; by close code and HTTP status, for where no name
- * says more.
- */
-const MEANINGS = new Map<string | number, string>([
-  ['invalid_api_key', KEY],
-  ['account_deactivated', ACCOUNT],
-  ['insufficient_permissions', RIGHTS],
-  ['insufficient_quota', QUOTA],
-  ['billing_hard_limit_reached', QUOTA],
-  ['model_not_found', MODEL],
-  ['invalid_model', MODEL],
-  ['missing_model', MODEL],
-  ['rate_limit_exceeded', PASSES],
-  ['server_error', PASSES],
-  ['UNABLE_TO_GET_ISSUER_CERT', CA],
-  ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', CA],
-  ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', CA],
-  ['SELF_SIGNED_CERT_IN_CHAIN', CA],
-  ['DEPTH_ZERO_SELF_SIGNED_CERT', CA],
-  ['CERT_HAS_EXPIRED', CLOCK],
-  ['CERT_NOT_YET_VALID', CLOCK],
-  ['ERR_TLS_CERT_ALTNAME_INVALID', NAME],
-  [401, KEY],
-  [403, RIGHTS],
-  [408, PASSES],
-  [429, QUOTA],
-  [1006, NETWORK],
-  [1011, PASSES],
-  [1012, PASSES],
-  [1013, PASSES],
-  [3000, KEY],
-  [4004, MODEL],
-]);
+/** What failures mean, or what the owner can do: by OpenAI's and Node's names, or else by close code and HTTP status. */
+const MEANINGS: Record<string, (string | number)[]> = {
+  [PASSES]: ['rate_limit_exceeded', 'server_error', 408, 1011, 1012, 1013],
+  [NETWORK]: [1006],
+  [KEY]: ['invalid_api_key', 401, 3000],
+  [ACCOUNT]: ['account_deactivated'],
+  [RIGHTS]: ['insufficient_permissions', 403],
+  [QUOTA]: ['insufficient_quota', 'billing_hard_limit_reached', 429],
+  [MODEL]: ['model_not_found', 'invalid_model', 'missing_model', 4004],
+  [CA]: [
+    'UNABLE_TO_GET_ISSUER_CERT',
+    'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+    'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+    'SELF_SIGNED_CERT_IN_CHAIN',
+    'DEPTH_ZERO_SELF_SIGNED_CERT',
+  ],
+  [CLOCK]: ['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID'],
+  [NAME]: ['ERR_TLS_CERT_ALTNAME_INVALID'],
+};
 
-/** Pause before a retry, in ms: as long as OpenAI asks for. */
+/** Returns the pause before a retry that OpenAI asks for, in ms. */
 export function retryAfterMs({ error, retryAfterMs }: Failure): number {
   if (retryAfterMs !== undefined) return retryAfterMs;
   if (error?.code !== 'rate_limit_exceeded') return 0;
@@ -134,13 +113,13 @@ export function retryAfterMs({ error, retryAfterMs }: Failure): number {
   return Number(minutes ?? 0) * 60_000 + Number(amount ?? 0) * (unit === 'ms' ? 1 : 1_000);
 }
 
-/** Reads a Retry-After header: seconds, or a date. */
+/** Returns the time in a Retry-After header, seconds or a date, in ms. */
 export function parseRetryAfter(header: string | undefined, now = Date.now()): number | undefined {
   const ms = /^\d+$/.test(header ?? '') ? Number(header) * 1_000 : Date.parse(header ?? '') - now;
   return Number.isFinite(ms) ? Math.max(0, ms) : undefined;
 }
 
-/** What the owner can do about a failure; undefined where only OpenAI can do something. */
+/** Returns the owner's remedy for a failure; undefined if there is none. */
 export function advice(failure: Failure): string | undefined {
   if (failure.reason === 'twilio lost') return 'Twilio, or a proxy that was reloaded, dropped the stream';
   const meaning = meaningOf(failure);
@@ -148,7 +127,6 @@ export function advice(failure: Failure): string | undefined {
   return isOpenAIs ? undefined : meaning;
 }
 
-/** Logs a failure, with what the owner can do about it. */
 export function logFailure(log: FastifyBaseLogger, failure: Failure, message: string): void {
   log.error({ ...failure, advice: advice(failure) }, message);
 }
@@ -156,13 +134,16 @@ export function logFailure(log: FastifyBaseLogger, failure: Failure, message: st
 function meaningOf({ error, closed, httpStatus, retryAfterMs }: Failure): string | undefined {
   // A close reason reads `invalid_request_error.invalid_api_key`, or is a sentence.
   const names = (error?.code ?? closed?.reason ?? '').split('.').filter((name) => /^\w+$/.test(name));
-  const meaning = names.map((name) => MEANINGS.get(name)).find((known) => known !== undefined);
+  const meaning = names.map(meaningBy).find((known) => known !== undefined);
   if (meaning !== undefined) return meaning;
   const number = httpStatus ?? closed?.code ?? 0;
   if ((number >= 500 && number < 600) || (number === 429 && retryAfterMs !== undefined)) return PASSES;
   if (number >= 200 && number < 400) return INTERCEPTED;
-  // OpenAI's names are in small letters, Node's in capitals. Where OpenAI gives a reason, none is guessed from a number,
-  // unless it is one of a gateway's own.
+  // A name of OpenAI's, in small letters, overrides a number, unless a gateway may have chosen it.
   const isNamed = names.some((name) => /^[a-z]/.test(name)) && number !== 401 && number !== 403;
-  return isNamed ? undefined : MEANINGS.get(number);
+  return isNamed ? undefined : meaningBy(number);
+}
+
+function meaningBy(name: string | number): string | undefined {
+  return Object.keys(MEANINGS).find((meaning) => MEANINGS[meaning]?.includes(name));
 }

@@ -2,25 +2,25 @@ import type { Writable } from 'node:stream';
 import type { FastifyBaseLogger } from 'fastify';
 import { loggable } from './wire/loggable.ts';
 
-/** How much may wait to be written when the log's reader is slow, in bytes. */
+/** Bytes that may wait for a slow reader of the log. */
 const MAX_WAITING_BYTES = 1_048_576;
-/** How long to wait at the end for what is left, in ms. */
+/** Time for the last lines at exit, in ms. */
 const FLUSH_MS = 1_000;
-/** How much is logged of a thrown message, in characters, of its stack, in frames, and how deep its causes are. */
+/** Limits of what is logged of an exception: characters of its message, frames of its stack, depth of its causes. */
 const MAX_MESSAGE = 500;
 const MAX_FRAMES = 10;
 const MAX_DEPTH = 2;
-/** Each kind of what strangers cause is logged once in so many ms. */
+/** Interval of lines of one kind that strangers cause, in ms. */
 const WINDOW_MS = 1_000;
 
-/** Where the log goes. What can't be written, as the disk is full or nobody reads, is dropped and counted. */
+/** The log's destination. Lines that can't be written, to a full disk for example, are dropped and counted. */
 export class LogOutput {
   readonly #output: Writable;
   #dropped = 0;
 
   constructor(output: Writable) {
     this.#output = output;
-    // What can't be written is counted where it is written.
+    // Errors are counted by `write`.
     output.on('error', () => {});
   }
 
@@ -41,7 +41,7 @@ export class LogOutput {
     });
   }
 
-  /** Resolves when all is written, or it is clear that it won't be. */
+  /** Resolves when all lines are written, or after a second. */
   async flush(): Promise<void> {
     await new Promise<void>((resolve) => {
       setTimeout(resolve, FLUSH_MS).unref();
@@ -50,17 +50,17 @@ export class LogOutput {
   }
 }
 
-/** Logs what strangers cause: each kind at most once a second, with how many there were since. */
+/** Logs what strangers cause: one line a second of each kind, with the number of others. */
 export class ThrottledLog {
   readonly #log: FastifyBaseLogger;
-  /** What came since each kind was last logged. */
+  /** The latest line of each kind since one was logged, and their number. */
   readonly #held = new Map<string, { fields: () => object; times: number }>();
 
   constructor(log: FastifyBaseLogger) {
     this.#log = log;
   }
 
-  /** `message` names the kind, of which there must be few; `fields` are only asked for if it is logged. */
+  /** `message` is the kind, of which there must be few. */
   warn(fields: () => object, message: string): void {
     const held = this.#held.get(message);
     if (held !== undefined) {
@@ -81,7 +81,7 @@ export class ThrottledLog {
   }
 }
 
-/** What is logged of whatever was thrown: its other properties may hold secrets. Never throws, and changes nothing. */
+/** Returns what may be logged of anything thrown: its other properties may hold secrets. Never throws. */
 export function describeThrown(
   thrown: unknown,
   depth = MAX_DEPTH,

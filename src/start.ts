@@ -10,14 +10,14 @@ import { LogOutput } from './log.ts';
 import { watchStalls } from './timers.ts';
 
 const ENV_FILE = '.env';
-/** A signal that comes this soon after the first, in ms, is the same: a terminal and npm both pass it on. */
+/** Signals within this time of the first are the same, in ms: a terminal and npm both pass it on. */
 const SAME_SIGNAL_MS = 1_000;
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
 /** A server that listens. */
 interface Running {
   log: FastifyBaseLogger;
-  /** Lets live calls go on for as long as they may, then ends them; resolves when all is over and logged. */
+  /** Drains the server; resolves when all calls are over and logged. */
   stop(fields: object): Promise<void>;
 }
 
@@ -25,9 +25,9 @@ interface Running {
 type Load = (restarts: number) => Promise<{ assistant: Assistant }>;
 
 /**
- * The process: reads the environment and `.env`, listens until a signal comes, and ends when the calls have ended.
+ * Runs the server until a signal, then drains it and exits.
  *
- * With `--dev` it starts anew whenever `.env` changes, be it to fix a mistake, and gives live calls no time then.
+ * With `--dev`, restarts it on changes of `.env`, without time for live calls.
  */
 export async function start(load: Load): Promise<void> {
   const isDev = process.argv.includes('--dev');
@@ -56,7 +56,7 @@ export async function start(load: Load): Promise<void> {
     });
   }
   for (let restarts = 0; isDev || restarts === 0; restarts++) {
-    // The file is watched before it is read, so that no change is missed.
+    // Watched before it is read, so that no change is lost.
     const changed = isDev ? envFileChanged() : undefined;
     running = await startOnce(() => load(restarts), isDev);
     if (running === undefined && !isDev) process.exit(1);
@@ -66,7 +66,7 @@ export async function start(load: Load): Promise<void> {
   }
 }
 
-/** Says why, and returns undefined, where the server can't be started. */
+/** Resolves to undefined if the server can't start, and prints why. */
 async function startOnce(load: () => ReturnType<Load>, isDev: boolean): Promise<Running | undefined> {
   let config: Config;
   let assistant: Assistant;
@@ -87,9 +87,7 @@ async function startOnce(load: () => ReturnType<Load>, isDev: boolean): Promise<
   const output = new LogOutput(process.stdout);
   const logger = { level: config.logLevel, stream: output };
   const { app, calls, shutDown } = await buildApp(config, assistant, logger);
-  if (config.twilioAuthToken === undefined) {
-    app.log.warn('ALLOW_UNSIGNED_REQUESTS is true: anyone can talk on your OpenAI bill');
-  }
+  for (const advice of config.cautions) app.log.warn({ advice }, 'unsafe setting');
   try {
     await app.listen({ port, host });
   } catch (error) {
@@ -98,7 +96,10 @@ async function startOnce(load: () => ReturnType<Load>, isDev: boolean): Promise<
     return undefined;
   }
   const unwatch = watchStalls((ms) => app.log.warn({ ms }, 'stalled'));
-  app.log.info(whatToDoNext(config));
+  app.log.info(
+    { webhook: `${config.publicUrl ?? 'https://YOUR-NGROK-ADDRESS'}/incoming-call` },
+    'ready for calls',
+  );
   return {
     log: app.log,
     async stop(fields) {
@@ -114,7 +115,7 @@ async function startOnce(load: () => ReturnType<Load>, isDev: boolean): Promise<
 function envFileChanged(): Promise<void> {
   return new Promise((resolve) => {
     watchFile(ENV_FILE, { interval: 200 }, (now, before) => {
-      // It is called for a file that isn't there, too.
+      // Called for a missing file, too.
       if (now.mtimeMs === before.mtimeMs) return;
       unwatchFile(ENV_FILE);
       resolve();
@@ -122,10 +123,10 @@ function envFileChanged(): Promise<void> {
   });
 }
 
-/** The variables that `.env` has set. */
+/** Variables that `.env` has set. */
 let fromFile: string[] = [];
 
-/** Sets what `.env` says, where there is one; what the environment had before it stays. */
+/** Sets the variables of `.env`, if there is one; those of the environment win. */
 function readEnvFile(): void {
   for (const name of fromFile) delete process.env[name];
   try {
@@ -146,9 +147,4 @@ function whyNotListening({ host, port }: Config, error: unknown): string {
       ? 'another program has that port.\nEnd it, or set PORT to a free one.'
       : `${message}.\nLook at PORT and HOST.`;
   return `The server can't listen on ${host}:${port}: ${advice}`;
-}
-
-function whatToDoNext({ publicUrl, port }: Config): string {
-  if (publicUrl !== undefined) return `Twilio's webhook: ${publicUrl}/incoming-call`;
-  return `Next: ngrok http ${port}; Twilio's webhook is ADDRESS/incoming-call`;
 }

@@ -87,3 +87,17 @@ describe('The configuration', () => {
     expect(mistakes({ OPENAI_API_KEY: 'sk-te st' }).join()).not.toContain('sk-te');
   });
 });
+
+describe('Cautions', () => {
+  it.each([
+    [{ ALLOW_UNSIGNED_REQUESTS: 'true', TWILIO_AUTH_TOKEN: '' }, ['anyone can talk']],
+    [{ ALLOW_UNSIGNED_REQUESTS: 'true' }, ['anyone can talk', 'TWILIO_AUTH_TOKEN is not used']],
+    [{ OPENAI_REALTIME_URL: 'ws://relay.example/v1' }, ['travel unencrypted']],
+    [{ OPENAI_REALTIME_URL: 'ws://127.0.0.1:3002/v1' }, []],
+    [{ OPENAI_REALTIME_URL: 'ws://localhost:3002/v1' }, []],
+    [{}, []],
+  ])('for %j are %j', (env, words) => {
+    const { cautions } = readConfig({ ...KEYS, ...env });
+    expect(cautions).toEqual(words.map((each) => expect.stringContaining(each)));
+  });
+});

@@ -71,6 +71,7 @@ describe('The report of a call', () => {
   });
 
   it('has each tool that was called, and whom the caller was put through to', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
     const reports: Report[] = [];
     const fails = () => {
       throw new Error('no');
@@ -88,17 +89,18 @@ describe('The report of a call', () => {
     finish(session, 'r1');
     // The goodbye goes with the session.
     await session.next('conversation.item.create');
+    await session.settle();
+    vi.advanceTimersByTime(1_000);
     session.socket.close(3000, 'invalid_api_key');
     await vi.waitFor(() => expect(reports).toHaveLength(1));
-    const ms = expect.any(Number);
     expect(reports).toMatchObject([
       {
         ...{ reason: 'put through', outcome: 'put through', putThrough: '+14155550100' },
         tools: [
-          { name: 'look', ms, ok: true },
-          { name: 'fails', ms, ok: false },
-          { name: 'hangs', ms, ok: false },
-          { name: 'transfer', ms, ok: true },
+          { name: 'look', ms: 0, ok: true },
+          { name: 'fails', ms: 0, ok: false },
+          { name: 'hangs', ms: expect.any(Number), ok: false },
+          { name: 'transfer', ms: 0, ok: true },
         ],
       },
     ]);

@@ -2,7 +2,6 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { Config } from '../config.ts';
 import type { Assistant, CallInfo, Override, Persona, Usage } from '../contract.ts';
 import { Conversation } from '../conversation/conversation.ts';
-import { dropOldest } from '../conversation/drop-oldest.ts';
 import type { Effect, End } from '../conversation/effect.ts';
 import { ENDINGS, type Failure, logFailure, type Reason } from '../failure.ts';
 import { CallSessions, type CallSessionsListener } from '../openai/call-sessions.ts';
@@ -10,11 +9,9 @@ import { turnEndMs } from '../openai/session-update.ts';
 import type { Standby } from '../openai/standby.ts';
 import { after, running, wait } from '../timers.ts';
 import { texts } from '../wire/json.ts';
-import { loggable } from '../wire/loggable.ts';
-import type { Close } from '../wire/socket.ts';
-import type { TwilioCommand, TwilioMessage } from '../wire/twilio.ts';
+import type { Twilio, TwilioCommand, TwilioMessage } from '../wire/twilio.ts';
 import type { NextStep } from '../wire/twiml.ts';
-import { reportCall, ToolRun, userCode } from './user-code.ts';
+import { reportCall, ToolRuns, userCode } from './user-code.ts';
 
 /** What calls share. */
 export interface Shared {
@@ -24,30 +21,11 @@ export interface Shared {
   log: FastifyBaseLogger;
 }
 
-/** Twilio's end of a call. */
-export interface Twilio {
-  readonly streamSid: string;
-  /** Messages that were ignored. */
-  readonly ignored: number;
-  /** Resolves when the socket is closed. */
-  readonly closed: Promise<Close>;
-  /** Sends `commands` in one write. */
-  send(commands: TwilioCommand[]): void;
-  close(code: number): void;
-  /** Whether too much is coming, asked a few times a second. */
-  isFlooded(now: number): boolean;
-}
-
-/** Time for the stream of a ringing call, in ms. */
+/** Time for the stream of a ringing call, in ms, with and without TwiML before it. */
 const CLAIM_MS = 15_000;
-/** The same if nothing comes before the stream: callers who hang up while it rings cost a session each. */
 const SHORT_CLAIM_MS = 5_000;
 const TOOL_MS = 10_000;
 const NO_CALLER_ID = 'give putThrough a callerId: Twilio refuses to dial without one (13214)';
-/** How many tools of a call are remembered. */
-const MAX_TOOLS = 1_000;
-/** How many failures of tools are logged one by one. */
-const MAX_TOOL_FAILURES = 20;
 /** Time for the transcription of the caller's last words, in ms. */
 const LATE_TEXT_MS = 2_000;
 
@@ -69,18 +47,13 @@ export class Call {
   readonly #conversation: Conversation;
   readonly #sessions: CallSessions;
   readonly #startedAt = performance.now();
-  readonly #date = new Date();
   #state: 'ringing' | 'live' | 'over' = 'ringing';
   #log: FastifyBaseLogger;
   #cancelClaim = () => {};
   #twilio: Twilio | undefined;
   /** When its time is up, by `running()`. */
   #endsAt = Number.POSITIVE_INFINITY;
-  /** The tools that were called, by `call_id`. */
-  readonly #tools = new Map<string, ToolRun>();
-  #toolFailures = 0;
-  /** The caller ID of the latest `putThrough`. */
-  #callerId: string | undefined;
+  readonly #tools: ToolRuns;
   #resolveFinished: () => void = () => {};
   #textsWritten: () => void = () => {};
 
@@ -109,10 +82,11 @@ export class Call {
       { greets: greeting !== '', about },
       running(),
     );
+    this.#tools = new ToolRuns(tools, info, this.#log);
     this.#sessions = new CallSessions(shared, persona, this.#log, this.#listener);
   }
 
-  /** To be called right after the constructor, which calls no listener: the assistant may speak, and waits to be heard. */
+  /** To be called right after the constructor. The assistant may speak, and waits to be heard. */
   begin(): void {
     this.#cancelClaim = after(this.twiml ? CLAIM_MS : SHORT_CLAIM_MS, () => this.end('not claimed'));
     this.#sessions.begin();
@@ -176,7 +150,7 @@ export class Call {
     this.#twilio?.close(code);
     this.#onOver(reason, this.#next(reason, how));
     userCode.run({ callSid: this.info.sid }, () => this.#abort.abort());
-    for (const tool of this.#tools.values()) tool.abort();
+    this.#tools.abortAll();
     if (outcome === 'failed') {
       const sessionId = this.#sessions.current.id;
       logFailure(this.#log.child({ sessionId }), failure, 'call failed');
@@ -193,7 +167,7 @@ export class Call {
 
   #next(reason: Reason, { putThrough, isTold }: Omit<End, 'end'>): NextStep {
     // The person who is dialled sees the caller's number, if there is one.
-    const callerId = this.#callerId ?? this.info.from ?? this.info.to;
+    const callerId = this.#tools.callerId ?? this.info.from ?? this.info.to;
     const { nobodyAnswered, say } = this.#persona;
     if (putThrough !== undefined) {
       if (callerId === undefined && !putThrough.startsWith('sip:'))
@@ -230,10 +204,8 @@ export class Call {
     for (const effect of act(running())) {
       if (this.#state === 'over') return;
       if ('end' in effect) this.#ended(effect, { reason: effect.end, error: effect.error });
-      else if ('failedTool' in effect) {
-        this.#toolFailed(effect.failedTool, { why: effect.why });
-        this.#tools.get(effect.callId ?? '')?.abort();
-      } else if ('run' in effect) void this.#run(effect.run, effect.callId, effect.args);
+      else if ('failedTool' in effect) this.#tools.failed(effect.failedTool, effect.why, effect.callId);
+      else if ('run' in effect) void this.#run(effect.run, effect.callId, effect.args);
       else if (effect.to === 'twilio') commands.push(effect.message);
       else session.send(effect.message);
     }
@@ -241,20 +213,8 @@ export class Call {
   }
 
   async #run(name: string, callId: string, args: Record<string, unknown>): Promise<void> {
-    const tool = this.#persona.tools?.find((each) => each.name === name);
-    if (tool === undefined) return;
-    const run = new ToolRun(tool, this.info);
-    this.#tools.set(callId, run);
-    dropOldest(this.#tools, MAX_TOOLS);
-    const result = await run.result(args, (err) => this.#toolFailed(name, { err }));
-    if ('ends' in result) this.#callerId = result.ends.callerId;
+    const result = await this.#tools.run(name, callId, args);
     this.#perform((now) => this.#conversation.toolDone(callId, result, now));
-  }
-
-  #toolFailed(name: string, cause: { err: unknown } | { why: string }): void {
-    this.#toolFailures += 1;
-    if (this.#toolFailures > MAX_TOOL_FAILURES) return;
-    this.#log.error({ tool: loggable(name), ...cause }, 'tool failed');
   }
 
   /** Resolves when the caller's last words are written down, if they will be. */
@@ -267,7 +227,7 @@ export class Call {
     await Promise.race([written, current.closed, wait(LATE_TEXT_MS)]);
   }
 
-  /** Waits until both sides are closed, since their close codes are known only then; logs the call, and reports it. */
+  /** Waits for both sides' close codes, then logs and reports the call. */
   async #finish(reason: Reason, putThrough: string | undefined, endedAt: number): Promise<void> {
     await this.#lateTexts();
     this.#sessions.close();
@@ -282,11 +242,11 @@ export class Call {
     );
     const report = {
       ...this.info,
-      startedAt: this.#date,
+      startedAt: new Date(Date.now() - (performance.now() - this.#startedAt)),
       reason,
       outcome: ENDINGS[reason].outcome,
       ...(putThrough !== undefined && { putThrough }),
-      tools: [...this.#tools.values()].flatMap(({ report = [] }) => report),
+      tools: this.#tools.reports,
       seconds: durationMs / 1_000,
       usage: this.usage,
       transcript: this.#conversation.transcript.entries(),

@@ -9,56 +9,41 @@ import type { NextStep } from '../wire/twiml.ts';
 import { type CallDetails, readDetails } from '../wire/webhook.ts';
 import { whoAnswers } from './answer.ts';
 import { Call, type Shared } from './call.ts';
+import { type Known, KnownCalls } from './known.ts';
 import { userCode } from './user-code.ts';
 
-/** Streams that a call may have, one after another: it may come back from a menu, for example. */
+/** Streams of a call, one after another: it may come back from a menu, for example. */
 const MAX_STREAMS = 5;
-/** Calls that may ring at a time: of one number, and of all that are withheld. */
+/** Ringing calls of a number, and of all callers without one. */
 const MAX_RINGING = 3;
 const MAX_RINGING_WITHHELD = 20;
 /** Interval of the line about given-up calls, in ms. */
 const GIVEN_UP_MS = 60_000;
-/** Calls that are remembered. */
-const MAX_KNOWN = 10_000;
-/** How long an outcome is kept, in ms, for Twilio to ask what comes next. */
+/** Time for Twilio to ask about the outcome of a call, in ms. */
 const OUTCOME_MS = 60_000;
 /** Twilio asks within 2 s, if at all. */
 const ASKED_MS = 2_000;
 /** Interval of the calls' ticks, in ms: one timer for all wakes the process less than one for each. */
 const TICK_MS = 250;
 
-/** What is known of a CallSid. */
-interface Known {
-  /** The call, unless it is over. */
-  call: Call | undefined;
-  /** The webhook's call while `answer` is asked. */
-  beginning: Promise<Call | Reason> | undefined;
-  /** Tokens that were used, each of which admits one stream; and when others were issued, by `running()`. */
-  tokens: string[];
-  issued: Map<string, number>;
-  streams: number;
-  wasGivenUp: boolean;
-  outcome: { next: NextStep; at: number; asked: () => void } | undefined;
-}
-
 /** The calls of this process, by CallSid, and the only place that says whether one may begin. */
 export class Calls {
   readonly #shared: Shared;
-  /** The latest last. */
-  readonly #known = new Map<string, Known>();
+  readonly #known = new KnownCalls();
   readonly #live = new Set<Call>();
   /** What must be done before the process may exit. */
   readonly #unfinished = new Set<Promise<unknown>>();
   /** `closing` takes only streams of calls that were answered, here or by another process; `closed` none. */
   #state: 'open' | 'closing' | 'closed' = 'open';
   #ticker: NodeJS.Timeout | undefined;
-  #givenUp: { calls: number; tokensIn: number; tokensOut: number } | undefined;
+  /** Calls given up in the last minute, and their usage by kind. */
+  readonly #givenUp = new Map<string, number>();
 
   constructor(shared: Shared) {
     this.#shared = shared;
   }
 
-  /** The number of calls that ring or are live. */
+  /** Calls that ring or are live. */
   get live(): number {
     return this.#live.size;
   }
@@ -73,15 +58,15 @@ export class Calls {
   }
 
   /**
-   * Begins the call of a webhook. Resolves to the call, which rings; to the reason why it may not begin; or to undefined if
-   * nobody came for it before: then its stream begins it.
+   * Begins the call of a webhook. Resolves to the ringing call; to the reason why it may not begin; or to undefined if it was
+   * given up before: then its stream begins it.
    */
   async ring(
     callSid: string,
     details: CallDetails,
     log: FastifyBaseLogger,
   ): Promise<Call | Reason | undefined> {
-    const known = this.#knownOf(callSid);
+    const known = this.#known.of(callSid);
     if (known.call?.isRinging) return known.call;
     if (known.beginning !== undefined) return known.beginning;
     const refusal = this.#refusal(known, 'webhook');
@@ -100,11 +85,10 @@ export class Calls {
   }
 
   /**
-   * Returns the call of a stream that starts, or the reason why the stream is rejected; a Promise if `answer` must be asked.
+   * Returns the call of a stream that starts, or the reason to reject the stream; a Promise if `answer` is called.
    *
-   * It must carry a telephone's audio, be the only stream of its call, and bring back a token that was issued with the same
-   * auth token, by this process or another, and that wasn't used here. `abort` stands for the stream: it is aborted when the
-   * stream or its call ends.
+   * The stream must carry mu-law, be the only one of its call, and bring an unused token, which this process or another issued
+   * with the same auth token. `abort` is aborted when the stream or its call ends.
    */
   claim(
     { start }: Start,
@@ -115,7 +99,7 @@ export class Calls {
     const { token = '', call: details = '' } = customParameters;
     const { assistant, config } = this.#shared;
     if (config.twilioAuthToken !== undefined) {
-      const { tokens = [], issued } = this.#known.get(callSid) ?? {};
+      const { tokens = [], issued } = this.#known.find(callSid) ?? {};
       // The wall clock may jump: only tokens of other processes depend on it.
       const isFresh = running() - (issued?.get(token) ?? Number.NEGATIVE_INFINITY) < TOKEN_MS;
       const now = isFresh ? 0 : Date.now();
@@ -123,7 +107,7 @@ export class Calls {
       if (tokens.includes(token)) return 'token already used';
     }
     if (!isPhoneAudio(mediaFormat)) return 'not mu-law 8000 mono';
-    const known = this.#knownOf(callSid);
+    const known = this.#known.of(callSid);
     const refusal = this.#refusal(known, 'stream');
     if (refusal === 'call already live') return refusal;
     // What Twilio is to say unless the call begins.
@@ -140,7 +124,7 @@ export class Calls {
     const { twilioAuthToken } = this.#shared.config;
     if (twilioAuthToken === undefined) return undefined;
     const token = issueToken(twilioAuthToken, callSid, Date.now(), details);
-    const { issued } = this.#knownOf(callSid);
+    const { issued } = this.#known.of(callSid);
     issued.set(token, running());
     dropOldest(issued, MAX_STREAMS);
     return token;
@@ -148,13 +132,13 @@ export class Calls {
 
   /** The caller has hung up, perhaps while the call rang. */
   hungUp(callSid = ''): void {
-    const call = this.#known.get(callSid)?.call;
+    const call = this.#known.find(callSid)?.call;
     if (call?.isRinging) call.end('not claimed');
   }
 
   /** What Twilio, which asks, is to do next; undefined for a call that this process doesn't know. */
   next(callSid: string | undefined): NextStep {
-    const known = this.#known.get(callSid ?? '');
+    const known = this.#known.find(callSid ?? '');
     // Twilio asks about a call whose stream was lost before its start.
     if (known?.call?.isRinging) known.call.end('no start');
     const outcome = known?.outcome;
@@ -220,7 +204,7 @@ export class Calls {
     const info = { sid: callSid, ...details, signal: abort.signal };
     const persona = await whoAnswers(this.#shared.assistant, info, log);
     // Meanwhile the last place may be taken, or the call have begun by another stream.
-    const known = this.#knownOf(callSid);
+    const known = this.#known.of(callSid);
     const refusal = known.call !== undefined ? 'call already live' : this.isBusy ? 'busy' : undefined;
     if (persona === 'busy' || refusal !== undefined || abort.signal.aborted) {
       userCode.run({ callSid }, () => abort.abort());
@@ -251,18 +235,17 @@ export class Calls {
     if (next !== undefined && isAsked) this.track(Promise.race([wasAsked, wait(ASKED_MS)]));
   }
 
-  /** Logs what calls that were given up while they rang have cost, once a minute. */
-  #noteGivenUp({ textIn, cachedTextIn, audioIn, cachedAudioIn, textOut, audioOut }: Usage): void {
-    if (this.#givenUp === undefined) {
-      after(GIVEN_UP_MS, () => {
-        this.#shared.log.info(this.#givenUp, 'calls given up');
-        this.#givenUp = undefined;
-      });
+  /** Counts the usage of a given-up call, for a line once a minute. */
+  #noteGivenUp(usage: Usage): void {
+    if (this.#givenUp.size === 0) after(GIVEN_UP_MS, () => this.#logGivenUp());
+    for (const [kind, count] of Object.entries({ calls: 1, ...usage })) {
+      this.#givenUp.set(kind, (this.#givenUp.get(kind) ?? 0) + count);
     }
-    this.#givenUp ??= { calls: 0, tokensIn: 0, tokensOut: 0 };
-    this.#givenUp.calls += 1;
-    this.#givenUp.tokensIn += textIn + cachedTextIn + audioIn + cachedAudioIn;
-    this.#givenUp.tokensOut += textOut + audioOut;
+  }
+
+  #logGivenUp(): void {
+    this.#shared.log.info(Object.fromEntries(this.#givenUp), 'calls given up');
+    this.#givenUp.clear();
   }
 
   #tick(): void {
@@ -271,25 +254,5 @@ export class Calls {
     if (this.#live.size > 0) return;
     clearInterval(this.#ticker);
     this.#ticker = undefined;
-  }
-
-  /** Returns what is known of a call, which becomes the latest. */
-  #knownOf(callSid: string): Known {
-    const known = this.#known.get(callSid) ?? {
-      call: undefined,
-      beginning: undefined,
-      tokens: [],
-      issued: new Map(),
-      streams: 0,
-      wasGivenUp: false,
-      outcome: undefined,
-    };
-    this.#known.delete(callSid);
-    for (const [oldest, { call, beginning }] of this.#known) {
-      if (this.#known.size < MAX_KNOWN) break;
-      if (call === undefined && beginning === undefined) this.#known.delete(oldest);
-    }
-    this.#known.set(callSid, known);
-    return known;
   }
 }

@@ -10,10 +10,11 @@ import {
   encodeTwilioCommand,
   parseTwilioMessage,
   type Start,
+  type Twilio,
   type TwilioCommand,
   type TwilioMessage,
 } from '../wire/twilio.ts';
-import type { Call, Twilio } from './call.ts';
+import type { Call } from './call.ts';
 import type { Calls } from './calls.ts';
 import { userCode } from './user-code.ts';
 

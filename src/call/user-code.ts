@@ -1,10 +1,12 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { FastifyBaseLogger } from 'fastify';
 import { type Assistant, type CallInfo, Ending, type Report, type Tool, type ToolCall } from '../contract.ts';
+import { dropOldest } from '../conversation/drop-oldest.ts';
 import { OUTPUTS, type ToolResult } from '../conversation/tools.ts';
 import { wait } from '../timers.ts';
+import { loggable } from '../wire/loggable.ts';
 
-/** The owner's code that is running, as the log names it, and how many errors have escaped from it: they end nothing. */
+/** The owner's code that is running, as the log names it, and the number of errors that escaped from it. */
 interface UserCode {
   callSid?: string;
   hook?: 'answer' | 'ended';
@@ -14,14 +16,16 @@ interface UserCode {
 
 export const userCode = new AsyncLocalStorage<UserCode>();
 
-/** How many errors are logged that escape from the same code. */
+/** Errors that are logged one by one, of a hook or of a call's tools. */
 const MAX_ERRORS = 20;
-/** How much of what a tool returns the model is told, in characters of JSON. */
+/** Tool calls that are remembered. */
+const MAX_RUNS = 1_000;
+/** The longest output of a tool, in characters of JSON. */
 const MAX_OUTPUT = 30_000;
 /** Time for `ended`, in ms. */
 const ENDED_MS = 5_000;
 
-/** Logs an error that nobody has caught if it comes from the owner's code; returns whether it does. */
+/** Logs an uncaught error of the owner's code; returns false for any other. */
 export function logEscaped(err: unknown, log: FastifyBaseLogger): boolean {
   const code = userCode.getStore();
   if (code === undefined) return false;
@@ -31,8 +35,56 @@ export function logEscaped(err: unknown, log: FastifyBaseLogger): boolean {
   return true;
 }
 
-/** A tool that the model has called. */
-export class ToolRun {
+/** The tools of a call that the model has called. */
+export class ToolRuns {
+  /** The caller ID of the latest `putThrough`. */
+  callerId: string | undefined;
+  readonly #tools: readonly Tool[];
+  readonly #call: CallInfo;
+  readonly #log: FastifyBaseLogger;
+  /** By `call_id`. */
+  readonly #runs = new Map<string, ToolRun>();
+  #failures = 0;
+
+  constructor(tools: readonly Tool[], call: CallInfo, log: FastifyBaseLogger) {
+    this.#tools = tools;
+    this.#call = call;
+    this.#log = log;
+  }
+
+  /** Resolves to the result of a tool, for the model. */
+  async run(name: string, callId: string, args: Record<string, unknown>): Promise<ToolResult> {
+    const tool = this.#tools.find((each) => each.name === name);
+    if (tool === undefined) return { output: OUTPUTS.unknown };
+    const run = new ToolRun(tool, this.#call);
+    this.#runs.set(callId, run);
+    dropOldest(this.#runs, MAX_RUNS);
+    const result = await run.result(args, (err) => this.#logFailure(name, { err }));
+    if ('ends' in result) this.callerId = result.ends.callerId;
+    return result;
+  }
+
+  /** The model was told that a tool failed: aborts it, if it was called. */
+  failed(name: string, why: string, callId = ''): void {
+    this.#logFailure(name, { why });
+    this.#runs.get(callId)?.abort();
+  }
+
+  abortAll(): void {
+    for (const run of this.#runs.values()) run.abort();
+  }
+
+  get reports(): ToolCall[] {
+    return [...this.#runs.values()].flatMap(({ report = [] }) => report);
+  }
+
+  #logFailure(name: string, cause: object): void {
+    this.#failures += 1;
+    if (this.#failures <= MAX_ERRORS) this.#log.error({ tool: loggable(name), ...cause }, 'tool failed');
+  }
+}
+
+class ToolRun {
   readonly #tool: Tool;
   readonly #call: CallInfo;
   readonly #abort = new AbortController();

@@ -20,8 +20,6 @@ export interface BriefingOptions {
 
 /** What a session is told at its beginning, and whether it speaks first: to greet, or to go on where another was lost. */
 export class Briefing {
-  /** Whether either side has said anything that the other could hear. */
-  isUnderWay = false;
   /** Whether the assistant speaks first. */
   speaks: boolean;
   readonly #about: Effect[];
@@ -34,7 +32,6 @@ export class Briefing {
 
   /** The session is gone. The next one is told what was `said`, which tools are `running`, and its `task`. */
   sessionLost(said: readonly Entry[], running: readonly string[], task: string): void {
-    if (!this.isUnderWay) return;
     const tools = `Still running: ${running.join(', ')}. A message will say what they return: do not call them again. `;
     this.#handover = [
       ...said.map(({ who, text, cut }) =>

@@ -4,7 +4,7 @@ import type { TwilioMessage } from '../wire/twilio.ts';
 import { ANSWER, Briefing, type BriefingOptions, GO_ON, WAIT } from './briefing.ts';
 import { Caller } from './caller.ts';
 import { addsItem, type Effect, type End, sound, textMessage, truncate } from './effect.ts';
-import { Farewell } from './farewell.ts';
+import { Farewell, MAX_SENTENCE_MS } from './farewell.ts';
 import { Held } from './held.ts';
 import { Keypad } from './keypad.ts';
 import { type Cut, Playback } from './playback.ts';
@@ -13,19 +13,15 @@ import { Tally } from './tally.ts';
 import { outputOf, TIMED_OUT, type ToolInfo, type ToolResult, Tools } from './tools.ts';
 import { Transcript } from './transcript.ts';
 
-/** A sentence that takes less, in ms, is finished before the last words. */
-const MAX_SENTENCE_MS = 5_000;
-
 /**
- * One conversation: takes messages and returns effects, in order. `now` is the process's monotonic clock in ms.
- *
- * It begins while the phone rings: the assistant's first words wait for the stream, and the caller's for the session.
+ * One conversation: takes messages and returns effects, in order; `now` is the process's monotonic clock in ms. It begins
+ * while the phone rings: the assistant's first words wait for the stream, and the caller's for the session.
  */
 export class Conversation {
   readonly #briefing: Briefing;
   readonly #replies = new Replies();
   readonly #tools: Tools;
-  readonly #playback = new Playback();
+  readonly #playback = new Playback((now) => this.#caller.clock(now));
   readonly #keypad = new Keypad();
   readonly #farewell = new Farewell();
   readonly #held = new Held();
@@ -63,14 +59,15 @@ export class Conversation {
     this.#tools.sessionLost();
     this.#playback.sessionLost();
     this.#caller.sessionLost();
-    this.#replies.sessionLost(this.#briefing.isUnderWay && task !== WAIT, now);
-    this.#briefing.sessionLost(this.transcript.newest(), this.#tools.running, task);
+    this.#replies.sessionLost(task !== WAIT, now);
+    if (this.#replies.isUnderWay)
+      this.#briefing.sessionLost(this.transcript.newest(), this.#tools.running, task);
   }
 
   /** Whether the caller wouldn't notice a switch to another session. */
   isPause(now: number): boolean {
     const isBusy = this.#tools.running.length > 0 || this.#keypad.isCollecting || this.#farewell.isPending;
-    return !isBusy && this.#replies.isPause && this.#lateMs(now) >= 0;
+    return !isBusy && this.#replies.isPause && this.#playback.lateMs(now) >= 0;
   }
 
   /** How the call ends at once, if it is to end anyway. */
@@ -83,7 +80,7 @@ export class Conversation {
     if (this.#streamSid === undefined || !this.#caller.isSessionReady) return [{ end: reason }];
     const task = this.#farewell.conclude(reason, sentence, this.#replies.latest, now);
     if (task === undefined) return [];
-    const mayFinish = this.#replies.isIdle && this.#lateMs(now) > -MAX_SENTENCE_MS;
+    const mayFinish = this.#replies.isIdle && this.#playback.lateMs(now) > -MAX_SENTENCE_MS;
     const cut = mayFinish ? [] : [...this.#cut(this.#streamSid, now), ...this.#replies.cancel()];
     return [...cut, ...this.#tell([task], undefined, now)];
   }
@@ -98,17 +95,11 @@ export class Conversation {
   }
 
   fromTwilio(message: TwilioMessage, now: number): Effect[] {
-    switch (message.event) {
-      case 'media':
-        return this.#caller.frame(message.media, this.#replies.isCallerSpeaking, now);
-      case 'dtmf':
-        return this.#pressed(message.streamSid, message.dtmf.digit, now);
-      case 'mark':
-        this.#playback.echoed(message.mark.name, this.#caller.clock(now));
-        return this.#goodbye(now);
-      default:
-        return [];
-    }
+    if (message.event === 'media')
+      return this.#caller.frame(message.media, this.#replies.isCallerSpeaking, now);
+    if (message.event === 'dtmf') return this.#pressed(message.streamSid, message.dtmf.digit, now);
+    if (message.event === 'mark') this.#playback.echoed(message.mark.name, now);
+    return this.#goodbye(now);
   }
 
   fromOpenAI(event: ServerEvent, now: number): Effect[] {
@@ -135,8 +126,6 @@ export class Conversation {
         this.#replies.itemAdded(event.item);
         return [];
       case 'input_audio_buffer.speech_started':
-        this.#briefing.isUnderWay = true;
-        this.#tools.endRounds();
         this.#caller.turn.begin();
         this.#replies.speechStarted(now);
         return this.#bargeIn(streamSid, now);
@@ -157,11 +146,10 @@ export class Conversation {
 
   #responseDone(response: ResponseDone, now: number): Effect[] {
     const { id, status, isEmpty } = response;
-    const isInterrupted = this.#replies.isInterrupted(id);
-    if (this.#replies.hasSpoken(id) || (status === 'completed' && !isInterrupted))
-      this.#farewell.responseDone(id);
+    const isCut = this.#replies.isInterrupted(id);
+    if (this.#replies.hasSpoken(id) || (status === 'completed' && !isCut)) this.#farewell.responseDone(id);
     if (this.#replies.isSaid(response)) this.#tools.responseSaid();
-    if (isEmpty && !isInterrupted) this.#caller.turn.answered();
+    if (isEmpty && !isCut) this.#caller.turn.answered();
     const failure = this.#replies.done(response, now);
     // A goodbye that was said is heard to its end, whatever fails after it.
     const isSaid = this.#farewell.isPending && this.#farewell.unsaid === undefined;
@@ -185,39 +173,30 @@ export class Conversation {
     const timedOut = this.#tools.overdue(now).flatMap((callId) => this.toolDone(callId, TIMED_OUT, now));
     const silence = this.#caller.tick(this.#replies.isCallerSpeaking, now);
     if (silence.length > 0) this.#replies.watchdog.start(now);
+    const isBusy = this.#tools.areAwaited(this.#replies.isInterrupted) || this.#playback.lateMs(now) < 0;
     // A goodbye that never comes is no reason for an apology.
-    if (this.#replies.isOverdue(this.#areToolsAwaited || this.#lateMs(now) < 0, now)) {
-      return [this.ending ?? { end: 'no reply' }];
-    }
+    if (this.#replies.isOverdue(isBusy, now)) return [this.ending ?? { end: 'no reply' }];
     return [...timedOut, ...this.#keys(now), ...silence, ...this.#owed(now), ...this.#goodbye(now)];
   }
 
   /** What the log has of a call that is over; `redials` are those of its sessions. */
   summary(redials: number): object {
-    const keysPressed = this.#keypad.pressed;
-    return { ...this.#caller.counts, keysPressed, ...this.tally.summary(this.#replies.retries + redials) };
-  }
-
-  get #areToolsAwaited(): boolean {
-    return this.#tools.areAwaited((responseId) => this.#replies.isInterrupted(responseId));
+    return { ...this.#caller.counts, ...this.tally.summary(this.#replies.retries + redials) };
   }
 
   #owed(now: number): Effect[] {
-    return this.#replies.due(this.#areToolsAwaited, this.#tools.areAllowed, now);
+    return this.#replies.due(this.#tools.areAwaited(this.#replies.isInterrupted), now);
   }
 
   #play(streamSid: string, responseId: string, itemId: string, delta: string, now: number): Effect[] {
     const ms = audioMs(delta);
     if (ms === 0) return [];
-    const clock = this.#caller.clock(now);
     const isUnwanted = this.#replies.isInterrupted(responseId) || this.#farewell.isAfter(responseId);
     // OpenAI would believe that it was heard.
-    if (isUnwanted || this.#playback.isFull(clock)) return this.#truncate(this.#playback.dropped(itemId));
+    if (isUnwanted || this.#playback.isFull(now)) return this.#truncate(this.#playback.dropped(itemId));
     this.tally.sound(this.#replies.heard(responseId, now), now);
-    this.#tools.endRounds();
     this.#caller.turn.answered();
-    this.#briefing.isUnderWay = true;
-    return sound(streamSid, delta, this.#playback.sent(itemId, ms, clock));
+    return sound(streamSid, delta, this.#playback.sent(itemId, ms, now));
   }
 
   /** The caller speaks or presses a key over the assistant. The final goodbye is heard to its end. */
@@ -229,16 +208,15 @@ export class Conversation {
 
   /** Clears what the caller hasn't heard. */
   #cut(streamSid: string, now: number): Effect[] {
-    const cuts = this.#playback.interrupt(this.#caller.clock(now));
+    const cuts = this.#playback.interrupt(now);
     if (cuts.length === 0) return [];
     return [{ to: 'twilio', message: { event: 'clear', streamSid } }, ...this.#truncate(cuts)];
   }
 
   #truncate(cuts: Cut[]): Effect[] {
-    return cuts.flatMap(({ item_id, audio_end_ms, isLost }) => {
+    for (const { item_id, audio_end_ms } of cuts)
       this.transcript.cut(item_id, audio_end_ms, this.#playback.lengthOf(item_id));
-      return isLost ? [] : [truncate(item_id, audio_end_ms)];
-    });
+    return cuts.filter(({ isLost }) => !isLost).map(truncate);
   }
 
   /** Sends items, which owe a response unless they are `isEnough`, or come from one that the caller has interrupted. */
@@ -252,27 +230,23 @@ export class Conversation {
     const cut = this.#keypad.isCollecting ? [] : this.#bargeIn(streamSid, now);
     // OpenAI doesn't hear a key, and goes on unless its response is cancelled.
     const cancelled = cut.length > 0 ? this.#replies.cancel() : [];
+    this.tally.keysPressed += 1;
     this.#keypad.press(digit, now);
     return [...cut, ...cancelled, ...this.#keys(now)];
   }
 
   #keys(now: number): Effect[] {
     const keys = this.#keypad.take(this.#caller.isSessionReady, now);
-    if (keys === undefined) return this.#owed(now);
-    const text = `(The caller pressed ${[...keys].join(' ')} on the keypad.)`;
-    this.transcript.keys(keys.length, text);
-    return this.#tell([textMessage('user', text)], undefined, now);
+    return keys ? this.#tell([textMessage('user', this.transcript.keys(keys))], undefined, now) : [];
   }
 
   /** Ends the call once the goodbye was heard. */
   #goodbye(now: number): Effect[] {
     if (!this.#farewell.isPending) return [];
-    const isIdle = this.#replies.isIdle && !this.#areToolsAwaited && !this.#keypad.isCollecting;
-    return this.#farewell.due(isIdle, this.#playback.isHeard, this.#lateMs(now), now);
-  }
-
-  /** How long ago all that was sent has been heard, in ms; negative while it plays. */
-  #lateMs(now: number): number {
-    return this.#playback.lateMs(this.#caller.clock(now));
+    const isIdle =
+      this.#replies.isIdle &&
+      !this.#tools.areAwaited(this.#replies.isInterrupted) &&
+      !this.#keypad.isCollecting;
+    return this.#farewell.due(isIdle, this.#playback.isHeard, this.#playback.lateMs(now), now);
   }
 }

@@ -31,7 +31,7 @@ export function sound(streamSid: string, payload: string, name: string): Effect[
 }
 
 /** Tells OpenAI where the caller stopped hearing an item. */
-export function truncate(item_id: string, audio_end_ms: number): Effect {
+export function truncate({ item_id, audio_end_ms }: { item_id: string; audio_end_ms: number }): Effect {
   return toOpenAI({ type: 'conversation.item.truncate', item_id, content_index: 0, audio_end_ms });
 }
 

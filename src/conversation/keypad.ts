@@ -7,8 +7,6 @@ const MINUTE_MS = 60_000;
 
 /** The keys that the caller presses, collected until they make a number, and told to the model then. */
 export class Keypad {
-  /** For the log alone: how many, never which. */
-  pressed = 0;
   #digits = '';
   #isComplete = false;
   #lastAt = 0;
@@ -21,7 +19,6 @@ export class Keypad {
 
   /** Notes a key. A `#` ends the number, and is part of it only if it is alone. */
   press(digit: string, now: number): void {
-    this.pressed += 1;
     this.#lastAt = now;
     if ((digit !== '#' || !this.isCollecting) && this.#digits.length < MAX_DIGITS) this.#digits += digit;
     this.#isComplete = digit === '#' || this.#digits.length === MAX_DIGITS;

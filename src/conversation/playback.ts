@@ -45,9 +45,10 @@ const MAX_DONE = 1_000;
  *     1400  otherwise it is reckoned to end                        (it ends at 1430)
  *     1460  its mark is back on time: one round trip after its end
  *
- * So the delay cancels out. Every `clock` is in ms of the caller's stream.
+ * So the delay cancels out, by the clock of the caller's stream.
  */
 export class Playback {
+  readonly #clock: (now: number) => number;
   #chunks: Chunk[] = [];
   /** How many chunks at the front are done with: taking each out by itself would cost more, the more there are. */
   #done = 0;
@@ -62,18 +63,26 @@ export class Playback {
   /** The quickest echo so far after the end that was reckoned; unknown until there was one. */
   #roundTrip: number | undefined;
 
+  /** `clock` returns the time of the caller's stream, in ms. */
+  constructor(clock: (now: number) => number) {
+    this.#clock = clock;
+  }
+
   /** The session is gone: the next one knows none of its items, though they are still heard. */
   sessionLost(): void {
     for (const item of this.#items.values()) item.isLost = true;
   }
 
   /** Whether nothing more may be sent before some of it was heard: Twilio holds 10 minutes (31931), and we what it holds. */
-  isFull(clock: number): boolean {
-    return this.#chunks.length - this.#done >= MAX_CHUNKS || this.#endsAt - clock > MAX_BUFFERED_MS;
+  isFull(now: number): boolean {
+    return (
+      this.#chunks.length - this.#done >= MAX_CHUNKS || this.#endsAt - this.#clock(now) > MAX_BUFFERED_MS
+    );
   }
 
   /** Notes a delta that is sent now; returns the name of the mark that must follow it. */
-  sent(itemId: string, ms: number, clock: number): string {
+  sent(itemId: string, ms: number, now: number): string {
+    const clock = this.#clock(now);
     while (this.#head !== undefined && this.#headEnds + LOST_MS < clock) this.#drop();
     if (this.#head === undefined) this.#headBegins = clock;
     const item = this.#item(itemId);
@@ -85,7 +94,8 @@ export class Playback {
   }
 
   /** Notes a mark that came back: what it follows was heard, unless a `clear` sent it back. */
-  echoed(mark: string, clock: number): void {
+  echoed(mark: string, now: number): void {
+    const clock = this.#clock(now);
     const number = Number(/^audio-(?<number>\d+)$/.exec(mark)?.groups?.number);
     const index = this.#chunks.length - 1 - (this.#marks - number);
     if (!(index >= this.#done && index < this.#chunks.length)) return;
@@ -113,10 +123,10 @@ export class Playback {
   }
 
   /** How long ago all that was sent should have been heard, in ms; negative while it plays. */
-  lateMs(clock: number): number {
+  lateMs(now: number): number {
     let ends = this.#headBegins;
     for (const { ms, sentAt } of this.#chunks.slice(this.#done)) ends = Math.max(ends, sentAt) + ms;
-    return clock - ends;
+    return this.#clock(now) - ends;
   }
 
   /** How much audio was sent of an item, in ms. */
@@ -125,7 +135,8 @@ export class Playback {
   }
 
   /** Forgets all that is unheard; returns where the caller stopped in each item of it, in order. */
-  interrupt(clock: number): Cut[] {
+  interrupt(now: number): Cut[] {
+    const clock = this.#clock(now);
     const cuts: Cut[] = [];
     const late = clock - this.#headEnds;
     // The first mark still out is long overdue: Twilio is playing its audio, and has a ms of it left at least.

@@ -8,6 +8,8 @@ import { Watchdog } from './watchdog.ts';
 const MAX_SPEECH_MS = 180_000;
 /** Time for a session to hear a turn that is repeated, in ms. */
 const MAX_ONSET_MS = 1_000;
+/** Responses in a row without a word, which call tools: the next may call none. */
+const MAX_UNHEARD = 8;
 /** Late audio comes for the last few responses only. */
 const MAX_INTERRUPTED = 100;
 
@@ -45,15 +47,20 @@ type Turn =
 export class Replies {
   /** Responses that were asked for once more, for the log. */
   retries = 0;
+  /** Whether either side has said anything that the other could hear. */
+  isUnderWay = false;
   #response: Response = { is: 'none' };
   #debt: Debt | undefined;
   #turn: Turn = { is: 'open' };
   /** Items of this session: those sent, and those that OpenAI has added, or has had time to. */
   #items = { sent: 0, added: 0 };
   readonly #interrupted = new Set<string>();
+  readonly isInterrupted = (responseId: string) => this.#interrupted.has(responseId);
   /** The latest response, active or over, and the latest with audio. */
   latest: string | undefined;
   #spoken: string | undefined;
+  /** Responses since the caller last heard a word, or spoke. */
+  #unheard = 0;
   /** Whether the response before failed, and was not interrupted. */
   #hasFailed = false;
   readonly watchdog = new Watchdog();
@@ -82,13 +89,13 @@ export class Replies {
     this.#turn = { is: 'open' };
   }
 
-  /** The session is gone, with all that went on in it; the caller waits for the next one if that `isAwaited`. */
+  /** The session is gone, with all that went on in it; the caller waits for the next one to speak if that `isAwaited`. */
   sessionLost(isAwaited: boolean, now: number): void {
     this.#response = { is: 'none' };
     this.#debt = undefined;
     if (this.#turn.is === 'assistant') this.#turn = { is: 'open' };
     this.#hasFailed = false;
-    if (isAwaited) this.watchdog.start(now);
+    if (isAwaited && this.isUnderWay) this.watchdog.start(now);
   }
 
   /** Items were sent, to which OpenAI should respond if a response `isOwed`. */
@@ -113,6 +120,7 @@ export class Replies {
     );
     this.#response = { is: 'active', id: responseId, sees };
     this.latest = responseId;
+    this.#unheard += 1;
     if (this.#turn.is === 'assistant') this.#turn = { is: 'open' };
     this.#pay(this.#items.added);
     return isCut ? this.cancel() : [];
@@ -128,10 +136,6 @@ export class Replies {
     return verdict({ reason: 'openai error', error }) === 'give up' ? [{ end: 'openai error', error }] : [];
   }
 
-  isInterrupted(responseId: string): boolean {
-    return this.#interrupted.has(responseId);
-  }
-
   hasSpoken(responseId: string): boolean {
     return this.#spoken === responseId;
   }
@@ -145,12 +149,16 @@ export class Replies {
   heard(responseId: string, now: number): number | undefined {
     this.latest = responseId;
     this.#spoken = responseId;
+    this.isUnderWay = true;
+    this.#unheard = 0;
     return this.watchdog.heard(now);
   }
 
   /** Interrupts the assistant, as OpenAI does by itself, and cancels the debt: the caller's turn brings a reply. */
   speechStarted(now: number): void {
     this.#turn = { is: 'caller', since: now };
+    this.isUnderWay = true;
+    this.#unheard = 0;
     this.#hasFailed = false;
     this.#debt = undefined;
     this.interrupt();
@@ -210,7 +218,7 @@ export class Replies {
   }
 
   /** Asks for what is owed, unless something else is going on. */
-  due(areToolsRunning: boolean, mayUseTools: boolean, now: number): Effect[] {
+  due(areToolsRunning: boolean, now: number): Effect[] {
     const isBusy = areToolsRunning || this.#response.is !== 'none' || this.#turn.is !== 'open';
     if (this.#debt === undefined || isBusy || now < this.#debt.notBefore) return [];
     if (this.#debt.isRetry) this.retries += 1;
@@ -218,7 +226,7 @@ export class Replies {
     this.#response = { is: 'asked', sees: this.#items.sent, isCut: false };
     this.watchdog.start(now);
     const response = { tool_choice: 'none' } as const;
-    return [toOpenAI({ type: 'response.create', ...(!mayUseTools && { response }) })];
+    return [toOpenAI({ type: 'response.create', ...(this.#unheard >= MAX_UNHEARD && { response }) })];
   }
 
   /** Whether the caller has heard nothing for too long; `isBusy` while something is playing, or a tool runs. */

@@ -1,5 +1,5 @@
 import type { Usage } from '../contract.ts';
-import { addUsage, NO_USAGE, type ResponseDone, type ServerEvent } from '../wire/openai.ts';
+import { NO_TRANSCRIPTION, NO_USAGE, type ResponseDone, type ServerEvent } from '../wire/openai.ts';
 
 /** How many codes are counted apart. */
 const MAX_CODES = 20;
@@ -9,11 +9,12 @@ const MAX_LATENCIES = 1_000;
 /** What the log has of a call when it is over: counts, tokens, and latencies in ms. Nothing is decided by it. */
 export class Tally {
   bargeIns = 0;
+  /** How many, never which. */
+  keysPressed = 0;
   #framesDown = 0;
   /** OpenAI's errors, by code. */
   readonly #errors = new Map<string, number>();
-  #usage = NO_USAGE;
-  #transcription = { transcriptionSeconds: 0, transcriptionTokensIn: 0, transcriptionTokensOut: 0 };
+  readonly #usage: Usage = { ...NO_USAGE, ...NO_TRANSCRIPTION };
   readonly #began: number;
   #readyAt = 0;
   #readyMs: number | undefined;
@@ -28,19 +29,15 @@ export class Tally {
     this.#readyAt = Math.max(this.#readyAt, now);
   }
 
-  /** Takes in what it tells of errors and of what was used. */
+  /** Counts an event's errors and usage. */
   listen(event: ServerEvent): void {
-    if (event.type === 'caller transcribed') {
-      this.#transcription.transcriptionSeconds += event.usage.seconds;
-      this.#transcription.transcriptionTokensIn += event.usage.tokensIn;
-      this.#transcription.transcriptionTokensOut += event.usage.tokensOut;
-    }
+    if (event.type === 'caller transcribed') add(event.usage, this.#usage);
     if (event.type === 'response.done') this.#response(event.response);
     if (event.type === 'error') this.#error(event.error.code);
   }
 
   get usage(): Usage {
-    return { ...this.#usage, ...this.#transcription };
+    return { ...this.#usage };
   }
 
   /** The session is ready; that of a session which took over from one that was heard is no news. */
@@ -59,10 +56,9 @@ export class Tally {
     if (this.#replyMs.length > MAX_LATENCIES) this.#replyMs.shift();
   }
 
-  #response({ status, reason, error, usage }: ResponseDone): void {
-    this.#usage = addUsage(this.#usage, usage);
-    if (status === 'failed') this.#error(error?.code);
-    if (status === 'incomplete') this.#error(reason);
+  #response({ status, error, usage }: ResponseDone): void {
+    add(usage, this.#usage);
+    if (status === 'failed' || status === 'incomplete') this.#error(error?.code);
   }
 
   #error(code = 'unknown'): void {
@@ -76,6 +72,7 @@ export class Tally {
     const reply = { median: sorted[Math.floor(sorted.length / 2)], worst: sorted.at(-1) };
     return {
       framesDown: this.#framesDown,
+      keysPressed: this.keysPressed,
       bargeIns: this.bargeIns,
       retries,
       errors: Object.fromEntries(this.#errors),
@@ -83,4 +80,8 @@ export class Tally {
       latencyMs: { ready: this.#readyMs, firstSound: this.#firstSoundMs, reply },
     };
   }
+}
+
+function add<Kind extends string>(counts: Record<Kind, number>, sums: NoInfer<Record<Kind, number>>): void {
+  for (const kind in counts) sums[kind] += counts[kind];
 }

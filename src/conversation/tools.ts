@@ -38,8 +38,6 @@ export const OUTPUTS = {
 export const TIMED_OUT: ToolResult = { output: OUTPUTS.timedOut, isFailure: true };
 
 const MAX_RUNNING = 10;
-/** Responses in a row that call tools and say nothing: the next may call none. */
-const MAX_ROUNDS = 8;
 /** How many calls are remembered, so that none is run twice. */
 const MAX_REMEMBERED = 1_000;
 
@@ -52,9 +50,6 @@ export class Tools {
   /** Those that haven't returned, though they may have taken too long. */
   readonly #unreturned = new Set<string>();
   readonly #kept = new Map<string, ToolResult>();
-  /** Responses that called tools since the caller last heard a word, or spoke; and the latest of them. */
-  #rounds = 0;
-  #round: string | undefined;
   /** What the model was told last, by `call_id`, and may not have passed on to the caller yet. */
   readonly #unspoken = new Map<string, { tool: RunningTool; told: Told; isSeen: boolean }>();
 
@@ -65,16 +60,6 @@ export class Tools {
   /** Whether any runs that the model waits for: not for an orphan, or one of a response that the caller has left. */
   areAwaited(isLeft: (responseId: string) => boolean): boolean {
     return [...this.#running.values()].some(({ responseId, isOrphan }) => !isOrphan && !isLeft(responseId));
-  }
-
-  /** Whether the next response may call tools. */
-  get areAllowed(): boolean {
-    return this.#rounds < MAX_ROUNDS;
-  }
-
-  /** The caller hears a word, or speaks. */
-  endRounds(): void {
-    this.#rounds = 0;
   }
 
   /** The names of those that run. */
@@ -88,8 +73,6 @@ export class Tools {
     if (this.#calls.has(callId)) return [];
     this.#calls.add(callId);
     dropOldest(this.#calls, MAX_REMEMBERED);
-    if (this.#round !== responseId) this.#rounds += 1;
-    this.#round = responseId;
     const tool = this.#tools.find((each) => each.name === name);
     const refuse = (why: string) => [{ failedTool: name, why }, functionOutput(callId, why)];
     if (tool === undefined) return refuse(OUTPUTS.unknown);

@@ -25,6 +25,8 @@ export class Transcript {
   #lastBefore: Item | undefined;
   #characters = 0;
   #keys = 0;
+  /** The caller's turns that the next session hears again: its text replaces theirs. */
+  readonly #repeated = new Set<string>();
   /** The caller's turns that are still to be written down, where that is asked for. */
   readonly #unwritten = new Set<string>();
 
@@ -43,6 +45,7 @@ export class Transcript {
       case 'response.output_audio_transcript.done':
         return this.text(event.item_id, 'assistant', event.transcript);
       case 'caller transcribed':
+        if (event.transcript !== '') this.#forgetRepeated();
         return this.text(event.item_id, 'caller', event.transcript);
     }
   }
@@ -53,13 +56,15 @@ export class Transcript {
     this.added(id, role === 'user' ? 'caller' : 'assistant', previousItemId);
   }
 
-  /** The caller pressed keys, which only the model is told. */
-  keys(count: number, secret: string): void {
+  /** The caller pressed keys, which only the model is told; returns what. */
+  keys(keys: string): string {
     this.#keys += 1;
     const id = `keys ${this.#keys}`;
     this.added(id, 'caller', undefined);
-    this.text(id, 'caller', `(pressed ${count} ${count === 1 ? 'key' : 'keys'})`);
+    this.text(id, 'caller', `(pressed ${keys.length} ${keys.length === 1 ? 'key' : 'keys'})`);
+    const secret = `(The caller pressed ${[...keys].join(' ')} on the keypad.)`;
     this.#item(id, 'caller').secret = secret;
+    return secret;
   }
 
   /** An item joined for good behind another one: null is the session's beginning, an unknown one the end. */
@@ -104,7 +109,7 @@ export class Transcript {
       item.isToCome = false;
     }
     this.#order = this.#all();
-    if (isRepeated) this.#forgetLatestTurn();
+    if (isRepeated) this.#repeatLatestTurn();
     this.#lastBefore = this.#order.at(-1);
     this.#unwritten.clear();
   }
@@ -135,13 +140,22 @@ export class Transcript {
     return entries.filter(({ text }) => text !== '');
   }
 
-  /** Forgets what the caller said since the last reply that was heard, and replies that weren't. */
-  #forgetLatestTurn(): void {
+  /** Keeps what the caller has said since the last reply that was heard from the model, which hears it again. */
+  #repeatLatestTurn(): void {
     for (const [id, item] of [...this.#items].reverse()) {
-      const isUnheard = item.who === 'assistant' && (item.text === '' || item.share === 0);
-      if (item.secret !== undefined || (item.who === 'assistant' && !isUnheard)) return;
-      this.#delete(id, item);
+      if (item.secret || (item.who === 'assistant' && item.text !== '' && item.share !== 0)) return;
+      if (item.who === 'assistant') continue;
+      item.secret = '';
+      this.#repeated.add(id);
     }
+  }
+
+  #forgetRepeated(): void {
+    for (const id of this.#repeated) {
+      const item = this.#items.get(id);
+      if (item !== undefined) this.#delete(id, item);
+    }
+    this.#repeated.clear();
   }
 
   #all(): Item[] {

@@ -4,7 +4,6 @@ import formbody from '@fastify/formbody';
 import websocket from '@fastify/websocket';
 import Fastify, {
   type FastifyBaseLogger,
-  type FastifyError,
   type FastifyInstance,
   type FastifyReply,
   type FastifyRequest,
@@ -24,7 +23,7 @@ import { loggable } from '../wire/loggable.ts';
 import { isProxied, socketOptions } from '../wire/socket.ts';
 import { askAgain, connectStream, hangUp, rejectAsBusy, takeStep } from '../wire/twiml.ts';
 import { type CallDetails, encodeDetails, readWebhook } from '../wire/webhook.ts';
-import { Connections, dismiss, looksLike } from './connections.ts';
+import { Connections, dismiss, looksLike, STREAM_PATH } from './connections.ts';
 import { shutDown } from './shutdown.ts';
 import { form, Signatures, streamUrl } from './signatures.ts';
 
@@ -38,9 +37,6 @@ const CHECK_MS = 1_000;
 /** Time for calls to close when the app closes, in ms. */
 const CLOSE_MS = 2_000;
 const PROXY_ADVICE = 'set NODE_USE_ENV_PROXY=1 outside .env, and have Node 22.21, 24.5 or later';
-/** A cache would tell one call what another was told, and repeat it when this process is gone. */
-const NO_STORE = ['cache-control', 'no-store'] as const;
-const STREAM_PATH = '/media-stream';
 
 /** The app, ready to listen, and its calls. */
 export interface Relay {
@@ -68,7 +64,7 @@ export async function buildApp(
     // Fastify's own would log the packet, which has the signature and the caller's number.
     clientErrorHandler({ code, rawPacket }, socket) {
       if (code !== 'ECONNRESET')
-        refusals.warn(() => ({ code, ...looksLike(rawPacket) }), 'malformed request');
+        refusals.warn(() => ({ code, looksLike: looksLike(rawPacket) }), 'malformed request');
       dismiss(socket, '400 Bad Request');
     },
     frameworkErrors: (error, request, reply) => void failed(error, request, reply),
@@ -77,20 +73,11 @@ export async function buildApp(
   const refusals = new ThrottledLog(app.log);
   if (config.namesProxy && !isProxied) app.log.warn({ advice: PROXY_ADVICE }, 'HTTPS_PROXY ignored');
   const signatures = new Signatures(config, refusals);
-  const { maxConcurrentCalls } = config;
-  const connections = new Connections(
-    app.server,
-    STREAM_PATH,
-    upgrades,
-    maxConcurrentCalls,
-    (request, status) => signatures.logRejected(request, status),
-  );
+  const connections = new Connections(app.server, upgrades, signatures, config.maxConcurrentCalls);
   const standby = new Standby(config, assistant, app.log);
   const calls = new Calls({ config, assistant, standby, log: app.log });
-  app.addHook('onRequest', (_request, reply, done) => {
-    reply.header(...NO_STORE);
-    done();
-  });
+  // A cache would repeat to one caller what another was told.
+  app.addHook('onRequest', (_request, reply, done) => done(void reply.header('cache-control', 'no-store')));
   app.addHook('onListen', async () => standby.open());
   app.addHook('preClose', async () => {
     await Promise.race([calls.end('at once'), wait(CLOSE_MS)]);
@@ -106,26 +93,18 @@ export async function buildApp(
   });
 
   app.setErrorHandler(failed);
-  app.setNotFoundHandler((request, reply) => rejected(request, reply, 404));
+  app.setNotFoundHandler((request, reply) => failed({ statusCode: 404 }, request, reply));
 
-  function failed(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-    const { statusCode = 500 } = error;
-    if (statusCode < 500) return rejected(request, reply, statusCode);
-    request.log.error({ err: error }, 'request failed');
-    return reply.code(statusCode).send();
-  }
-
-  function rejected({ raw }: FastifyRequest, reply: FastifyReply, status: number): FastifyReply {
-    signatures.logRejected(raw, status);
-    return reply
-      .code(status)
-      .header(...NO_STORE)
-      .send();
+  function failed(err: { statusCode?: number }, request: FastifyRequest, reply: FastifyReply) {
+    const { statusCode = 500 } = err;
+    if (statusCode < 500) signatures.logRejected(request.raw, statusCode);
+    else request.log.error({ err }, 'request failed');
+    return reply.code(statusCode).header('cache-control', 'no-store').send();
   }
 
   app.get('/', (request, reply) => {
     // A health check isn't signed.
-    if (isSignature(request.headers['x-twilio-signature'])) return rejected(request, reply, 404);
+    if (isSignature(request.headers['x-twilio-signature'])) return reply.callNotFound();
     return reply
       .code(calls.isClosing ? 503 : 200)
       .send({ message: 'Twilio Media Stream Server is running!', calls: calls.live });
@@ -164,20 +143,18 @@ export async function buildApp(
         return hangUp(assistant.apology, assistant.say);
       case 'shutdown':
       case 'too many ringing':
-        refusals.warn(() => ({ callSid, reason: call, from: masked(details.from) }), 'call deferred');
-        return again(request, details, call === 'shutdown' ? 1 : 2);
       case 'call already live':
+        if (call !== 'call already live')
+          refusals.warn(() => ({ callSid, reason: call, from: masked(details.from) }), 'call deferred');
         // Its stream is about to end, or this is a recorded request: neither gets a second token.
-        return again(request, details, 1);
+        // Twilio posts its own parameters again: only the owner's are in the address.
+        return askAgain(
+          `${publicPath}/incoming-call?${new URLSearchParams(details.query)}`.replace(/\?$/, ''),
+          call === 'too many ringing' ? 2 : 1,
+        );
     }
     log.info('call answered');
     return connect(request, callSid, details, typeof call === 'object' ? call.twiml : assistant.twiml);
-  }
-
-  /** Twilio posts its own parameters: the address it asks again has the owner's alone. */
-  function again({ originalUrl }: FastifyRequest, details: CallDetails, seconds: number): string {
-    const query = new URLSearchParams(details.query).toString();
-    return askAgain(publicPath + originalUrl.replace(/\?.*/s, query && `?${query}`), seconds);
   }
 
   function connect(

@@ -2,7 +2,9 @@ import type { EventEmitter } from 'node:events';
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Stream } from '../call/stream.ts';
+import type { Signatures } from './signatures.ts';
 
+export const STREAM_PATH = '/media-stream';
 /** Time for a connection that isn't a stream, in ms. */
 const CONNECTION_MS = 10_000;
 /** Time for a handler to accept an upgrade, in ms. */
@@ -24,16 +26,10 @@ export class Connections {
   readonly #closing = new Set<Stream>();
   readonly #maxPending: number;
 
-  /** Passes upgrades to `path`, and to a call's own path below it, on to `upgrades`, and rejects all others, after `onReject`. */
-  constructor(
-    server: Server,
-    path: string,
-    upgrades: EventEmitter,
-    maxCalls: number,
-    onReject: (request: IncomingMessage, status: number) => void,
-  ) {
+  /** Passes upgrades to STREAM_PATH, and to a call's own path below it, on to `upgrades`, and rejects all others. */
+  constructor(server: Server, upgrades: EventEmitter, signatures: Signatures, maxCalls: number) {
     this.#maxPending = maxCalls + MAX_EXTRA_STREAMS;
-    const isStreamPath = new RegExp(`^${path}(/[\\w-]{1,200})?/?(\\?|$)`);
+    const isStreamPath = new RegExp(`^${STREAM_PATH}(/[\\w-]{1,200})?/?(\\?|$)`);
     // One request a connection: pipelined requests would hold up the calls.
     server.maxRequestsPerSocket = 1;
     server.maxConnections = MAX_CONNECTIONS + maxCalls + this.#maxPending;
@@ -49,7 +45,7 @@ export class Connections {
         isStreamPath.test(request.url ?? '') &&
         !this.#wasAsked.has(socket);
       if (isForStream) return upgrades.emit('upgrade', request, socket, head);
-      onReject(request, 404);
+      signatures.logRejected(request, 404);
       dismiss(socket, '404 Not Found');
     });
   }
@@ -103,17 +99,10 @@ export function dismiss(socket: Socket, status: string): void {
   socket.end(`HTTP/1.1 ${status}\r\n${headers}\r\n\r\n`, () => socket.destroy());
 }
 
-/** How what is no request may begin. */
-const OTHERS = [
-  ['\x16\x03', 'TLS'],
-  ['PROXY ', 'the PROXY protocol'],
-  ['\r\n\r\n\0\r\nQUIT\n', 'the PROXY protocol'],
-  ['PRI * HTTP/2', 'HTTP/2'],
-] as const;
-
-/** The protocol that `bytes` look like, and what to do about it. */
-export function looksLike(bytes: unknown): object {
-  const text = Buffer.isBuffer(bytes) ? bytes.toString('latin1', 0, 16) : '';
-  const protocol = OTHERS.find(([beginning]) => text.startsWith(beginning))?.[1];
-  return protocol === undefined ? {} : { looksLike: protocol, advice: 'have the proxy speak plain HTTP/1.1' };
+/** What `bytes` look like that are no request. */
+export function looksLike(bytes: unknown): string | undefined {
+  const text = Buffer.isBuffer(bytes) ? bytes.toString('latin1', 0, 12) : '';
+  if (text.startsWith('\x16\x03')) return 'TLS';
+  if (text.startsWith('PROXY ') || text === '\r\n\r\n\0\r\nQUIT\n') return 'the PROXY protocol';
+  return text.startsWith('PRI * HTTP/2') ? 'HTTP/2' : undefined;
 }

@@ -5,11 +5,6 @@ import type { ThrottledLog } from '../log.ts';
 import { isSignature, isSigned, type Parameters } from '../wire/auth.ts';
 import { loggable } from '../wire/loggable.ts';
 
-const ADVICE = new Map([
-  [404, 'nothing is here: the webhook is /incoming-call, without a prefix'],
-  [415, 'the webhook takes forms'],
-]);
-
 /** Admits what Twilio signed: https://www.twilio.com/docs/usage/security#validating-requests */
 export class Signatures {
   readonly #config: Config;
@@ -46,11 +41,10 @@ export class Signatures {
 
   /** Logs a request that nothing takes, with its path if Twilio may have signed it: strangers ask for anything. */
   logRejected({ method, url = '', headers }: IncomingMessage, status: number): void {
-    if (!isSignature(headers['x-twilio-signature'])) {
-      return this.#refusals.warn(() => ({ status }), 'unsigned request rejected');
-    }
-    const path = loggable(url.replace(/\?.*/s, ''));
-    this.#refusals.warn(() => ({ status, method, path, advice: ADVICE.get(status) }), 'request rejected');
+    const isTwilios = isSignature(headers['x-twilio-signature']);
+    const advice = status === 404 ? 'nothing is here: the webhook is /incoming-call' : undefined;
+    const fields = { status, ...(isTwilios && { method, path: loggable(url.replace(/\?.*/s, '')), advice }) };
+    this.#refusals.warn(() => fields, isTwilios ? 'request rejected' : 'unsigned request rejected');
   }
 
   #isSignedFor(request: FastifyRequest, base: string): boolean {

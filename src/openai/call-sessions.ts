@@ -6,16 +6,16 @@ import type { ServerEvent } from '../wire/openai.ts';
 import { LEAVE_MS, READY_MS, Session, type SessionListener } from './session.ts';
 import type { Standby } from './standby.ts';
 
-/** How many lost sessions are replaced: within a minute, and in a call. */
+/** Failed sessions that are replaced, within a minute and in a call. */
 const MAX_A_MINUTE = 2;
 const MAX_A_CALL = 5;
 const MINUTE_MS = 60_000;
-/** Pauses before a failed dial is repeated, in ms, at the beginning and in mid-call: an outage of a second is over by then. */
+/** Pauses before dialling again, in ms, at first and in mid-call: an outage of a second is over by then. */
 const REDIALS_MS = { first: [0], later: [0, 2_000] };
-/** The switch to another session waits for a pause until so long before the expiry, in ms. */
+/** The switch to another session waits for a pause, but not longer than until this time before the expiry, in ms. */
 const LEAVE_AT_LAST_MS = 30_000;
 
-/** Where calls get their sessions from. */
+/** Where calls get their sessions. */
 interface Source {
   config: Config;
   standby: Standby;
@@ -23,10 +23,10 @@ interface Source {
 
 /** Callbacks for the events of a call's sessions. */
 export interface CallSessionsListener {
-  /** Called when a session takes audio: the first one, or the next after `lost`. It knows nothing of earlier ones. */
+  /** Called when a session takes audio: the first, or another after `lost`. It knows nothing of earlier ones. */
   ready(): void;
   event(event: ServerEvent): void;
-  /** Called once when the session fails, or `isExpiring` and is left: another will be ready. */
+  /** Called once when the session fails, or is left as it `isExpiring`: another will be ready. */
   lost(isExpiring: boolean): void;
   /** Called when the session fails and no other follows. */
   failed(failure: Failure): void;
@@ -45,9 +45,8 @@ export class CallSessions {
   readonly #listener: CallSessionsListener;
   /** The replacement for a session that will expire. */
   #next: Session | undefined;
-  /** Whether `current` has been ready. */
-  #wasReady = false;
-  #isLostTold = false;
+  /** The state of `current`; `lost` once the listener knows. */
+  #state: 'dialling' | 'ready' | 'lost' = 'dialling';
   #isLast = false;
   /** When `current` must be ready, its repeated dials included. */
   #readyBy = performance.now() + READY_MS;
@@ -78,7 +77,7 @@ export class CallSessions {
     return this.#ignored + this.current.ignored;
   }
 
-  /** From now on, no session is replaced. */
+  /** Replaces no session any more. */
   keep(): void {
     this.#isLast = true;
     clearTimeout(this.#redial);
@@ -91,7 +90,7 @@ export class CallSessions {
   }
 
   /**
-   * To be called a few times a second: replaces a session before it expires, in a pause if there is one.
+   * Replaces a session before it expires, in a pause if there is one; to be called a few times a second.
    *
    * The call ends in `restMs` at the latest.
    */
@@ -114,23 +113,19 @@ export class CallSessions {
 
   readonly #active: SessionListener = {
     ready: () => {
-      this.#wasReady = true;
-      this.#isLostTold = false;
+      this.#state = 'ready';
       this.#listener.ready();
     },
     event: (event) => this.#listener.event(event),
     closing: () => this.#lost(false),
     failed: (failure) => {
       if (this.#isLast || verdict(failure) !== 'again') return this.#listener.failed(failure);
-      if (this.#wasReady) this.#replace(failure);
-      else this.#dialAgain(failure);
+      if (this.#state === 'dialling') this.#dialAgain(failure);
+      else this.#replace(failure);
     },
   };
 
   readonly #waiting: SessionListener = {
-    ready: () => {},
-    event: () => {},
-    closing: () => {},
     failed: (failure) => {
       this.#next = undefined;
       this.#leftAt = performance.now();
@@ -184,14 +179,14 @@ export class CallSessions {
 
   #use(session: Session): void {
     this.#ignored += this.current.ignored;
-    this.#wasReady = false;
+    this.#state = 'dialling';
     this.current = session;
     this.begin();
   }
 
   #lost(isExpiring: boolean): void {
-    if (this.#isLostTold) return;
-    this.#isLostTold = true;
+    if (this.#state !== 'ready') return;
+    this.#state = 'lost';
     this.#listener.lost(isExpiring);
   }
 }

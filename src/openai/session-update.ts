@@ -1,7 +1,7 @@
 import type { Persona } from '../contract.ts';
 import { type ClientEvent, PHONE_AUDIO } from '../wire/openai.ts';
 
-/** Configures a session for a telephone, with everything that would otherwise vary by model, and what else is set. */
+/** Returns the event that configures a session for a telephone. JSON leaves out the options that are undefined. */
 export function sessionUpdate(persona: Persona): ClientEvent {
   const { instructions, greeting, voice, turnDetection, tools = [], transcription } = persona;
   const { noiseReduction, speed, maxOutputTokens, reasoningEffort, retentionRatio } = persona;
@@ -11,16 +11,16 @@ export function sessionUpdate(persona: Persona): ClientEvent {
     session: {
       type: 'realtime',
       output_modalities: ['audio'],
-      // Instructions that come with a response would stand in place of the session's.
+      // A response's own instructions would replace these.
       instructions: greeting === '' ? instructions : `${instructions}\n\nHow you open the call: ${greeting}`,
       audio: {
         input: {
           format,
           turn_detection: { ...turnDetection, create_response: true, interrupt_response: true },
-          ...(transcription && { transcription }),
-          ...(noiseReduction && { noise_reduction: { type: noiseReduction } }),
+          transcription,
+          noise_reduction: noiseReduction && { type: noiseReduction },
         },
-        output: { format, voice, ...(speed !== undefined && { speed }) },
+        output: { format, voice, speed },
       },
       tools: tools.map(({ name, description, parameters = NO_PARAMETERS }) => ({
         type: 'function',
@@ -28,23 +28,24 @@ export function sessionUpdate(persona: Persona): ClientEvent {
         description,
         parameters,
       })),
-      ...(maxOutputTokens !== undefined && { max_output_tokens: maxOutputTokens }),
-      ...(reasoningEffort && { reasoning: { effort: reasoningEffort } }),
-      ...(retentionRatio !== undefined && {
-        truncation: { type: 'retention_ratio', retention_ratio: retentionRatio },
-      }),
+      max_output_tokens: maxOutputTokens,
+      reasoning: reasoningEffort && { effort: reasoningEffort },
+      truncation:
+        retentionRatio === undefined
+          ? undefined
+          : { type: 'retention_ratio', retention_ratio: retentionRatio },
     },
   };
 }
 
 const NO_PARAMETERS = { type: 'object', properties: {} };
 
-/** How long semantic_vad waits at most, in ms: https://platform.openai.com/docs/guides/realtime-vad#semantic-vad */
+/** The longest pauses of semantic_vad, in ms: https://platform.openai.com/docs/guides/realtime-vad#semantic-vad */
 const MAX_SEMANTIC_MS = { low: 8_000, medium: 4_000, high: 2_000, auto: 4_000 };
-/** What is added, so that the end of a turn isn't missed by a frame. */
+/** Margin, in ms, so that a turn doesn't seem to end a frame too early. */
 const MARGIN_MS = 500;
 
-/** How much silence ends a caller's turn at the latest, in ms. */
+/** Returns the silence that ends a caller's turn at the latest, in ms. */
 export function turnEndMs(turnDetection: Persona['turnDetection']): number {
   const { type } = turnDetection;
   const ms =

@@ -6,7 +6,7 @@ import type { Config } from '../config.ts';
 import type { Persona } from '../contract.ts';
 import { type Failure, parseRetryAfter, type Reason } from '../failure.ts';
 import { after } from '../timers.ts';
-import { parseObject } from '../wire/json.ts';
+import { asText, parseObject } from '../wire/json.ts';
 import { errorText, withoutKey } from '../wire/loggable.ts';
 import {
   type ClientEvent,
@@ -15,9 +15,8 @@ import {
   parseError,
   parseServerEvent,
   type ServerEvent,
-  type SessionInfo,
 } from '../wire/openai.ts';
-import { type Close, dialOptions, isStalled, TEXT, watch } from '../wire/socket.ts';
+import { type Close, dialOptions, isStalled, TEXT, untilClosed, watch } from '../wire/socket.ts';
 import { sessionUpdate } from './session-update.ts';
 
 /** Time from dialling until the session is ready, in ms. */
@@ -29,20 +28,20 @@ const CLOSE_MS = 500;
 const MAX_BODY_CHARACTERS = 10_000;
 /** The longest message accepted, in bytes; audio deltas have a few thousand. */
 const MAX_MESSAGE_BYTES = 4_194_304;
-/** OpenAI's limit for a session, in ms, and how long before it a call switches to another one. */
+/** OpenAI's limit for a session, and how long before its end a call switches to another one, in ms. */
 export const MAX_SESSION_MS = 3_600_000;
 export const LEAVE_MS = 300_000;
-/** How many of OpenAI's errors are logged one by one. */
+/** Errors that are logged one by one. */
 const MAX_ERRORS_LOGGED = 20;
 
 /** Callbacks for a session's events. */
 export interface SessionListener {
   /** Called when the session is configured and takes audio. */
-  ready(): void;
+  ready?(): void;
   /** Called for each event after that. */
-  event(event: ServerEvent): void;
+  event?(event: ServerEvent): void;
   /** Called when OpenAI has begun to close the session: `failed` will follow. May be called more than once. */
-  closing(): void;
+  closing?(): void;
   /** Called when the session is over, unless `close` was called. Nothing follows. */
   failed(failure: Failure): void;
 }
@@ -64,8 +63,8 @@ export class Session {
   ignored = 0;
   /** Resolves when the socket is closed. */
   readonly closed: Promise<Close>;
-  readonly #apiKey: string;
   readonly #socket: WebSocket;
+  readonly #apiKey: string;
   #update: ClientEvent;
   /** Whether a later update is still to be confirmed. */
   #isUpdating = false;
@@ -73,11 +72,9 @@ export class Session {
   #listener: SessionListener;
   #state: 'dialling' | 'rejected' | 'configuring' | 'ready' | 'over' = 'dialling';
   #cancelDeadline = () => {};
-  #error: OpenAIError | undefined;
-  /** The socket's own error says less than OpenAI's, and nothing new after a rejected handshake. */
-  #socketError: OpenAIError | undefined;
-  #rejection: Pick<Failure, 'httpStatus' | 'retryAfterMs'> | undefined;
-  /** When OpenAI answered the handshake, by its own clock; NaN if it didn't say. */
+  /** What is known of a failure so far. */
+  #failure: Omit<Failure, 'reason'> = {};
+  /** When OpenAI answered the handshake, by its own clock; NaN if unknown. */
   #openedAt = Number.NaN;
   #errorsLogged = 0;
 
@@ -109,43 +106,44 @@ export class Session {
     });
     socket.on('unexpected-response', (_request, response) => this.#handshakeRejected(response));
     socket.on('message', (data, isBinary) => {
-      this.#received(isBinary || !Buffer.isBuffer(data) ? undefined : parseServerEvent(data, openaiApiKey));
+      const event = isBinary || !Buffer.isBuffer(data) ? undefined : parseServerEvent(data, openaiApiKey);
+      if (event === undefined) this.ignored += 1;
+      else this.#received(event);
     });
     // A close always follows.
     socket.on('error', (error) => {
-      const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined;
-      this.#socketError ??= { code, message: withoutKey(errorText(error), openaiApiKey) };
+      const code = 'code' in error ? asText(error.code) : undefined;
+      const message = withoutKey(errorText(error), openaiApiKey);
+      // It says less than OpenAI's error, and nothing new after a rejected handshake.
+      this.#failure = { error: { code, message }, ...this.#failure };
     });
-    this.closed = new Promise((resolve) => {
-      socket.on('close', (code, text) => {
-        const closed = { code, reason: withoutKey(text.toString(), openaiApiKey) };
-        this.#fail(this.#state === 'ready' ? 'openai closed' : 'dialling failed', closed);
-        resolve(closed);
-      });
+    this.closed = untilClosed(socket, (reason) => withoutKey(reason, openaiApiKey));
+    void this.closed.then((closed) => {
+      this.#fail(this.#state === 'ready' ? 'openai closed' : 'dialling failed', closed);
     });
   }
 
-  /** Whether it takes audio: not if OpenAI has begun to close it. */
+  /** Whether it takes audio; false once OpenAI has begun to close it. */
   get isReady(): boolean {
     return this.#state === 'ready' && this.#socket.readyState === WebSocket.OPEN;
   }
 
-  /** Gives a ready session to a call: its persona, listener and log replace those so far. Calls `ready` at once. */
+  /** Gives a ready session to a call, with its persona, listener and log. Calls `ready` at once. */
   handOver(persona: Persona, listener: SessionListener, log: FastifyBaseLogger): void {
     this.#listener = listener;
     this.#log = log;
     const update = sessionUpdate(persona);
-    // OpenAI handles events in order: what follows the update needs no wait.
+    // OpenAI handles events in order: others may follow the update at once.
     this.#isUpdating = !isDeepStrictEqual(update, this.#update);
     if (this.#isUpdating) this.send(update);
     this.#update = update;
-    listener.ready();
+    listener.ready?.();
   }
 
   /** Sends `event` if the session is ready. */
   send(event: ClientEvent): void {
     if (this.#state !== 'ready') return;
-    if (this.#socket.readyState !== WebSocket.OPEN) return this.#listener.closing();
+    if (this.#socket.readyState !== WebSocket.OPEN) return this.#listener.closing?.();
     this.#socket.send(encodeClientEvent(event), TEXT);
     if (isStalled(this.#socket)) this.#fail('openai stalled');
   }
@@ -156,16 +154,16 @@ export class Session {
     this.#socket.close(1000);
   }
 
-  #received(event: ServerEvent | undefined): void {
-    if (event === undefined) {
-      this.ignored += 1;
-      return;
-    }
-    if (event.type === 'error') this.#error = event.error;
+  #received(event: ServerEvent): void {
+    if (event.type === 'error') this.#failure.error = event.error;
     switch (this.#state) {
       case 'dialling':
-        if (event.type === 'session.created') this.#configure(event.session);
-        if (event.type === 'error') this.#rejected();
+        if (event.type === 'session.created') this.#configure(event.session.id, event.session.expiresAt);
+        if (event.type === 'error') {
+          // A wrong key or model: a close should follow, and say more.
+          this.#state = 'rejected';
+          this.#failIn(CLOSE_MS, 'openai error');
+        }
         return;
       case 'configuring':
         return this.#configured(event);
@@ -174,14 +172,8 @@ export class Session {
     }
   }
 
-  /** OpenAI rejects the key or the model: a close should follow, and say more. */
-  #rejected(): void {
-    this.#state = 'rejected';
-    this.#failIn(CLOSE_MS, 'openai error');
-  }
-
-  #configure({ id, expiresAt = Infinity }: SessionInfo): void {
-    // By OpenAI's own clock, as this machine's may be wrong.
+  #configure(id: string, expiresAt = Infinity): void {
+    // By OpenAI's own clock: this machine's may be wrong.
     const lastsMs = expiresAt - this.#openedAt;
     this.id = id;
     this.expiresAt = performance.now() + (lastsMs > 0 ? Math.min(lastsMs, MAX_SESSION_MS) : MAX_SESSION_MS);
@@ -196,7 +188,7 @@ export class Session {
     if (!event.isForPhone) return this.#fail('session not audio/pcmu');
     this.#state = 'ready';
     this.#cancelDeadline();
-    this.#listener.ready();
+    this.#listener.ready?.();
   }
 
   #receivedReady(event: ServerEvent): void {
@@ -207,12 +199,11 @@ export class Session {
       if (isOfUpdate) return this.#fail('session.update rejected');
     }
     if (event.type === 'response.done') {
-      const { status, error, reason } = event.response;
+      const { status, error } = event.response;
       if (status === 'failed') this.#logError('response failed', error);
-      if (status === 'incomplete')
-        this.#logError('response incomplete', { code: reason, message: undefined });
+      if (status === 'incomplete') this.#logError('response incomplete', error);
     }
-    this.#listener.event(event);
+    this.#listener.event?.(event);
   }
 
   #logError(message: string, error: OpenAIError | undefined): void {
@@ -220,10 +211,11 @@ export class Session {
     if (this.#errorsLogged <= MAX_ERRORS_LOGGED) this.#log.warn({ sessionId: this.id, error }, message);
   }
 
-  /** The handshake was answered with something other than 101; the body may hold OpenAI's error. */
+  /** Called when OpenAI answers the handshake with another status than 101: the body may hold its error. */
   #handshakeRejected(response: IncomingMessage): void {
     const { statusCode, headers } = response;
-    this.#rejection = { httpStatus: statusCode, retryAfterMs: parseRetryAfter(headers['retry-after']) };
+    const retryAfterMs = parseRetryAfter(headers['retry-after']);
+    this.#failure = { httpStatus: statusCode, retryAfterMs, error: undefined };
     let body = '';
     const timer = setTimeout(() => response.destroy(), CLOSE_MS);
     response.setEncoding('utf8');
@@ -234,7 +226,7 @@ export class Session {
     response.on('error', () => {});
     response.on('close', () => {
       clearTimeout(timer);
-      this.#error = parseError(parseObject(body)?.error, this.#apiKey);
+      this.#failure.error = parseError(parseObject(body)?.error, this.#apiKey);
       this.#socket.terminate();
     });
   }
@@ -246,8 +238,7 @@ export class Session {
 
   #fail(reason: Reason, closed?: Close): void {
     if (this.#state === 'over') return;
-    const error = this.#error ?? (this.#rejection === undefined ? this.#socketError : undefined);
     this.close();
-    this.#listener.failed({ reason, error, closed, ...this.#rejection });
+    this.#listener.failed({ reason, closed, ...this.#failure });
   }
 }

@@ -1,59 +1,51 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 
-/** Form parameters as Fastify parses them: a repeated name has several values. */
+/** Form parameters as Fastify parses them: an array for a repeated name. */
 export type Parameters = Record<string, string | string[]>;
 
-/** For how long a stream's token is good, in ms: Twilio connects as soon as it has the TwiML. */
+/** Lifetime of a stream's token, in ms: Twilio connects as soon as it has the TwiML. */
 export const TOKEN_MS = 60_000;
 
 /**
- * What Twilio puts in `X-Twilio-Signature`: https://www.twilio.com/docs/usage/security#validating-requests
+ * Returns the `X-Twilio-Signature` of a request: https://www.twilio.com/docs/usage/security#validating-requests
  *
- * `url` is the whole address with its query; `parameters` those of a form POST, none for a GET or a WebSocket.
+ * `url` has the query; `parameters` are those of a form POST, none for a GET or a WebSocket.
  */
 export function sign(authToken: string, url: string, parameters: Parameters = {}): string {
-  return hmac(authToken, url + signedText(parameters));
+  const text = url + signedText(parameters);
+  return createHmac('sha1', authToken).update(text).digest('base64');
 }
 
-/** Whether a header may be a signature at all. */
+/** Whether a header has the form of a signature. */
 export function isSignature(header: unknown): header is string {
   return typeof header === 'string' && /^[A-Za-z0-9+/]{27}=$/.test(header);
 }
 
-/** Whether Twilio signed a request to any of `urls`, with or without the port, which Twilio may leave out. */
+/** Whether Twilio signed a request to any of `urls`, with or without the port: Twilio may leave it out. */
 export function isSigned(
   authToken: string,
   signature: unknown,
   urls: string[],
-  parameters: Parameters = {},
+  parameters: Parameters,
 ): boolean {
   const text = signedText(parameters);
-  return urls.flatMap(portVariants).some((url) => isSame(hmac(authToken, url + text), signature));
+  return urls.flatMap(portVariants).some((url) => isSame(sign(authToken, url + text), signature));
 }
 
 function signedText(parameters: Parameters): string {
-  const names = Object.keys(parameters).sort();
-  const pairs = names.flatMap((name) => {
-    const values = new Set([parameters[name] ?? []].flat());
-    return [...values].sort().map((value) => name + value);
-  });
+  const pairs = Object.entries(parameters)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .flatMap(([name, values]) => [...new Set([values].flat())].sort().map((value) => name + value));
   return pairs.join('');
 }
 
-function hmac(authToken: string, text: string): string {
-  return createHmac('sha1', authToken).update(text, 'utf8').digest('base64');
-}
-
-/**
- * A token that admits the stream of `callSid` for a minute after `now`, a time in ms since 1970; it vouches for `details`,
- * which the stream brings along.
- */
+/** Returns a token for the stream of `callSid` and its `details`, good for a minute after `now`, in ms since 1970. */
 export function issueToken(authToken: string, callSid: string, now: number, details = ''): string {
   const expires = now + TOKEN_MS;
   return `${expires}.${tokenMac(authToken, callSid, details, expires)}`;
 }
 
-/** Whether `token` was issued for `callSid` and `details`, by any process with this auth token, and hasn't expired. */
+/** Whether a process with this auth token issued `token` for `callSid` and `details`, and it hasn't expired. */
 export function isTokenGood(
   authToken: string,
   callSid: string,
@@ -71,7 +63,7 @@ function tokenMac(authToken: string, callSid: string, details: string, expires: 
     .digest('base64url');
 }
 
-/** Compares in a time that tells nothing about where the two differ. */
+/** Compares in constant time. */
 function isSame(expected: string, given: unknown): boolean {
   if (typeof given !== 'string') return false;
   const [a, b] = [Buffer.from(expected), Buffer.from(given)];
@@ -81,12 +73,8 @@ function isSame(expected: string, given: unknown): boolean {
 const DEFAULT_PORTS: Record<string, string> = { http: '80', https: '443', ws: '80', wss: '443' };
 
 function portVariants(url: string): string[] {
-  const {
-    scheme = '',
-    host = '',
-    port,
-    rest = '',
-  } = url.match(/^(?<scheme>\w+):\/\/(?<host>[^/:?]*)(?::(?<port>\d+))?(?<rest>.*)$/s)?.groups ?? {};
+  const [, scheme = '', host = '', port, rest = ''] =
+    url.match(/^(\w+):\/\/([^/:?]*)(?::(\d+))?(.*)$/s) ?? [];
   const withoutPort = `${scheme}://${host}${rest}`;
   const withPort = `${scheme}://${host}:${port ?? DEFAULT_PORTS[scheme]}${rest}`;
   return [...new Set([url, withoutPort, withPort])];

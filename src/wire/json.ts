@@ -4,27 +4,31 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** `value` where it is an object, otherwise one without anything in it. */
+/** Returns `value` if it is an object, otherwise an empty one. */
 export function asObject(value: unknown): JsonObject {
   return isObject(value) ? value : {};
 }
 
-/** Whether `value` is an id as both vendors make them: short, and fit to be logged. */
+/** Returns `value` if it is a string. */
+export function asText(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}
+
+/** Whether `value` is a vendor's id: short, and fit to be logged. */
 export function isId(value: unknown): value is string {
   return typeof value === 'string' && /^[\x21-\x7e]{1,200}$/.test(value);
 }
 
-/** Whether `value` is a SID as Twilio makes them, which is fit for a file's name, too. */
+/** Whether `value` is a SID of Twilio's, fit for a file name, too. */
 export function isSid(value: unknown): value is string {
   return typeof value === 'string' && /^[\w-]{1,200}$/.test(value);
 }
 
-/** Whether `text` is a telephone number in E.164. */
 export function isE164(text: string): boolean {
   return /^\+[1-9]\d{6,14}$/.test(text);
 }
 
-/** The entries of an object whose values are strings. */
+/** Returns the entries of an object whose values are strings. */
 export function texts(value: unknown): Record<string, string> {
   const entries = Object.entries(asObject(value));
   return Object.fromEntries(
@@ -32,7 +36,7 @@ export function texts(value: unknown): Record<string, string> {
   );
 }
 
-/** The JSON object that `text` holds; undefined for bad JSON and for any other JSON value. Never throws. */
+/** Returns the JSON object in `text`; undefined for bad JSON and other values. Never throws. */
 export function parseObject(text: string): JsonObject | undefined {
   try {
     const value: unknown = JSON.parse(text);

@@ -1,59 +1,41 @@
 import { BASE64, isAudio, isPadded } from './audio.ts';
-import { asObject, isId, isObject, type JsonObject, parseObject } from './json.ts';
+import { asObject, asText, isId, isObject, type JsonObject, parseObject } from './json.ts';
 import { withoutKey } from './loggable.ts';
 
 // The Realtime API (GA) on the wire: https://platform.openai.com/docs/api-reference/realtime
 
-/** What went wrong, in OpenAI's own words and fit to be logged; either may be missing on the wire. */
+/** OpenAI's own words, fit to be logged. The wire may lack any of them. */
 export interface OpenAIError {
-  readonly code: string | undefined;
-  readonly message: string | undefined;
-  /** Which field of ours is wrong, as a dotted path. */
+  readonly code?: string | undefined;
+  readonly message?: string | undefined;
+  /** The field of ours that is wrong, as a dotted path. */
   readonly param?: string | undefined;
 }
 
-/** Tokens that a response took, each in one of the six kinds that have a price of their own. */
+/** A response's tokens, in the six kinds that have a price of their own. */
 export const NO_USAGE = { textIn: 0, cachedTextIn: 0, audioIn: 0, cachedAudioIn: 0, textOut: 0, audioOut: 0 };
 export type TokenUsage = typeof NO_USAGE;
 
-export function addUsage(a: TokenUsage, b: TokenUsage): TokenUsage {
-  return {
-    textIn: a.textIn + b.textIn,
-    cachedTextIn: a.cachedTextIn + b.cachedTextIn,
-    audioIn: a.audioIn + b.audioIn,
-    cachedAudioIn: a.cachedAudioIn + b.cachedAudioIn,
-    textOut: a.textOut + b.textOut,
-    audioOut: a.audioOut + b.audioOut,
-  };
-}
+/** What a transcription is billed by: seconds or tokens, depending on the model. */
+export const NO_TRANSCRIPTION = {
+  transcriptionSeconds: 0,
+  transcriptionTokensIn: 0,
+  transcriptionTokensOut: 0,
+};
 
-/** What transcription is billed by, depending on the model. */
-export interface TranscriptionUsage {
-  seconds: number;
-  tokensIn: number;
-  tokensOut: number;
-}
-
-/** A response that is over: its `status` is completed, cancelled, incomplete (with a `reason`) or failed (with an `error`). */
+/** A response that is over: its `status` is completed, cancelled, or incomplete or failed with an `error`. */
 export interface ResponseDone {
   id: string;
   status: string;
-  reason: string | undefined;
   /** Whether the model chose to say and do nothing. */
   isEmpty: boolean;
   error: OpenAIError | undefined;
   usage: TokenUsage;
 }
 
-/** A session as it begins; `expiresAt` is in ms since 1970, if OpenAI says. */
-export interface SessionInfo {
-  id: string;
-  expiresAt: number | undefined;
-}
-
-/** What OpenAI sends, reduced to the events and fields that are read. */
+/** OpenAI's events, reduced to the fields that are read. `expiresAt` is in ms since 1970. */
 export type ServerEvent =
-  | { type: 'session.created'; session: SessionInfo }
+  | { type: 'session.created'; session: { id: string; expiresAt: number | undefined } }
   | { type: 'session.updated'; isForPhone: boolean }
   | { type: 'input_audio_buffer.speech_started' }
   | { type: 'input_audio_buffer.speech_stopped' }
@@ -65,12 +47,12 @@ export type ServerEvent =
   | { type: 'response.output_audio_transcript.done'; item_id: string; transcript: string }
   | { type: 'response.output_item.done'; response_id: string; item: FunctionCall }
   | { type: 'conversation.item.added'; previous_item_id: string | null | undefined; item: AddedItem }
-  /** The transcription of the caller's words, empty if it failed; `usage` is in seconds or in tokens. */
-  | { type: 'caller transcribed'; item_id: string; transcript: string; usage: TranscriptionUsage }
+  /** The transcription of the caller's words, empty if it failed. */
+  | { type: 'caller transcribed'; item_id: string; transcript: string; usage: typeof NO_TRANSCRIPTION }
   | { type: 'error'; error: OpenAIError }
   | { type: 'other'; response_id?: string };
 
-/** A tool that the model calls; `arguments` are JSON. A call that was cut off isn't `completed`, and must not be run. */
+/** A complete call of a tool; `arguments` are JSON. */
 export interface FunctionCall {
   type: 'function_call';
   call_id: string;
@@ -86,13 +68,13 @@ export interface AddedItem {
   text: string | undefined;
 }
 
-/** What a client adds to the conversation. */
+/** An item that a client adds to the conversation. */
 export type NewItem =
   | { type: 'function_call_output'; call_id: string; output: string }
   | { type: 'message'; role: 'system' | 'user'; content: [{ type: 'input_text'; text: string }] }
   | { type: 'message'; role: 'assistant'; content: [{ type: 'output_text'; text: string }] };
 
-/** What OpenAI is sent. */
+/** The events sent to OpenAI. */
 export type ClientEvent =
   | { type: 'session.update'; session: object }
   | { type: 'input_audio_buffer.append'; audio: string }
@@ -101,7 +83,7 @@ export type ClientEvent =
   | { type: 'response.create'; response?: { tool_choice: 'none' } }
   | { type: 'response.cancel'; response_id: string };
 
-/** A telephone's audio as a session is asked for it: mu-law at 8 kHz, which takes no `rate`. */
+/** A telephone's audio in a session: mu-law at 8 kHz, which takes no `rate`. */
 export const PHONE_AUDIO = 'audio/pcmu';
 
 /** The audio delta exactly as OpenAI writes it: all before the audio, and the audio. */
@@ -110,29 +92,27 @@ const AUDIO_DELTA = new RegExp(
 );
 
 /**
- * Reads one text frame of OpenAI's; undefined for what isn't an event or lacks a field that is read. Never throws.
+ * Returns the event in one text frame; undefined if it is none or lacks a field that is read. Never throws.
  *
  * OpenAI's words come without `apiKey`, which it may quote.
  */
 export function parseServerEvent(data: Buffer, apiKey: string): ServerEvent | undefined {
   const [, head, delta] = AUDIO_DELTA.exec(data.toString('latin1')) ?? [];
   if (head === undefined || delta === undefined || !isPadded(delta)) {
-    return parseAnyEvent(data.toString(), apiKey);
+    return parseAnyEvent(parseObject(data.toString()) ?? {}, apiKey);
   }
   // Ids cut out of the text would keep all of it, audio included, in memory for as long as they are needed.
   return audioDelta(parseObject(`${head}}`), delta);
 }
 
-function parseAnyEvent(text: string, apiKey: string): ServerEvent | undefined {
-  const event = parseObject(text);
-  if (event === undefined) return undefined;
-  const { type } = event;
+function parseAnyEvent(event: JsonObject, apiKey: string): ServerEvent | undefined {
+  const { type, response_id, item_id } = event;
+  const ofResponse = isId(response_id) ? { response_id } : {};
   switch (type) {
     case 'session.created': {
       const { id, expires_at } = asObject(event.session);
-      if (!isId(id)) return undefined;
       const expiresAt = typeof expires_at === 'number' ? expires_at * 1_000 : undefined;
-      return { type, session: { id: withoutKey(id, apiKey), expiresAt } };
+      return isId(id) ? { type, session: { id: withoutKey(id, apiKey), expiresAt } } : undefined;
     }
     case 'session.updated':
       return { type, isForPhone: isForPhone(event.session) };
@@ -145,109 +125,89 @@ function parseAnyEvent(text: string, apiKey: string): ServerEvent | undefined {
       return isId(id) ? { type, response: { id } } : undefined;
     }
     case 'response.output_audio.delta':
-      return audioDelta(event, isAudio(event.delta) ? event.delta : undefined);
-    case 'response.done': {
-      const { id, status, status_details, output, usage } = asObject(event.response);
-      if (!isId(id) || typeof status !== 'string') return undefined;
-      const { error, reason } = asObject(status_details);
-      const isEmpty = status === 'completed' && Array.isArray(output) && output.length === 0;
-      return {
-        type,
-        response: {
-          ...{ id, status, isEmpty, usage: parseUsage(usage) },
-          reason: typeof reason === 'string' ? withoutKey(reason, apiKey) : undefined,
-          error: parseError(error, apiKey),
-        },
-      };
-    }
+      return isAudio(event.delta) ? audioDelta(event, event.delta) : undefined;
+    case 'response.done':
+      return responseDone(asObject(event.response), apiKey);
     case 'response.output_audio_transcript.delta': {
-      const { item_id, delta } = event;
-      return isId(item_id) && typeof delta === 'string'
-        ? { type, ...ofResponse(event), item_id, delta }
-        : undefined;
+      const { delta } = event;
+      if (!isId(item_id) || typeof delta !== 'string') return undefined;
+      return { type, ...ofResponse, item_id, delta };
     }
     case 'response.output_audio_transcript.done': {
-      const { item_id, transcript } = event;
+      const { transcript } = event;
       return isId(item_id) && typeof transcript === 'string' ? { type, item_id, transcript } : undefined;
     }
     case 'conversation.item.input_audio_transcription.failed':
     case 'conversation.item.input_audio_transcription.completed': {
-      const { item_id, transcript = '', usage } = event;
+      const { transcript = '' } = event;
       if (!isId(item_id) || typeof transcript !== 'string') return undefined;
-      const { seconds, input_tokens, output_tokens } = asObject(usage);
-      const counts = {
-        seconds: count(seconds),
-        tokensIn: count(input_tokens),
-        tokensOut: count(output_tokens),
+      const { seconds, input_tokens, output_tokens } = asObject(event.usage);
+      const usage = {
+        transcriptionSeconds: count(seconds),
+        transcriptionTokensIn: count(input_tokens),
+        transcriptionTokensOut: count(output_tokens),
       };
-      return { type: 'caller transcribed', item_id, transcript, usage: counts };
+      return { type: 'caller transcribed', item_id, transcript, usage };
     }
-    case 'response.output_item.done':
-      return functionCall(event.response_id, asObject(event.item));
+    case 'response.output_item.done': {
+      const { type: kind, status, call_id, name, arguments: json } = asObject(event.item);
+      // A call that was cut off must not be run; other items are not read.
+      if (kind !== 'function_call' || status !== 'completed') return { type: 'other', ...ofResponse };
+      if (!isId(response_id) || !isId(call_id) || typeof name !== 'string' || typeof json !== 'string')
+        return undefined;
+      return { type, response_id, item: { type: kind, call_id, name, arguments: json } };
+    }
     case 'conversation.item.added':
       return addedItem(event.previous_item_id, asObject(event.item));
     case 'error':
-      return { type, error: parseError(event.error, apiKey) ?? { code: undefined, message: undefined } };
+      return { type, error: parseError(event.error, apiKey) ?? {} };
     default:
-      return typeof type === 'string' ? { type: 'other', ...ofResponse(event) } : undefined;
+      return typeof type === 'string' ? { type: 'other', ...ofResponse } : undefined;
   }
 }
 
-/** Reads the `error` of an event, of a failed response or of an HTTP body, without `apiKey`; undefined if there is none. */
+/** Returns the `error` of an event, of a failed response or of an HTTP body, without `apiKey`; undefined if there is none. */
 export function parseError(error: unknown, apiKey: string): OpenAIError | undefined {
   if (!isObject(error)) return undefined;
   const text = (value: unknown) => (typeof value === 'string' ? withoutKey(value, apiKey) : undefined);
-  const [code, message, param] = [error.code ?? error.type, error.message, error.param].map(text);
-  return { code, message, ...(param !== undefined && { param }) };
+  return { code: text(error.code ?? error.type), message: text(error.message), param: text(error.param) };
 }
 
-function audioDelta(event: JsonObject | undefined, delta: string | undefined): ServerEvent | undefined {
+function audioDelta(event: JsonObject | undefined, delta: string): ServerEvent | undefined {
   const { response_id, item_id } = event ?? {};
-  if (!isId(response_id) || !isId(item_id) || delta === undefined) return undefined;
+  if (!isId(response_id) || !isId(item_id)) return undefined;
   return { type: 'response.output_audio.delta', response_id, item_id, delta };
 }
 
-/** The response that an event belongs to, if any. */
-function ofResponse({ response_id }: JsonObject): { response_id?: string } {
-  return isId(response_id) ? { response_id } : {};
+function responseDone(response: JsonObject, apiKey: string): ServerEvent | undefined {
+  const { id, status, output } = response;
+  if (!isId(id) || typeof status !== 'string') return undefined;
+  const { error: cause, reason } = asObject(response.status_details);
+  const error = parseError(status === 'incomplete' ? { code: reason } : cause, apiKey);
+  const isEmpty = status === 'completed' && Array.isArray(output) && output.length === 0;
+  const usage = tokenUsage(asObject(response.usage));
+  return { type: 'response.done', response: { id, status, isEmpty, error, usage } };
 }
 
-/** Ignores incomplete calls and other item types. */
-function functionCall(response_id: unknown, item: JsonObject): ServerEvent | undefined {
-  const { type, status, call_id, name, arguments: json } = item;
-  if (type !== 'function_call' || status !== 'completed')
-    return { type: 'other', ...ofResponse({ response_id }) };
-  if (!isId(response_id) || !isId(call_id) || typeof name !== 'string' || typeof json !== 'string')
-    return undefined;
-  return { type: 'response.output_item.done', response_id, item: { type, call_id, name, arguments: json } };
-}
-
-function addedItem(previous: unknown, item: JsonObject): ServerEvent | undefined {
-  const { id, type, role, content } = item;
+function addedItem(previous: unknown, { id, type, role, content }: JsonObject): ServerEvent | undefined {
   if (!isId(id) || typeof type !== 'string') return undefined;
-  const [part] = Array.isArray(content) ? content : [];
-  const { type: kind, text } = asObject(part);
+  const part = asObject(Array.isArray(content) ? content[0] : undefined);
+  const text = part.type === 'input_text' || part.type === 'output_text' ? asText(part.text) : undefined;
   return {
     type: 'conversation.item.added',
     previous_item_id: isId(previous) || previous === null ? previous : undefined,
-    item: {
-      id,
-      type,
-      role: typeof role === 'string' ? role : undefined,
-      text: (kind === 'input_text' || kind === 'output_text') && typeof text === 'string' ? text : undefined,
-    },
+    item: { id, type, role: asText(role), text },
   };
 }
 
-/** Whether a session, as it says it now is, hears and speaks a telephone's audio. */
+/** Whether a session hears and speaks a telephone's audio. */
 function isForPhone(session: unknown): boolean {
   const { input, output } = asObject(asObject(session).audio);
   return [input, output].every((side) => asObject(asObject(side).format).type === PHONE_AUDIO);
 }
 
-/** OpenAI's counts of text and audio have the cached ones in them. */
-function parseUsage(usage: unknown): TokenUsage {
-  const { input_token_details, output_token_details } = asObject(usage);
+/** OpenAI's counts of text and audio include the cached ones. */
+function tokenUsage({ input_token_details, output_token_details }: JsonObject): TokenUsage {
   const input = asObject(input_token_details);
   const cached = asObject(input.cached_tokens_details);
   const output = asObject(output_token_details);
@@ -267,7 +227,7 @@ function count(value: unknown): number {
   return typeof value === 'number' && value > 0 ? value : 0;
 }
 
-/** The text frame for `event`, without half a surrogate pair: OpenAI rejects it. */
+/** Returns the text frame of `event`, without half a surrogate pair: OpenAI rejects it. */
 export function encodeClientEvent(event: ClientEvent): Buffer {
   if (event.type !== 'input_audio_buffer.append') return Buffer.from(JSON.stringify(event, wellFormed));
   return Buffer.from(`{"type":"input_audio_buffer.append","audio":"${event.audio}"}`, 'latin1');

@@ -1,23 +1,23 @@
 import { BASE64, isAudio, isPadded } from './audio.ts';
-import { asObject, isObject, isSid, parseObject, texts } from './json.ts';
+import { asObject, asText, isObject, isSid, type JsonObject, parseObject, texts } from './json.ts';
+import type { Close } from './socket.ts';
 
 // Media Streams on the wire: https://www.twilio.com/docs/voice/media-streams/websocket-messages
 
-/** A stream's audio format, of which only plain values are kept. */
 export interface MediaFormat {
   encoding: string | undefined;
   sampleRate: number | undefined;
   channels: number | undefined;
 }
 
-/** A stream begins; `customParameters` are those that the TwiML gave it. */
+/** The start of a stream, with the `customParameters` of its TwiML. */
 export interface Start {
   event: 'start';
   streamSid: string;
   start: { callSid: string; mediaFormat: MediaFormat; customParameters: Record<string, string> };
 }
 
-/** What Twilio sends, reduced to the fields that are read; `timestamp` is in ms since the stream began. */
+/** Twilio's messages, reduced to the fields that are read; `timestamp` is in ms since the start. */
 export type TwilioMessage =
   | { event: 'connected' }
   | Start
@@ -26,37 +26,46 @@ export type TwilioMessage =
   | { event: 'mark'; streamSid: string; mark: { name: string } }
   | { event: 'stop'; streamSid: string };
 
-/** What Twilio takes, with exactly the documented keys: any other key makes it drop the message (31951). */
+/** Messages to Twilio, with exactly the documented keys: it drops a message with any other key (31951). */
 export type TwilioCommand =
   | { event: 'media'; streamSid: string; media: { payload: string } }
   | { event: 'mark'; streamSid: string; mark: { name: string } }
   | { event: 'clear'; streamSid: string };
 
-/** Whether a stream has the only format that Twilio documents, and that is relayed. */
+/** Whether `format` is the only one that Twilio documents. */
 export function isPhoneAudio({ encoding, sampleRate, channels }: MediaFormat): boolean {
   return encoding === 'audio/x-mulaw' && sampleRate === 8_000 && channels === 1;
 }
 
-/**
- * The media frame exactly as Twilio writes it: its timestamp, payload and streamSid, without names, for which an object
- * would be made fifty times a second.
- */
+/** The media frame exactly as Twilio writes it. Groups have no names: those cost an object for each frame. */
 const MEDIA_FRAME = new RegExp(
   String.raw`^\{"event":"media","sequenceNumber":"\d{1,15}","media":\{"track":"inbound","chunk":"\d{1,15}","timestamp":"(\d{1,15})","payload":"(${BASE64})"\},"streamSid":"(\w{1,200})"\}$`,
 );
 
-/** Reads one text frame of Twilio's; undefined for whatever isn't a documented message. Never throws. */
+/** Twilio's end of a call. */
+export interface Twilio {
+  readonly streamSid: string;
+  /** Messages that were ignored. */
+  readonly ignored: number;
+  /** Resolves when the socket is closed. */
+  readonly closed: Promise<Close>;
+  /** Sends `commands` in one write. */
+  send(commands: TwilioCommand[]): void;
+  close(code: number): void;
+  /** Whether too much is coming, asked a few times a second. */
+  isFlooded(now: number): boolean;
+}
+
+/** Returns the message in one text frame; undefined for anything undocumented. Never throws. */
 export function parseTwilioMessage(data: Buffer): TwilioMessage | undefined {
   const [, timestamp, payload, streamSid] = MEDIA_FRAME.exec(data.toString('latin1')) ?? [];
   if (streamSid === undefined || payload === undefined || !isPadded(payload)) {
-    return parseAnyMessage(data.toString());
+    return parseAnyMessage(parseObject(data.toString()) ?? {});
   }
   return { event: 'media', streamSid, media: { timestamp: Number(timestamp), payload } };
 }
 
-function parseAnyMessage(text: string): TwilioMessage | undefined {
-  const message = parseObject(text);
-  if (message === undefined) return undefined;
+function parseAnyMessage(message: JsonObject): TwilioMessage | undefined {
   const { event, streamSid } = message;
   if (event === 'connected') return { event };
   if (!isSid(streamSid)) return undefined;
@@ -67,7 +76,7 @@ function parseAnyMessage(text: string): TwilioMessage | undefined {
       if (!isSid(callSid) || !isObject(mediaFormat)) return undefined;
       const { encoding, sampleRate, channels } = mediaFormat;
       const format = {
-        encoding: typeof encoding === 'string' ? encoding : undefined,
+        encoding: asText(encoding),
         sampleRate: typeof sampleRate === 'number' ? sampleRate : undefined,
         channels: typeof channels === 'number' ? channels : undefined,
       };
@@ -82,9 +91,8 @@ function parseAnyMessage(text: string): TwilioMessage | undefined {
     }
     case 'dtmf': {
       const { digit } = asObject(message.dtmf);
-      return typeof digit === 'string' && /^[0-9A-D*#]$/.test(digit)
-        ? { event, streamSid, dtmf: { digit } }
-        : undefined;
+      if (typeof digit !== 'string' || !/^[0-9A-D*#]$/.test(digit)) return undefined;
+      return { event, streamSid, dtmf: { digit } };
     }
     case 'mark': {
       const { name } = asObject(message.mark);
@@ -97,7 +105,6 @@ function parseAnyMessage(text: string): TwilioMessage | undefined {
   }
 }
 
-/** The text frame for `command`. */
 export function encodeTwilioCommand(command: TwilioCommand): Buffer {
   if (command.event !== 'media') return Buffer.from(JSON.stringify(command));
   const { streamSid, media } = command;

@@ -1,10 +1,9 @@
-// The documents that Twilio is given: https://www.twilio.com/docs/voice/twiml
+// TwiML documents: https://www.twilio.com/docs/voice/twiml
 
 /**
- * Connects the call to a Media Stream; when this server closes the stream, Twilio asks `actionUrl` how to go on.
+ * Connects the call to a Media Stream, after the verbs `before`. When this server closes the stream, Twilio asks `actionUrl`.
  *
- * `before` are verbs that come first; without them the assistant itself is the first to be heard. Twilio takes no query
- * string in `streamUrl`: what the stream must bring along are `parameters`, of 500 characters at most with their names.
+ * `streamUrl` has no query string: Twilio rejects it. A parameter has 500 characters at most, with its name.
  */
 export function connectStream(
   streamUrl: string,
@@ -46,7 +45,7 @@ export interface SayOptions {
   voice?: string | undefined;
 }
 
-/** A `<Say>` for `twiml`, in which the text is only text. */
+/** Returns a `<Say>` for `twiml`, with the text escaped. */
 export function say(text: string, { language, voice }: SayOptions = {}): string {
   return `<Say${attribute('language', language)}${attribute('voice', voice)}>${escapeXml(text)}</Say>`;
 }
@@ -61,7 +60,7 @@ const PIECE = new RegExp(
   'gy',
 );
 
-/** Whether `verbs` are well-formed XML: elements that are closed in order, with attributes in quotes, and no bare `&`. */
+/** Whether `verbs` are well-formed XML. */
 export function isWellFormed(verbs: string): boolean {
   const parents: string[] = [];
   let length = 0;
@@ -74,12 +73,12 @@ export function isWellFormed(verbs: string): boolean {
   return length === verbs.length && parents.length === 0;
 }
 
-/** Ends the call, after a last sentence if there is one. */
+/** Hangs up, perhaps after a sentence. */
 export function hangUp(sentence?: string, as?: SayOptions): string {
   return twiml(`${sentence === undefined ? '' : say(sentence, as)}<Hangup/>`);
 }
 
-/** Has the caller hear that the line is busy. */
+/** Rejects the call: the caller hears busy. */
 export function rejectAsBusy(): string {
   return twiml('<Reject reason="busy"/>');
 }

@@ -39,7 +39,7 @@ async function withCalls(
   count: number,
   measure: (phone: Phone, server: Server) => Promise<number>,
 ): Promise<number[]> {
-  const server = await startServer(relay, how.standbySessions, DELAYS);
+  const server = await startServer(relay, { standbySessions: how.standbySessions, delays: DELAYS });
   const measured: number[] = [];
   while (measured.length < count) {
     await pause(READY_MS + 200);

@@ -21,10 +21,10 @@ export interface Turn {
   down: number[];
 }
 
-/** A server's calls, which are silent but in a hurry or in a turn. */
+/** A server's calls, which are silent unless they talk, in a hurry, in a turn or until they are stopped. */
 export class Calls {
   readonly #server: Server;
-  readonly #phones: Phone[];
+  readonly phones: readonly Phone[];
   readonly #sessions: Session[];
   /** How long they have talked, in ms, and what they have sent in that time. */
   #talkedMs = 0;
@@ -34,7 +34,7 @@ export class Calls {
 
   private constructor(server: Server, phones: Phone[]) {
     this.#server = server;
-    this.#phones = phones;
+    this.phones = phones;
     this.#sessions = [...server.sessions].slice(-phones.length);
   }
 
@@ -62,7 +62,7 @@ export class Calls {
   async hurry(ms: number): Promise<void> {
     for (const end = this.#talkedMs + ms; this.#talkedMs < end; ) {
       while (this.#server.up.onTheirWay >= MAX_ON_THEIR_WAY) await new Promise(setImmediate);
-      this.#talkedMs += FRAME_MS / this.#phones.length;
+      this.#talkedMs += FRAME_MS / this.phones.length;
       this.#sendDue();
     }
     await this.#arrived();
@@ -72,25 +72,40 @@ export class Calls {
   /** Talks for half a second, and measures the server meanwhile. */
   async takeTurn(): Promise<Turn> {
     const { up, down } = this.#server;
-    this.#talk(performance.now());
+    this.#talk(performance.now(), () => this.#sendDue());
     await pause(SETTLE_MS);
     const before = await this.#server.read('cpuUs');
     for (const { latencies } of [up, down]) latencies.splice(0);
     await pause(TURN_MS);
     const after = await this.#server.read('cpuUs');
     const turn = { up: up.latencies.splice(0), down: down.latencies.splice(0) };
-    clearImmediate(this.#next);
+    this.stop();
     await this.#arrived();
     this.#finish();
     return { ...turn, cpuUs: (after - before) / (turn.up.length + turn.down.length) };
   }
 
+  /** Has the phones send frames until `stop`. */
+  talk(): void {
+    this.#talk(performance.now(), () => this.#sendDueFrames());
+  }
+
+  stop(): void {
+    clearImmediate(this.#next);
+  }
+
   /** Sends what is due, over and over: with timers, ten frames would come at once every ms. */
-  #talk(last: number): void {
+  #talk(last: number, send: () => void): void {
     const now = performance.now();
     this.#talkedMs += now - last;
-    this.#sendDue();
-    this.#next = setImmediate(() => this.#talk(now));
+    send();
+    this.#next = setImmediate(() => this.#talk(now, send));
+  }
+
+  #sendDueFrames(): void {
+    const { length } = this.phones;
+    const due = (this.#talkedMs / FRAME_MS) * length;
+    for (; this.#frames < due; this.#frames += 1) this.phones[this.#frames % length]?.sendFrame();
   }
 
   /**
@@ -98,9 +113,8 @@ export class Calls {
    * next delta is due in the fourth call before it, and so on: each call's come five times as fast as they are played.
    */
   #sendDue(): void {
-    const { length } = this.#phones;
-    const framesDue = (this.#talkedMs / FRAME_MS) * length;
-    for (; this.#frames < framesDue; this.#frames += 1) this.#phones[this.#frames % length]?.sendFrame();
+    this.#sendDueFrames();
+    const { length } = this.phones;
     const deltasDue = (this.#talkedMs / REPLY_EVERY_MS) * length * DELTAS_A_REPLY;
     for (; this.#deltas < deltasDue; this.#deltas += 1) {
       const part = this.#deltas % DELTAS_A_REPLY;

@@ -32,14 +32,15 @@ export class Direction {
     return STAMP + String(Math.round(performance.now() * 1_000)).padStart(12, '0') + this.#audio;
   }
 
-  /** Whether `data`, received now, has a payload. */
-  receives(data: RawData): boolean {
+  /** How long the payload in `data`, received now, was on its way, in ms; undefined if there is none. */
+  receives(data: RawData): number | undefined {
     const at = data instanceof Buffer ? data.indexOf(STAMP, 0, 'latin1') : -1;
-    if (at < 0) return false;
+    if (at < 0) return undefined;
     this.onTheirWay -= 1;
     const sentAt = Number(data.toString('latin1', at + STAMP.length, at + STAMP_LENGTH)) / 1_000;
-    this.latencies.push(performance.now() - sentAt);
-    return true;
+    const ms = performance.now() - sentAt;
+    this.latencies.push(ms);
+    return ms;
   }
 }
 
@@ -64,7 +65,7 @@ export class Phone {
     this.#socket = new WebSocket(`ws://${server.host}/media-stream`, { perMessageDeflate: false });
     this.#socket.on('open', () => this.#start(callSid));
     this.#socket.on('message', (data) => {
-      if (server.down.receives(data)) this.#play();
+      if (server.down.receives(data) !== undefined) this.#play();
       else if (server.sendsMarks) this.#mark(data.toString());
     });
     // A close follows; what is lost with the call is missed by whoever waits for it.
@@ -121,6 +122,8 @@ export interface Delays {
 
 /** OpenAI's end of one call; without `delays` it takes no time, and says only what it is told to. */
 export class Session {
+  /** The longest that a frame was on its way, in ms, until whoever measures sets it to 0. */
+  slowestMs = 0;
   readonly #socket: WebSocket;
   readonly #down: Direction;
   readonly #id = Math.random().toFixed(12).slice(2);
@@ -135,7 +138,11 @@ export class Session {
     const session = { id: `sess_${this.#id}`, audio: { input: { format }, output: { format } } };
     socket.on('error', () => {});
     socket.on('message', (data) => {
-      if (up.receives(data)) return;
+      const ms = up.receives(data);
+      if (ms !== undefined) {
+        this.slowestMs = Math.max(this.slowestMs, ms);
+        return;
+      }
       const { type } = JSON.parse(data.toString());
       if (type === 'response.create' && delays) setTimeout(() => this.say(), delays.reply);
       if (type !== 'session.update') return;

@@ -1,10 +1,13 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { dirname, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { WebSocketServer } from 'ws';
+import makeCertificates from '../deploy/certificates.ts';
 import { DELTA_MS, type Delays, Direction, FRAME_MS, Session } from './peers.ts';
 
 const PROBE = fileURLToPath(new URL('probe.js', import.meta.url));
@@ -30,6 +33,15 @@ export function yardstick(name: 'bare pipe' | 'plain relay'): Program {
   return { name, flags: ['--import', 'tsx'], main: YARDSTICKS, sendsMarks: name !== 'bare pipe' };
 }
 
+/** What the servers reach OpenAI by: every real call does by TLS. */
+export const TRANSPORTS = ['TLS', 'TCP'] as const;
+export type Transport = (typeof TRANSPORTS)[number];
+
+process.once('exit', makeCertificates());
+const { DEPLOY_CERTIFICATES = '', NODE_EXTRA_CA_CERTS } = process.env;
+const KEY = readFileSync(join(DEPLOY_CERTIFICATES, 'relay.key'));
+const CERTIFICATE = readFileSync(join(DEPLOY_CERTIFICATES, 'relay.crt'));
+
 /** This process has a core, and the servers another, where there is taskset; otherwise they meet now and then. */
 const hasCores = spawnSync('taskset', ['-acp', '1', String(process.pid)]).status === 0;
 const [RUN = '', ...NODE] = [...(hasCores ? ['taskset', '-c', '0'] : []), process.execPath, '--expose-gc'];
@@ -50,19 +62,29 @@ export interface Server {
   stop(): Promise<void>;
 }
 
+/** How a server is started: by TLS, without standby sessions, and with an OpenAI that takes no time, unless it says so. */
+interface Setting {
+  transport?: Transport;
+  standbySessions?: number;
+  delays?: Delays;
+}
+
 /** Starts `program` with an OpenAI of its own, and waits until it listens. */
-export async function startServer(program: Program, standbySessions = 0, delays?: Delays): Promise<Server> {
+export async function startServer(program: Program, setting: Setting = {}): Promise<Server> {
+  const { transport = 'TLS', standbySessions = 0, delays } = setting;
   const { name, flags, main, sendsMarks } = program;
   const [up, down] = [new Direction(FRAME_MS), new Direction(DELTA_MS)];
   const sessions = new Set<Session>();
+  const http = transport === 'TLS' ? createTlsServer({ key: KEY, cert: CERTIFICATE }) : createServer();
   const openai = new WebSocketServer({
-    host: '127.0.0.1',
-    port: 0,
+    server: http,
     verifyClient: (_, accept) => setTimeout(accept, delays?.accept, true),
   });
   openai.on('connection', (socket) => sessions.add(new Session(socket, up, down, delays)));
-  await once(openai, 'listening');
-  const { port } = openai.address() as AddressInfo;
+  // A hundred may be dialled at once.
+  http.listen({ host: 'localhost', port: 0, backlog: 4_096 });
+  await once(http, 'listening');
+  const { port } = http.address() as AddressInfo;
   const child = spawn(RUN, [...NODE, '--import', PROBE, ...flags, main, name], {
     // No .env is there.
     cwd: dirname(main),
@@ -70,7 +92,8 @@ export async function startServer(program: Program, standbySessions = 0, delays?
     env: {
       PATH: process.env.PATH,
       OPENAI_API_KEY: 'sk-bench',
-      OPENAI_REALTIME_URL: `ws://127.0.0.1:${port}/v1/realtime`,
+      NODE_EXTRA_CA_CERTS,
+      OPENAI_REALTIME_URL: `${transport === 'TLS' ? 'wss' : 'ws'}://localhost:${port}/v1/realtime`,
       ALLOW_UNSIGNED_REQUESTS: 'true',
       STANDBY_SESSIONS: String(standbySessions),
       MAX_CONCURRENT_CALLS: '2000',
@@ -97,6 +120,7 @@ export async function startServer(program: Program, standbySessions = 0, delays?
     child.kill('SIGKILL');
     await once(child, 'exit');
     openai.close();
+    http.close();
   }
 
   return { name, host, sendsMarks, up, down, sessions, read, stop };

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { assistant as shipped } from '../../src/assistant.ts';
 import { mistakesOf } from '../../src/call/settings.ts';
-import type { Tool } from '../../src/contract.ts';
+import type { Persona, Tool } from '../../src/contract.ts';
 import { assistant } from '../simulator/assistant.ts';
 
 const tool = (changes: object): object => ({ name: 'book', description: 'Books.', run() {}, ...changes });
@@ -36,6 +36,17 @@ describe('The settings of an assistant', () => {
       [],
     );
     expect(mistakesOf({ ...assistant, turnDetection: { ...vad, idle_timeout_ms: 6_000 } })).toEqual([]);
+  });
+
+  it('may be undefined if they are optional', () => {
+    const unset: Persona = {
+      ...assistant,
+      tools: undefined,
+      twiml: undefined,
+      speed: undefined,
+      say: undefined,
+    };
+    expect(mistakesOf(unset)).toEqual([]);
   });
 
   it('have all their mistakes named at once', () => {

@@ -52,14 +52,14 @@ describe("the caller's audio", () => {
     expect(readyCaller().frame({ timestamp: 0, payload: '' }, false, 0)).toEqual([]);
   });
 
-  it('What the caller says before the session is ready waits, and is then passed on in order', () => {
+  it('Audio from before the session is ready is passed on in order', () => {
     const caller = new Caller(1_000, 0);
     expect(caller.frame({ timestamp: 0, payload: audio(20, 1) }, false, 0)).toEqual([]);
     expect(caller.frame({ timestamp: 20, payload: audio(20, 2) }, false, 20)).toEqual([]);
     expect(caller.sessionReady()).toEqual([append(audio(20, 1)), append(audio(20, 2))]);
   });
 
-  it('No more than 20 s wait for the session: the oldest frame is dropped first, and counted', () => {
+  it('Audio of 20 s waits for the session: older frames are dropped and counted', () => {
     const caller = new Caller(1_000, 0);
     for (let n = 0; n < 1_003; n++)
       caller.frame({ timestamp: n * 20, payload: audio(20, n % 256) }, false, n * 20);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Conversation } from '../../src/conversation/conversation.ts';
-import { NO_USAGE } from '../../src/wire/openai.ts';
+import { NO_USAGE, type ServerEvent } from '../../src/wire/openai.ts';
 import {
   audio,
   created,
@@ -11,9 +11,13 @@ import {
   expected,
   failed,
   frame,
+  itemAdded,
   STREAM,
+  said,
+  saying,
   speechStarted,
   speechStopped,
+  written,
 } from '../support/wire.ts';
 
 const { append, clear, end, mark, media, respond, truncate } = expected;
@@ -37,7 +41,7 @@ describe('when the session is ready', () => {
     expect(call.sessionReady(0)).toEqual([respond, append(audio(20))]);
   });
 
-  it('The assistant greets once more, and the caller waits once more, where the session was lost', () => {
+  it('The assistant greets once more if the session was lost', () => {
     const call = readyCall(true);
     call.sessionLost(false, 0);
     expect(call.fromTwilio(frame(0), 0)).toEqual([]);
@@ -91,7 +95,7 @@ describe('when the caller speaks over the assistant', () => {
     expect(call.fromOpenAI(delta('r', 'a', 400), 310)).toEqual([]);
   });
 
-  it('A response that is interrupted before its first sound is dropped, and told not to be heard; nothing is cleared', () => {
+  it('A response that is interrupted before its first sound is truncated at 0', () => {
     const call = readyCall();
     call.fromOpenAI(created('r'), 0);
     expect(call.fromOpenAI(speechStarted, 100)).toEqual([]);
@@ -100,7 +104,7 @@ describe('when the caller speaks over the assistant', () => {
     expect(call.summary(0)).toMatchObject({ bargeIns: 0 });
   });
 
-  it('Audio that is dropped is told not to be heard, though what came before of its item was', () => {
+  it('Audio that is dropped is truncated where its item was heard to', () => {
     const call = readyCall();
     call.fromOpenAI(created('r'), 0);
     call.fromOpenAI(delta('r', 'a', 100), 0);
@@ -109,7 +113,7 @@ describe('when the caller speaks over the assistant', () => {
     expect(call.fromOpenAI(delta('r', 'a', 400), 170)).toEqual([]);
   });
 
-  it('Audio whose mark came back is not cleared, though by the clock it would still play', () => {
+  it('Audio whose mark came back early is not cleared', () => {
     const call = readyCall();
     call.fromOpenAI(delta('r', 'a', 400), 1000);
     call.fromTwilio(echo('audio-1'), 1390);
@@ -137,7 +141,7 @@ describe('as time passes', () => {
     expect(readyCall(true).tick(15_000)).toEqual([end('no reply')]);
   });
 
-  it('A caller who was muted in mid-sentence is given silence, unless the sentence had ended', () => {
+  it('A caller who was muted in mid-sentence is given silence', () => {
     const call = readyCall();
     call.fromOpenAI(speechStarted, 0);
     call.fromTwilio(frame(1000), 1000);
@@ -147,7 +151,7 @@ describe('as time passes', () => {
     expect(call.tick(9000)).toEqual([]);
   });
 
-  it('The call of a caller who was muted, and who OpenAI does not hear to end, is not held for ever', () => {
+  it("A call ends with `no reply` if a muted caller's turn is never detected", () => {
     const call = readyCall();
     call.fromOpenAI(speechStarted, 0);
     call.fromTwilio(frame(1000), 1000);
@@ -158,7 +162,7 @@ describe('as time passes', () => {
 });
 
 describe('what is known of a call afterwards', () => {
-  it('The summary has the responses that failed, and those that were asked for once more', () => {
+  it('The summary has failed responses and retries', () => {
     const call = readyCall();
     expect(call.fromOpenAI(failed('r1'), 1000)).toEqual([respond]);
     expect(call.summary(0)).toMatchObject({ retries: 1, errors: { server_error: 1 } });
@@ -172,7 +176,24 @@ describe('what is known of a call afterwards', () => {
     expect(call.summary(0)).toMatchObject({ usage });
   });
 
-  it('The summary has how long the caller waited for the session, the greeting, and replies', () => {
+  it('The summary has what transcription is billed by: seconds or tokens', () => {
+    const call = readyCall();
+    const transcribed = (seconds: number, tokensIn: number, tokensOut: number): ServerEvent => ({
+      ...{ type: 'caller transcribed', item_id: 'u', transcript: 'Hm?' },
+      usage: {
+        transcriptionSeconds: seconds,
+        transcriptionTokensIn: tokensIn,
+        transcriptionTokensOut: tokensOut,
+      },
+    });
+    call.fromOpenAI(transcribed(3, 0, 0), 0);
+    call.fromOpenAI(transcribed(0, 40, 7), 0);
+    call.fromOpenAI(transcribed(0, 2, 1), 0);
+    const usage = { transcriptionSeconds: 3, transcriptionTokensIn: 42, transcriptionTokensOut: 8 };
+    expect(call.summary(0)).toMatchObject({ usage });
+  });
+
+  it('The summary has the latency of the session, the greeting, and replies', () => {
     const call = newCall(true, 1000);
     call.sessionReady(1400);
     call.fromOpenAI(delta('r0', 'a', 100), 2000);
@@ -190,11 +211,30 @@ describe('what is known of a call afterwards', () => {
     });
   });
 
-  it('The summary says so where nobody was ever answered', () => {
+  it('The summary of a call without a reply has no latency', () => {
     expect(newCall().summary(0)).toMatchObject({
       framesUp: 0,
       framesDown: 0,
       latencyMs: { ready: undefined, firstSound: undefined, reply: { median: undefined, worst: undefined } },
     });
   });
+});
+
+it('The transcript has what was heard, in the order of the conversation', () => {
+  const call = readyCall();
+  const take = (now: number, ...events: ServerEvent[]) => {
+    for (const event of events) call.fromOpenAI(event, now);
+  };
+  take(0, speechStarted, speechStopped, itemAdded('u1', { role: 'user' }), created('r1'));
+  take(500, itemAdded('a1', { role: 'assistant' }, 'u1'), saying('a1', 'It is noon '));
+  take(500, delta('r1', 'a1', 4_000), said('a1', 'It is noon in Oslo just now.'), done('r1'));
+  expect(call.transcript.isWritten).toBe(false);
+  // The caller's words come late, and 2 s of 4 were heard.
+  take(2_500, speechStarted, written('u1', 'What time is it?', 1.5));
+  expect(call.transcript.isWritten).toBe(true);
+  expect(call.transcript.entries()).toEqual([
+    { who: 'caller', text: 'What time is it?', cut: false },
+    { who: 'assistant', text: 'It is noon in', cut: true },
+  ]);
+  expect(call.tally.usage).toMatchObject({ transcriptionSeconds: 1.5 });
 });

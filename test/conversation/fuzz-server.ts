@@ -60,7 +60,7 @@ export class FuzzServer {
     for (const { message, turn, isHistory } of this.#inbox.splice(0, most)) {
       switch (message.type) {
         case 'response.create':
-          if (this.active === undefined) this.begin();
+          if (this.active === undefined) this.begin(turn);
           else this.events.push(error('conversation_already_has_active_response'));
           break;
         case 'response.cancel':
@@ -73,11 +73,12 @@ export class FuzzServer {
     }
   }
 
-  begin(): string {
+  /** Begins a response for a turn of the caller's. */
+  begin(turn = this.turn): string {
     this.responses += 1;
     this.active = `${this.#name}r${this.responses}`;
     // One that is made over the caller answers nothing.
-    this.turns.set(this.active, this.isSpeaking ? -1 : this.turn);
+    this.turns.set(this.active, this.isSpeaking ? -1 : turn);
     this.isOwed = false;
     this.events.push(created(this.active));
     return this.active;

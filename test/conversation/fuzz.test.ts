@@ -109,7 +109,9 @@ function conversation(seed: number): void {
           isPressed = false;
       }
       const effects = call.fromOpenAI(event, now);
-      if (event.type === 'response.output_audio.delta' && isToTwilio(effects)) heard.add(event.response_id);
+      // What comes before the stream is heard when it starts.
+      if (event.type === 'response.output_audio.delta' && (!isStarted || isToTwilio(effects)))
+        heard.add(event.response_id);
       if (event.type === 'response.done') {
         const { id, status } = event.response;
         const isBroken = status === 'failed' || (status === 'incomplete' && !heard.has(id));

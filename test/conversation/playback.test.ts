@@ -3,7 +3,7 @@ import { Playback } from '../../src/conversation/playback.ts';
 
 let playback: Playback;
 beforeEach(() => {
-  playback = new Playback();
+  playback = new Playback((now) => now);
 });
 
 /** That the caller, cutting in at `clock`, has heard so many ms of each of these items, and all of the others. */
@@ -80,7 +80,7 @@ describe('what the caller has heard', () => {
 });
 
 describe('what is on its way to the caller', () => {
-  it('No more is sent when 10,000 deltas or 10 minutes are on their way, until some were heard', () => {
+  it('No more is sent while 10,000 deltas or 10 minutes are unheard', () => {
     for (let n = 0; n < 9_999; n++) playback.sent('a', 1, 0);
     expect(playback.isFull(0)).toBe(false);
     const last = playback.sent('a', 1, 0);

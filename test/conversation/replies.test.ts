@@ -6,7 +6,7 @@ import { expected } from '../support/wire.ts';
 const { end, respond } = expected;
 
 function done(id: string): ResponseDone {
-  return { id, status: 'completed', reason: undefined, isEmpty: false, error: undefined, usage: NO_USAGE };
+  return { id, status: 'completed', isEmpty: false, error: undefined, usage: NO_USAGE };
 }
 
 /** A response that failed, with OpenAI's code for why. */
@@ -21,23 +21,23 @@ beforeEach(() => {
 
 /** What is asked for at `now`, or that the call is over. */
 function tick(now: number): unknown[] {
-  return replies.isOverdue(false, now) ? ['overdue'] : replies.due(false, true, now);
+  return replies.isOverdue(false, now) ? ['overdue'] : replies.due(false, now);
 }
 
 /** What is asked for when a response is over. */
 function over(response: ResponseDone, now: number): unknown[] {
-  return [...replies.done(response, now), ...replies.due(false, true, now)];
+  return [...replies.done(response, now), ...replies.due(false, now)];
 }
 
 describe('the greeting', () => {
   it('The greeting is asked for when the session is ready', () => {
     replies.sessionReady(0, true, false, 0);
-    expect(replies.due(false, true, 0)).toEqual([respond]);
+    expect(replies.due(false, 0)).toEqual([respond]);
   });
 
   it('No greeting is asked for where there is none', () => {
     replies.sessionReady(0, false, false, 0);
-    expect(replies.due(false, true, 0)).toEqual([]);
+    expect(replies.due(false, 0)).toEqual([]);
   });
 
   it('The greeting is asked for again where it failed', () => {
@@ -46,14 +46,14 @@ describe('the greeting', () => {
 
   it('A caller is not left waiting for more than 15 s for the greeting', () => {
     replies.sessionReady(0, true, false, 0);
-    replies.due(false, true, 0);
+    replies.due(false, 0);
     expect(tick(14_999)).toEqual([]);
     expect(tick(15_000)).toEqual(['overdue']);
   });
 
-  it('A caller who has heard the greeting waits for nothing, and no wait for a reply is told', () => {
+  it('A caller who has heard the greeting waits for nothing', () => {
     replies.sessionReady(0, true, false, 0);
-    replies.due(false, true, 0);
+    replies.due(false, 0);
     replies.created('r0');
     expect(replies.heard('r0', 500)).toBeUndefined();
     replies.done(done('r0'), 900);
@@ -80,7 +80,7 @@ describe('a response that failed', () => {
     expect(over(failed('r3'), 0)).toEqual([respond]);
   });
 
-  it('A response that failed after the caller had cut in is not asked for again, and nobody waits', () => {
+  it('A response that failed after the caller cut in is not retried', () => {
     replies.created('r1');
     replies.speechStarted(0);
     expect(over(failed('r1'), 200)).toEqual([]);
@@ -108,7 +108,7 @@ describe('a response that failed', () => {
     expect(over(failed('r3'), 2_100)).toEqual([respond]);
   });
 
-  it('A response that failed while the caller speaks is not asked for again, and nobody waits', () => {
+  it('A response that failed while the caller speaks is not retried', () => {
     replies.speechStarted(0);
     replies.created('r1');
     expect(over(failed('r1'), 100)).toEqual([]);
@@ -120,7 +120,7 @@ describe('a response that failed', () => {
     ['Please try again in 300ms.', 300],
     ['Please try again in 7.2s.', 7_200],
     ['Too many requests.', 1_000],
-  ])('A response that OpenAI had no room for (%s) is asked for again after %i ms', (message, ms) => {
+  ])('A response that was rate-limited (%s) is retried after %i ms', (message, ms) => {
     replies.created('r1');
     expect(over(failed('r1', 'rate_limit_exceeded', message), 1_000)).toEqual([]);
     expect(tick(1_000 + ms - 1)).toEqual([]);
@@ -129,7 +129,7 @@ describe('a response that failed', () => {
   });
 
   it.each(['Please try again in 15s.', 'Please try again in 6m0s.'])(
-    'A response that OpenAI has no room for within 15 s (%s) ends the call at once',
+    'A response that would be retried after 15 s or more (%s) ends the call',
     (message) => {
       replies.created('r1');
       expect(over(failed('r1', 'rate_limit_exceeded', message), 1_000)).toMatchObject([
@@ -138,7 +138,7 @@ describe('a response that failed', () => {
     },
   );
 
-  it('A response that OpenAI has no room for within the rest of the 15 s ends the call at once', () => {
+  it("A response that would be retried after the caller's 15 s ends the call at once", () => {
     replies.turnEnded(false, 0);
     replies.created('r1');
     expect(over(failed('r1', 'rate_limit_exceeded', 'Please try again in 7.2s.'), 8_000)).toMatchObject([
@@ -146,7 +146,7 @@ describe('a response that failed', () => {
     ]);
   });
 
-  it('A response that OpenAI had no room for is not asked for again when the caller speaks meanwhile', () => {
+  it('A response that waits for its retry is dropped if the caller speaks', () => {
     replies.created('r1');
     over(failed('r1', 'rate_limit_exceeded'), 1_000);
     replies.speechStarted(1_500);

@@ -109,6 +109,12 @@ describe('A caller who waits', () => {
     expect(overAt(0, 60_000)).toBeUndefined();
   });
 
+  it('waits 15 s for a session that takes over', () => {
+    take(0, created('r1'), delta('r1', 'a', 400), done('r1'));
+    call.sessionLost(false, 5_000);
+    expect(overAt(5_000, 60_000)).toEqual([20_000, end('no reply')]);
+  });
+
   it('is told after 15 s if the reply is text without audio', () => {
     take(0, speechStarted, speechStopped, created('r1'), working('r1'), done('r1'));
     expect(overAt(0, 60_000)).toEqual([15_000, end('no reply')]);
@@ -193,14 +199,33 @@ describe('A response that the caller speaks before', () => {
     expect(take(700, outputAdded('o1'), created('r2'))).toEqual([cancel('r2')]);
     expect(take(800, delta('r2', 'a2', 2_000))).toEqual([expected.truncate('a2', 0)]);
     expect(take(900, cancelled('r2'), speechStopped, created('r3'))).toEqual([]);
-    expect(take(1_000, delta('r3', 'a3', 400))).toHaveLength(2);
+    expect(take(1_000, delta('r3', 'a3', 400))).toMatchObject([{ to: 'twilio' }, { to: 'twilio' }]);
   });
 
   it('is the answer if turn detection was quicker', () => {
     take(700, speechStopped);
     expect(take(800, created('r2'), error('conversation_already_has_active_response'))).toEqual([]);
-    expect(take(900, delta('r2', 'a2', 400))).toHaveLength(2);
+    expect(take(900, delta('r2', 'a2', 400))).toMatchObject([{ to: 'twilio' }, { to: 'twilio' }]);
   });
+});
+
+it('A response that a key has cut is not taken for the answer to the next turn', () => {
+  take(
+    0,
+    speechStarted,
+    speechStopped,
+    created('r1'),
+    delta('r1', 'a1', 4_000),
+    functionCall('r1', 'c1', 'time'),
+  );
+  call.toolDone('c1', { output: '1' }, 100);
+  expect(take(200, done('r1'))).toEqual([respond]);
+  expect(call.fromTwilio(press('1'), 1_000)).toEqual([expected.clear, expected.truncate('a1', 1_000)]);
+  take(1_100, speechStarted, speechStopped);
+  expect(take(1_200, created('r2'), delta('r2', 'a2', 400))).toMatchObject([
+    { to: 'twilio' },
+    { to: 'twilio' },
+  ]);
 });
 
 describe('A caller who is not there', () => {

@@ -21,6 +21,7 @@ import {
   speechStopped,
   written,
 } from '../support/wire.ts';
+import { begins, frames, framesOf } from './session-begins.ts';
 
 const { append, clear, respond, text, truncate } = expected;
 
@@ -58,29 +59,6 @@ function takeOver(now: number, isExpiring = false) {
   call.sessionLost(isExpiring, now);
   return begins(call.sessionReady(now + 1_000));
 }
-
-/** The history and the briefing, which is the system's; and what follows. */
-function begins(effects: Effect[]) {
-  const items = effects.map((effect) => {
-    const { role, content } = Object(effect).message?.item ?? {};
-    return `${role}: ${content?.[0].text}`;
-  });
-  const length = items.findIndex((item) => item.startsWith('system: ')) + 1;
-  return { told: items.slice(0, length), rest: effects.slice(length) };
-}
-
-/** The bytes of audio that are sent to OpenAI, each once for each 20 ms. */
-function framesOf(effects: unknown[]): number[] {
-  return effects.flatMap((effect) => {
-    const { type, audio = '' } = Object(effect).message;
-    const bytes = type === 'input_audio_buffer.append' ? [...Buffer.from(audio, 'base64')] : [];
-    return bytes.filter((_, index) => index % 160 === 0);
-  });
-}
-
-/** The bytes of the caller's frames between two timestamps. */
-const frames = (from: number, to: number) =>
-  Array.from({ length: (to - from) / 20 }, (_, n) => (from / 20 + n) % 256);
 
 describe('A session that is lost before anything was said', () => {
   it('leaves the greeting to the next', () => {
@@ -148,16 +126,8 @@ describe('A session that is lost over its reply', () => {
     take(2_000, speechStopped, created('r2'), delta('r2', 'a2', 400));
     const { told, rest } = takeOver(2_100);
     expect(told.at(-1)).toContain(GO_ON);
-    // Nothing but what OpenAI may not have heard yet.
     expect(rest[0]).toEqual(respond);
     expect(framesOf(rest).length).toBeLessThanOrEqual(600 / 20);
-  });
-
-  it('ends the call if the next one says nothing for 15 s', () => {
-    speak(0, 'r1', 'Hello!', 400);
-    call.sessionLost(false, 5_000);
-    expect(call.tick(19_999)).toEqual([]);
-    expect(call.tick(20_000)).toEqual([{ end: 'no reply' }]);
   });
 });
 
@@ -208,6 +178,7 @@ describe("A session that is lost over the caller's turn", () => {
   it('has the turn written down once', () => {
     take(2_000, speechStopped, written('u1', 'What time is it?'));
     takeOver(2_100);
+    expect(call.transcript.entries().map(({ text }) => text)).toEqual(['Hello!', 'What time is it?']);
     take(
       3_200,
       speechStarted,
@@ -226,10 +197,9 @@ describe("A session that is lost over the caller's turn", () => {
 
   it('gives the next no turn to which the model has chosen to say nothing', () => {
     take(2_000, speechStopped, created('r2'), empty('r2'));
-    const { told, rest } = takeOver(3_000, true);
-    expect(told.at(-1)).toContain(WAIT);
-    expect(rest.filter((effect) => framesOf([effect]).length === 0)).toEqual([]);
-    expect(call.tick(60_000)).toEqual([]);
+    const { told, rest } = takeOver(3_000);
+    expect(told.at(-1)).toContain(GO_ON);
+    expect(rest).toEqual([respond]);
   });
 
   it('ends the call 15 s after the turn at the latest', () => {
@@ -321,16 +291,6 @@ describe('A session that is lost over its goodbye', () => {
       { end: 'put through', putThrough: '+14155550100' },
     ]);
   });
-});
-
-it('Keys wait for the next session', () => {
-  speak(0, 'r1', 'Hello!', 400);
-  call.sessionLost(false, 1_000);
-  call.fromTwilio(press('7'), 1_100);
-  call.fromTwilio(press('#'), 1_200);
-  expect(call.tick(1_500)).toEqual([]);
-  call.sessionReady(2_000);
-  expect(call.tick(2_250)).toEqual([text('user', '(The caller pressed 7 on the keypad.)')]);
 });
 
 describe('The history for the next session', () => {

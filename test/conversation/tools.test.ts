@@ -73,7 +73,7 @@ describe('a call that cannot be run', () => {
     expect(tools.areAwaited(() => false)).toBe(false);
   });
 
-  it('The eleventh tool at once is answered with a sentence, and there is room when one has finished', () => {
+  it('The eleventh tool at once is refused, until one has finished', () => {
     for (let n = 1; n <= 10; n++) expect(tools.called(...call(`c${n}`), 0)).toMatchObject([{ run: 'time' }]);
     expect(tools.called(...call('c11'), 0)).toMatchObject([{ why: OUTPUTS.tooMany }, {}]);
     finished('c1');

@@ -116,7 +116,7 @@ describe('what the caller heard of it', () => {
     expect(transcript.entries()).toEqual([{ who: 'assistant', text: heard, cut: true }]);
   });
 
-  it('An item that ended where the caller stopped hearing it is whole, and marked as cut', () => {
+  it('An item that is cut at its end is whole, and marked as cut', () => {
     transcript.text('answer', 'assistant', 'At nine.');
     transcript.cut('answer', 800, 800);
     expect(transcript.entries()).toEqual([{ who: 'assistant', text: 'At nine.', cut: true }]);
@@ -137,7 +137,7 @@ describe('what the caller heard of it', () => {
     expect(texts()).toEqual(['We open at nine']);
   });
 
-  it('A recorded barge-in reads as it was heard, though the texts came late and out of order', () => {
+  it('A recorded barge-in reads as it was heard', () => {
     transcript.added('question', 'caller', null);
     transcript.added('reply', 'assistant', 'question');
     for (const delta of ['Olá', ',', ' Marcelo', '!', ' É', ' um', ' prazer'])
@@ -155,6 +155,18 @@ describe('what the caller heard of it', () => {
       { who: 'assistant', text: 'Olá, Marcelo!', cut: true },
       caller('Hello, my name is Marcelo.'),
       assistant('Oi, Marcelo!'),
+    ]);
+  });
+});
+
+describe('keys', () => {
+  it('are counted in the record, and told to the model alone', () => {
+    expect(transcript.keys('1#')).toBe('(The caller pressed 1 # on the keypad.)');
+    expect(transcript.keys('2')).toContain('2');
+    expect(texts()).toEqual(['(pressed 2 keys)', '(pressed 1 key)']);
+    expect(transcript.newest().map(({ text }) => text)).toEqual([
+      '(The caller pressed 1 # on the keypad.)',
+      '(The caller pressed 2 on the keypad.)',
     ]);
   });
 });

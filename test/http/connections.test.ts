@@ -151,9 +151,8 @@ describe('A malformed request', () => {
     const { answer, closed } = client(Buffer.from(bytes, 'latin1'));
     await closed;
     expect(answer()).toMatch(/^HTTP\/1\.1 400 /);
-    expect(await server.log.find('malformed request')).toEqual(
-      expect.objectContaining({ code: expect.stringMatching(/^HPE_/), ...(looksLike && { looksLike }) }),
-    );
+    const line = await server.log.find('malformed request');
+    expect([line.code, line.looksLike]).toEqual([expect.stringMatching(/^HPE_/), looksLike]);
     expect(server.log.text).not.toMatch(/rawPacket|50123/);
   });
 

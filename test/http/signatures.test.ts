@@ -109,19 +109,18 @@ describe('A request that no route takes', () => {
   const FORM = 'application/x-www-form-urlencoded';
 
   it.each([
-    ['POST', '/', FORM, 404, 'webhook is /incoming-call'],
-    ['GET', '/', FORM, 404, 'webhook is /incoming-call'],
-    ['POST', '/media-stream', FORM, 404, 'webhook is /incoming-call'],
-    ['POST', '/voice/incoming-call', FORM, 404, 'webhook is /incoming-call'],
-    ['POST', '/incoming-call', 'application/json', 415, 'forms'],
-  ] as const)('is logged if Twilio may have signed it: %s %s', async (method, path, type, status, words) => {
+    ['POST', '/', FORM, 404, expect.stringContaining('webhook is /incoming-call')],
+    ['GET', '/', FORM, 404, expect.any(String)],
+    ['POST', '/media-stream', FORM, 404, expect.any(String)],
+    ['POST', '/voice/incoming-call', FORM, 404, expect.any(String)],
+    ['POST', '/incoming-call', 'application/json', 415, undefined],
+  ] as const)('is logged if Twilio may have signed it: %s %s', async (method, path, type, status, advice) => {
     const headers = { ...SIGNATURE, 'content-type': type };
     const url = `${path}?From=50123`;
     const payload = method === 'POST' ? '{}' : '';
     expect((await server.app.inject({ method, url, headers, payload })).statusCode).toBe(status);
-    expect(await server.log.find('request rejected')).toMatchObject({
-      ...{ status, method, path, advice: expect.stringContaining(words) },
-    });
+    const fields = { status, method, path, ...(advice && { advice }) };
+    expect(await server.log.find('request rejected')).toMatchObject(fields);
     expect(server.log.text).not.toContain('50123');
   });
 

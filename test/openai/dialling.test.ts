@@ -1,7 +1,7 @@
 import dns from 'node:dns';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { connect, type Socket } from 'node:net';
+import { connect, isIP, type Socket } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { startCall, startServerAt } from '../support/call.ts';
@@ -54,25 +54,42 @@ async function lossyWay(openai: FakeOpenAI): Promise<{ port: number; open(): voi
   return { port, open };
 }
 
+/** Has all names stand for `addresses`, and calls `then` when they have been dialled. */
+function resolve(addresses: string[], then = () => {}): void {
+  const found = addresses.map((address) => ({ address, family: isIP(address) }));
+  function lookup(_name: string, _options: object, done: (error: null, addresses: object[]) => void): void {
+    done(null, found);
+    then();
+  }
+  vi.spyOn(dns, 'lookup').mockImplementation(lookup as typeof dns.lookup);
+}
+
 describe('A name with an address that has no route', () => {
   it('is dialled once though the first SYN to the other address is lost', async () => {
     const openai = await FakeOpenAI.listen();
     onTestFinished(() => openai.close());
     const { port, open } = await lossyWay(openai);
     const server = await startServerAt(`ws://openai.test:${port}/`);
-    vi.spyOn(dns, 'lookup').mockImplementation(((_name: string, _options: object, found: Found) => {
-      found(null, [
-        { address: '127.0.0.1', family: 4 },
-        { address: 'fe80::1', family: 6 },
-      ]);
+    resolve(['127.0.0.1', 'fe80::1'], () => {
       // TCP repeats the SYN after a second.
       setTimeout(open, 400);
-    }) as typeof dns.lookup);
+    });
     const twilio = await startCall(server);
     const session = await openai.dialled();
     await session.configure();
     twilio.stop();
     expect(await server.log.find('call ended')).toMatchObject({ reason: 'twilio stopped', retries: 0 });
+  });
+});
+
+describe('A name without any route', () => {
+  it('is logged with what each of its addresses met', async () => {
+    const server = await startServerAt('ws://openai.test:1/');
+    resolve(['127.0.0.1', 'fe80::1']);
+    await startCall(server);
+    expect(await server.log.find('call failed')).toMatchObject({
+      error: { message: expect.stringMatching(/ECONNREFUSED 127\.0\.0\.1:1.*; .*fe80::1/) },
+    });
   });
 });
 
@@ -111,5 +128,3 @@ describe('A proxy that HTTPS_PROXY names', () => {
     expect(log.text).not.toContain('HTTPS_PROXY ignored');
   });
 });
-
-type Found = (error: null, addresses: { address: string; family: number }[]) => void;

@@ -1,4 +1,4 @@
-import { NO_USAGE, type ServerEvent } from '../../src/wire/openai.ts';
+import { NO_TRANSCRIPTION, NO_USAGE, type ServerEvent } from '../../src/wire/openai.ts';
 import type { TwilioMessage } from '../../src/wire/twilio.ts';
 
 export const STREAM = 'MZ0123456789abcdef0123456789abcdef';
@@ -24,7 +24,7 @@ export function delta(response_id: string, item_id: string, ms: number, byte?: n
   return { type: 'response.output_audio.delta', response_id, item_id, delta: audio(ms, byte) };
 }
 
-const response = { reason: undefined, isEmpty: false, error: undefined, usage: NO_USAGE };
+const response = { isEmpty: false, error: undefined, usage: NO_USAGE };
 
 export function done(id: string, usage = NO_USAGE): ServerEvent {
   return { type: 'response.done', response: { ...response, id, status: 'completed', usage } };
@@ -42,7 +42,8 @@ export function empty(id: string): ServerEvent {
 
 /** A response that OpenAI broke off: a filter, or too many tokens. */
 export function incomplete(id: string, reason = 'content_filter'): ServerEvent {
-  return { type: 'response.done', response: { ...response, id, status: 'incomplete', reason } };
+  const error = { code: reason, message: undefined };
+  return { type: 'response.done', response: { ...response, id, status: 'incomplete', error } };
 }
 
 /** A failed response with its error code. */
@@ -90,7 +91,8 @@ export function said(item_id: string, transcript: string): ServerEvent {
 
 /** The transcript of the caller's audio. */
 export function written(item_id: string, transcript: string, seconds = 0): ServerEvent {
-  return { type: 'caller transcribed', item_id, transcript, usage: { seconds, tokensIn: 0, tokensOut: 0 } };
+  const usage = { ...NO_TRANSCRIPTION, transcriptionSeconds: seconds };
+  return { type: 'caller transcribed', item_id, transcript, usage };
 }
 
 export const speechStarted: ServerEvent = { type: 'input_audio_buffer.speech_started' };

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { errorText, loggable, withoutKey } from '../../src/wire/loggable.ts';
+import { loggable, withoutKey } from '../../src/wire/loggable.ts';
 
 describe("A stranger's text", () => {
   it('is cut after 200 characters', () => {
@@ -41,18 +41,5 @@ describe('The text of OpenAI, or of its socket', () => {
   it('is cut after 500 characters, with no part of a key at the edge', () => {
     const text = withoutKey(`${'x'.repeat(495)} my-own-key and more`, 'my-own-key');
     expect(text).toBe(`${'x'.repeat(495)} … an…`);
-  });
-});
-
-describe('An error in one line', () => {
-  it('has its own words', () => {
-    expect(errorText(new Error('read ECONNRESET'))).toBe('read ECONNRESET');
-  });
-
-  it('has the words of all its parts', () => {
-    const parts = [new Error('connect ENETUNREACH fe80::1'), new Error('connect ETIMEDOUT 127.0.0.1')];
-    expect(errorText(new AggregateError(parts))).toBe(
-      'connect ENETUNREACH fe80::1; connect ETIMEDOUT 127.0.0.1',
-    );
   });
 });

@@ -106,7 +106,7 @@ describe('A TwiML document', () => {
   });
 
   it('says a text as text, in a language and with a voice', () => {
-    expect(say('<Hangup/> & \u0000"\ud800Zoë"\n')).toBe('<Say>&lt;Hangup/&gt; &amp; &quot;Zoë&quot;\n</Say>');
+    expect(say('<Hangup/> & "Zoë"\n')).toBe('<Say>&lt;Hangup/&gt; &amp; &quot;Zoë&quot;\n</Say>');
     expect(say('Hallo', { language: 'de-DE', voice: '"' })).toBe(
       '<Say language="de-DE" voice="&quot;">Hallo</Say>',
     );

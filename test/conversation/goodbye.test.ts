@@ -1,0 +1,120 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { Conversation } from '../../src/conversation/conversation.ts';
+import type { Effect } from '../../src/conversation/effect.ts';
+import { DONE, KEPT, SAY_GOODBYE, SAY_PUT_THROUGH } from '../../src/conversation/farewell.ts';
+import type { ServerEvent } from '../../src/wire/openai.ts';
+import {
+  created,
+  delta,
+  done,
+  echo,
+  expected,
+  functionCall,
+  outputAdded,
+  STREAM,
+  speechStarted,
+  speechStopped,
+} from '../support/wire.ts';
+
+const { clear, hungUp, output, putThrough, respond, truncate } = expected;
+
+const TOOLS = [
+  { name: 'time', timeoutMs: 10_000 },
+  { name: 'weather', timeoutMs: 60_000 },
+  { name: 'bye', timeoutMs: 10_000 },
+];
+
+/** One whose session and stream are ready, and in which the caller speaks first. */
+let call: Conversation;
+beforeEach(() => {
+  call = new Conversation(1_000, TOOLS, { greets: false }, 0);
+  call.sessionReady(0);
+  call.streamStarted(STREAM, 0);
+});
+
+/** Takes events that come at `now`, in order; returns what is done about them all. */
+function take(now: number, ...events: ServerEvent[]): Effect[] {
+  return events.flatMap((event) => call.fromOpenAI(event, now));
+}
+
+/** A turn of the caller's in which response `id` begins. */
+function turn(id: string, now: number): void {
+  take(now, speechStarted, speechStopped, created(id));
+}
+
+function tick(now: number): Effect[] {
+  return call.tick(now);
+}
+
+describe('A goodbye', () => {
+  const toHangUp = { ends: { to: undefined } };
+
+  /** Response `id` says goodbye for 2 s, in the item `item`, and ends the call. */
+  function goodbye(id: string, item: string, now: number): Effect[] {
+    take(now, delta(id, item, 2_000), functionCall(id, `${id}-bye`, 'bye'));
+    return [...call.toolDone(`${id}-bye`, toHangUp, now), ...take(now, done(id))];
+  }
+
+  it('is heard to its end before the call ends', () => {
+    turn('r1', 0);
+    expect(goodbye('r1', 'a', 1_000)).toEqual([output('r1-bye', DONE)]);
+    expect(tick(2_900)).toEqual([]);
+    expect(call.fromTwilio(echo('audio-1'), 3_060)).toEqual([hungUp]);
+  });
+
+  it('is asked for if the response that ends the call says nothing', () => {
+    turn('r1', 0);
+    take(100, functionCall('r1', 'c1', 'bye'));
+    expect(call.toolDone('c1', toHangUp, 100)).toEqual([output('c1', SAY_GOODBYE)]);
+    expect(take(200, done('r1'))).toEqual([respond]);
+    expect(take(900, outputAdded('o1'), created('r2'))).toEqual([]);
+    take(1_000, delta('r2', 'a', 2_000));
+    expect(take(1_100, done('r2'))).toEqual([]);
+    expect(call.fromTwilio(echo('audio-1'), 3_060)).toEqual([hungUp]);
+  });
+
+  it('ends the call 2 s late if its mark does not come', () => {
+    turn('r1', 0);
+    goodbye('r1', 'a', 1_000);
+    expect(tick(4_999)).toEqual([]);
+    expect(tick(5_000)).toEqual([hungUp]);
+  });
+
+  it('is said and heard before the caller is put through', () => {
+    turn('r1', 0);
+    take(100, functionCall('r1', 'c1', 'bye'));
+    const result = { ends: { to: '+14155550100' } };
+    expect(call.toolDone('c1', result, 100)).toEqual([output('c1', SAY_PUT_THROUGH)]);
+    take(900, done('r1'), outputAdded('o1'), created('r2'), delta('r2', 'a', 1_000), done('r2'));
+    expect(call.fromTwilio(echo('audio-1'), 2_000)).toEqual([putThrough('+14155550100')]);
+  });
+
+  it('is cut off by the caller once: the second is heard to its end', () => {
+    turn('r1', 0);
+    goodbye('r1', 'a', 1_000);
+    expect(take(2_000, speechStarted)).toEqual([clear, truncate('a', 1_000)]);
+    expect(call.fromTwilio(echo('audio-1'), 2_060)).toEqual([]);
+    take(3_000, speechStopped, created('r2'));
+    expect(tick(9_000)).toEqual([]);
+    goodbye('r2', 'b', 10_000);
+    expect(take(11_000, speechStarted)).toEqual([]);
+    expect(tick(11_250)).toEqual([]);
+    expect(call.fromTwilio(echo('audio-2'), 12_060)).toEqual([hungUp]);
+  });
+
+  it('is not begun by a tool whose response the caller has cut off', () => {
+    turn('r1', 0);
+    take(1_000, delta('r1', 'a', 2_000), functionCall('r1', 'c1', 'bye'), done('r1'), speechStarted);
+    expect(call.toolDone('c1', toHangUp, 1_100)).toEqual([output('c1', KEPT)]);
+    take(2_000, speechStopped, created('r2'), done('r2'));
+    expect(tick(9_000)).toEqual([]);
+  });
+
+  it('that never comes ends the call without an apology', () => {
+    turn('r1', 0);
+    take(100, functionCall('r1', 'c1', 'bye'), done('r1'));
+    call.toolDone('c1', toHangUp, 100);
+    expect(tick(15_099)).toEqual([]);
+    expect(tick(15_100)).toMatchObject([{ end: 'assistant hung up' }]);
+  });
+});

@@ -1,0 +1,100 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { Conversation } from '../../src/conversation/conversation.ts';
+import type { Effect } from '../../src/conversation/effect.ts';
+import { NO_USAGE, type ServerEvent } from '../../src/wire/openai.ts';
+import {
+  audio,
+  created,
+  delta,
+  done,
+  expected,
+  frame,
+  functionCall,
+  STREAM,
+  speechStarted,
+} from '../support/wire.ts';
+
+const { clear, end, mark, media, respond, run, text, truncate } = expected;
+
+const TOOLS = [
+  { name: 'time', timeoutMs: 10_000 },
+  { name: 'weather', timeoutMs: 60_000 },
+  { name: 'bye', timeoutMs: 10_000 },
+];
+
+/** One whose session and stream are ready, and in which the caller speaks first. */
+let call: Conversation;
+beforeEach(() => {
+  call = new Conversation(1_000, TOOLS, { greets: false }, 0);
+  call.sessionReady(0);
+  call.streamStarted(STREAM, 0);
+});
+
+/** Takes events that come at `now`, in order; returns what is done about them all. */
+function take(now: number, ...events: ServerEvent[]): Effect[] {
+  return events.flatMap((event) => call.fromOpenAI(event, now));
+}
+
+function tick(now: number): Effect[] {
+  return call.tick(now);
+}
+
+describe('A conversation before its stream', () => {
+  const ABOUT = text('system', 'What is known of this caller, as data: "Known as Ann."');
+
+  beforeEach(() => {
+    call = new Conversation(1_000, TOOLS, { greets: true, about: 'Known as Ann.' }, 0);
+  });
+
+  it('tells the model about the caller, then asks for the greeting', () => {
+    expect(call.sessionReady(0)).toEqual([ABOUT, respond]);
+  });
+
+  it('keeps what the assistant says, and plays it when the stream starts', () => {
+    call.sessionReady(0);
+    expect(take(500, created('r1'), delta('r1', 'a', 400), delta('r1', 'a', 600))).toEqual([]);
+    expect(tick(2_000)).toEqual([]);
+    expect(call.streamStarted(STREAM, 3_000)).toEqual([
+      media(audio(400)),
+      mark('audio-1'),
+      media(audio(600)),
+      mark('audio-2'),
+    ]);
+    call.fromTwilio(frame(0), 3_100);
+    expect(take(3_300, speechStarted)).toEqual([clear, truncate('a', 300)]);
+  });
+
+  it('counts no wait', () => {
+    call.sessionReady(0);
+    call.streamStarted(STREAM, 14_000);
+    expect(tick(28_999)).toEqual([]);
+    expect(tick(29_000)).toEqual([end('no reply')]);
+  });
+
+  it('counts what the session uses, once', () => {
+    call.sessionReady(0);
+    take(100, created('r1'), done('r1', { ...NO_USAGE, audioOut: 70 }));
+    expect(call.tally.usage).toMatchObject({ audioOut: 70 });
+    call.streamStarted(STREAM, 200);
+    expect(call.tally.usage).toMatchObject({ audioOut: 70 });
+  });
+
+  it('runs no tool until the stream starts', () => {
+    call.sessionReady(0);
+    expect(take(500, created('r1'), functionCall('r1', 'c1', 'time'), done('r1'))).toEqual([]);
+    expect(call.streamStarted(STREAM, 3_000)).toEqual([run('time', 'c1')]);
+  });
+
+  it('waits for nothing if the session is ready later', () => {
+    call.streamStarted(STREAM, 100);
+    expect(call.sessionReady(200)).toEqual([ABOUT, respond]);
+    expect(take(300, created('r1'), delta('r1', 'a', 400))).toEqual([media(audio(400)), mark('audio-1')]);
+  });
+
+  it('forgets what a lost session has said', () => {
+    call.sessionReady(0);
+    take(500, created('r1'), delta('r1', 'a', 400));
+    call.sessionLost(false, 1_000);
+    expect(call.streamStarted(STREAM, 3_000)).toEqual([]);
+  });
+});
