@@ -76,6 +76,9 @@ export function endsBadly(call: Call, stream: Stream): string[] {
   }
   // Another server doesn't know whether the goodbye was heard.
   if (told.at(-1)?.server !== server || held > MAX_HELD_MS) return [];
+  // A token that another server issued is fresh by its clock.
+  const issuer = told.find(({ twiml }) => twiml?.includes('<Connect'))?.server;
+  if (issuer !== server && (issuer?.hasJumped || server.hasJumped)) return [];
   const reason = reasonOf(stream);
   const silentMs = overAt - Math.max(...voices(call, stream).map(({ ends }) => ends));
   if (silentMs > LAST_WORD_MS + held)

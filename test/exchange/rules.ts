@@ -188,8 +188,13 @@ function leavesSession({ script, metAt }: World, call: Call, stream: Stream): st
   });
   const failures = losses.length + dials.length;
   const wasReady = losses.every(({ readyAt = Infinity, lostAt = 0 }) => readyAt + ON_ITS_WAY_MS < lostAt);
+  // As if the key were refused.
+  const isRefused = call.plan.acts.some((act) => act.does === 'close' && act.code === 3000);
   const mayEnd =
-    failures > 1 || !wasReady || dials.some(({ ms, meets }) => ms > 0 || !MAY_PASS.includes(meets));
+    isRefused ||
+    failures > 1 ||
+    !wasReady ||
+    dials.some(({ ms, meets }) => ms > 0 || !MAY_PASS.includes(meets));
   const isEnded = /^openai (closed|silent)|^dialling/.test(String(callers.reasonOf(stream)));
   const unbriefed = sessions.filter(({ isBriefed, readyAt, lostAt = end }, index) => {
     const heard = stream.playout.played.filter(({ session }) => session === sessions[index - 1]?.number);

@@ -286,9 +286,11 @@ export class Session {
     response.isDone = true;
     Object.assign(this.responses[response.number] ?? {}, { done: this.#world.clock.now, status });
     const error = code === undefined ? undefined : { code, message: 'Please try again in 1s.' };
+    const { id, reply } = response;
+    const output = reply.ms === 0 && reply.tool === undefined ? [] : [{}];
     this.#send({
       type: 'response.done',
-      response: { id: response.id, status, ...(error && { status_details: { error } }) },
+      response: { id, status, output, ...(error && { status_details: { error } }) },
     });
     this.#note(`ends ${response.id}: ${code ?? status}`);
   }
@@ -313,7 +315,7 @@ export class Session {
       this.isBriefed = true;
       // What came before is history.
       if (this.responses.length === 0 && this.creates.length === 0) this.debts.length = 0;
-    } else if (item.role !== 'assistant') {
+    } else if (called !== undefined || item.content?.[0]?.text.includes('on the keypad')) {
       this.debts.push({ at: now, ...(item.call_id !== undefined && { callId: item.call_id }) });
     }
     this.#itemAdded({ type: item.type, role: item.role, content: item.content });
