@@ -178,15 +178,14 @@ export function losesWords(call: Call, stream: Stream): string[] {
   const slack = ON_ITS_WAY_MS + delayMs + jitterMs + heldUp(call, stream);
   const readyAt = Math.min(...sessions.map((session) => session.readyAt ?? Infinity));
   const end = Math.min(endedAt(call, stream), cutAt(call, stream)) - slack;
-  // What was given to a session that died went with it, until the server could notice.
-  const gaps = sessions.map((session, index) => {
-    const { deafAt = Infinity, lostAt = Infinity } = session;
+  // A session that was deaf took words with it, until the server could notice.
+  const gaps = sessions.flatMap(({ deafAt = Infinity, lostAt = Infinity, readyAt: from = 0 }, index) => {
     const next = sessions[index + 1];
+    if (deafAt === Infinity && next !== undefined) return [];
     const noticedAt = next?.readyAt === undefined ? Infinity : (next.boundAt ?? Infinity);
-    const to = deafAt === Infinity && noticedAt < Infinity ? lostAt : noticedAt;
-    const from = Math.min(deafAt, lostAt) - slack;
+    const since = Math.min(deafAt, lostAt) - slack;
     // All that waited goes up when it is ready.
-    return { from: from < (session.readyAt ?? Infinity) ? 0 : from, to: to + slack };
+    return [{ from: since < from ? 0 : since, to: noticedAt + slack }];
   });
   const missing = [...stream.frames.entries()].filter(([frame, sent]) => {
     if (sent === undefined || heard.has(frame) || sent.at >= end || sent.at < readyAt - EARLY_MS)
@@ -196,6 +195,30 @@ export function losesWords(call: Call, stream: Stream): string[] {
   const [first] = missing;
   if (first === undefined || readyAt > end) return [];
   return [`loses ${missing.length} frames, the first ${first[0]}, sent at ${first[1].at}`];
+}
+
+/** The words of a turn whose reply nobody heard are given to the next session, if the one that heard them is lost. */
+export function leavesWords(call: Call, stream: Stream): string[] {
+  const sessions = sessionsOf(call, stream);
+  const slack = ON_ITS_WAY_MS + heldUp(call, stream);
+  const end = Math.min(endedAt(call, stream), cutAt(call, stream)) - slack;
+  return sessions.flatMap(
+    ({ number, frames, turns, responses, lostAt = Infinity, deafAt = lostAt }, index) => {
+      const later = sessions.slice(index + 1);
+      const isFollowed = later.some(
+        ({ readyAt = Infinity, lostAt = Infinity }) => readyAt + slack < Math.min(end, lostAt),
+      );
+      const { began = Infinity } = turns.at(-1) ?? {};
+      const isAnswered = stream.playout.played.some(
+        ({ session, response }) => session === number && (responses[response]?.began ?? 0) >= began,
+      );
+      const isEmpty = responses.some((response) => response.began >= began && response.isEmpty);
+      if (!isFollowed || isAnswered || isEmpty || began + slack > deafAt) return [];
+      const given = new Set(later.flatMap((session) => session.frames.map(({ frame }) => frame)));
+      const left = frames.filter(({ at, isSpeech, frame }) => isSpeech && at >= began && !given.has(frame));
+      return left.length > 0 ? [`leaves ${left.length} frames to session ${number}, which is lost`] : [];
+    },
+  );
 }
 
 export function sum(numbers: number[]): number {

@@ -33,6 +33,7 @@ export const RULES: Record<string, (world: World) => string[]> = {
     each(world, (call, stream) => [
       ...callers.repeatsWords(call, stream),
       ...callers.losesWords(call, stream),
+      ...callers.leavesWords(call, stream),
     ]),
   'One response is asked for at a time, and none is owed for ever': (world) =>
     eachSession(world, (call, stream, session) => [

@@ -5,7 +5,7 @@ import { EPOCH, type Party } from './clock.ts';
 import type { Debt, Item, ToolCall } from './facts.ts';
 import type { Line } from './line.ts';
 import type { DialFault, Reply } from './script.ts';
-import { numbersIn, voice } from './voice.ts';
+import { framesIn, voice } from './voice.ts';
 import { SECRET, type World } from './world.ts';
 
 const SILENCE_ENDS_TURN_MS = 500;
@@ -44,14 +44,15 @@ export class Session {
   boundAt: number | undefined;
   closedAt: number | undefined;
   /** The caller's frames that came, as numbers that `voice` holds, and when. */
-  readonly frames: { stream: number; frame: number; at: number }[] = [];
+  readonly frames: { stream: number; frame: number; isSpeech: boolean; at: number }[] = [];
   readonly creates: number[] = [];
   readonly items: Item[] = [];
   readonly toolCalls: ToolCall[] = [];
   readonly debts: Debt[] = [];
   /** When a turn of the caller's began and ended, and when responses began and were done. */
   readonly turns: { began: number; ended?: number }[] = [];
-  readonly responses: { number: number; began: number; done?: number; status?: string }[] = [];
+  readonly responses: { number: number; began: number; isEmpty: boolean; done?: number; status?: string }[] =
+    [];
   readonly #world: World;
   readonly #party: Party;
   readonly #socket: WebSocket;
@@ -170,10 +171,11 @@ export class Session {
 
   /** Detects the caller's turns. */
   #hear(audio: string): void {
-    const [kind, stream, frame, isSpeech] = numbersIn(audio);
-    const isFrame = kind < 0xffffff;
-    if (isFrame) this.frames.push({ stream, frame, at: this.#world.clock.now });
-    if (isFrame && isSpeech === 1) {
+    const frames = framesIn(audio);
+    for (const [stream, frame, isSpeech] of frames) {
+      this.frames.push({ stream, frame, isSpeech: isSpeech === 1, at: this.#world.clock.now });
+    }
+    if (frames.some(([, , isSpeech]) => isSpeech === 1)) {
       this.#silentMs = 0;
       if (!this.#isSpeaking) this.#turnBegins();
       return;
@@ -220,7 +222,8 @@ export class Session {
     const reply = mayUseTools ? planned : DEFAULT_REPLY;
     const response: Response = { id: `resp_${this.number}_${number}`, number, reply, isDone: false };
     this.#response = response;
-    this.responses.push({ number, began: this.#world.clock.now });
+    const isEmpty = reply.ms === 0 && reply.tool === undefined;
+    this.responses.push({ number, began: this.#world.clock.now, isEmpty });
     for (const debt of this.debts) debt.seenAt ??= this.#world.clock.now;
     this.#send({ type: 'response.created', response: { id: response.id } });
     this.#note(`begins ${response.id} of ${reply.ms} ms${reply.tool ? `, ${reply.tool}` : ''}`);
@@ -286,8 +289,8 @@ export class Session {
     response.isDone = true;
     Object.assign(this.responses[response.number] ?? {}, { done: this.#world.clock.now, status });
     const error = code === undefined ? undefined : { code, message: 'Please try again in 1s.' };
-    const { id, reply } = response;
-    const output = reply.ms === 0 && reply.tool === undefined ? [] : [{}];
+    const { id, number } = response;
+    const output = this.responses[number]?.isEmpty ? [] : [{}];
     this.#send({
       type: 'response.done',
       response: { id, status, output, ...(error && { status_details: { error } }) },
