@@ -1,3 +1,4 @@
+import type { Reply } from './script.ts';
 import type { Server } from './server.ts';
 
 // What the rules judge, of what was said and heard.
@@ -50,4 +51,13 @@ export interface Told {
   path: string;
   twiml: string | undefined;
   server: Server | undefined;
+}
+
+/** A response as it is generated. */
+export interface Response {
+  id: string;
+  number: number;
+  reply: Reply;
+  isDone: boolean;
+  item?: Item;
 }

@@ -2,7 +2,7 @@ import type { WebSocket } from 'ws';
 import { audioMs } from '../../src/wire/audio.ts';
 import type { Call } from './call.ts';
 import { EPOCH, type Party } from './clock.ts';
-import type { Debt, Item, ToolCall } from './facts.ts';
+import type { Debt, Item, Response, ToolCall } from './facts.ts';
 import type { Line } from './line.ts';
 import type { DialFault, Reply } from './script.ts';
 import { framesIn, voice } from './voice.ts';
@@ -15,15 +15,6 @@ const DELTA_MS = 400;
 const UPDATE_MS = 70;
 const APPEND = /^\{"type":"input_audio_buffer\.append","audio":"([^"]*)"\}$/;
 const DEFAULT_REPLY: Reply = { ms: 800, thinkMs: 200 };
-
-/** A response as it is generated. */
-interface Response {
-  id: string;
-  number: number;
-  reply: Reply;
-  isDone: boolean;
-  item?: Item;
-}
 
 /** One session, as OpenAI knows it. */
 export class Session {
@@ -266,15 +257,9 @@ export class Session {
       const name = tool === 'garbled' ? 'quick' : tool;
       const json = tool === 'garbled' ? '{"id": ' : JSON.stringify({ id, pin: SECRET.words });
       const item = { type: 'function_call', status: 'completed', call_id: `call_${id}`, name };
-      const since = this.responses[response.number]?.began ?? 0;
-      this.toolCalls.push({
-        id,
-        callId: item.call_id,
-        name: tool,
-        at: this.#world.clock.now,
-        since,
-        answers: 0,
-      });
+      const { began: since = 0 } = this.responses[response.number] ?? {};
+      const { now: at } = this.#world.clock;
+      this.toolCalls.push({ id, callId: item.call_id, name: tool, at, since, answers: 0 });
       this.#itemAdded({ type: 'function_call' });
       const done = { type: 'response.output_item.done', response_id: response.id };
       this.#send({ ...done, item: { ...item, id: `item_f${id}`, arguments: json } });
