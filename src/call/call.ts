@@ -40,8 +40,6 @@ const LATE_TEXT_MS = 2_000;
  */
 export class Call {
   readonly info: CallInfo;
-  /** Resolves when both sides are closed, the log has the call, and `ended` has finished or had 5 s. */
-  readonly finished: Promise<void>;
   readonly #shared: Shared;
   readonly #persona: Persona;
   /** Aborts `info.signal`. */
@@ -57,8 +55,12 @@ export class Call {
   /** When its time is up, by `running()`. */
   #endsAt = Number.POSITIVE_INFINITY;
   readonly #tools: ToolRuns;
-  #resolveFinished: () => void = () => {};
   #textsWritten: () => void = () => {};
+  #resolveFinished: () => void = () => {};
+  /** Resolves when both sides are closed, the log has the call, and `ended` has finished or had 5 s. */
+  readonly finished = new Promise<void>((resolve) => {
+    this.#resolveFinished = resolve;
+  });
 
   constructor(
     info: CallInfo,
@@ -70,9 +72,6 @@ export class Call {
   ) {
     this.info = info;
     this.#abort = abort;
-    this.finished = new Promise((resolve) => {
-      this.#resolveFinished = resolve;
-    });
     this.#shared = shared;
     this.#persona = persona;
     this.#onOver = onOver;
@@ -135,7 +134,7 @@ export class Call {
   /** Has the assistant say why the call must end, if it can. The call ends when that was heard, or after 10 s. */
   conclude(reason: Reason): void {
     this.#sessions.keep();
-    this.#perform((now) => this.#conversation.conclude(reason, this.#sentence(reason) ?? '', now));
+    this.#perform((now) => this.#conversation.conclude(reason, this.#sentence(reason), now));
   }
 
   /** Ends the call: the only way out. */
@@ -156,11 +155,10 @@ export class Call {
     void this.#finish(reason, how.putThrough, performance.now()).then(() => this.#resolveFinished());
   }
 
-  /** What is said before an end for that reason, if anything. */
-  #sentence(reason: Reason): string | undefined {
-    const { outcome } = ENDINGS[reason];
-    if (outcome === 'failed') return this.#persona.apology;
-    return outcome === 'time limit' ? this.#persona.timeIsUp : undefined;
+  /** The sentence before an end that the assistant or the caller didn't choose. */
+  #sentence(reason: Reason): string {
+    const { apology, timeIsUp } = this.#persona;
+    return ENDINGS[reason].outcome === 'time limit' ? timeIsUp : apology;
   }
 
   #next(reason: Reason, { putThrough, isTold }: Omit<End, 'end'>): NextStep {
@@ -173,7 +171,7 @@ export class Call {
       return { dial: putThrough, callerId, query: { nobodyAnswered, ...texts(say) } };
     }
     if (ENDINGS[reason].outcome === 'completed') return undefined;
-    return { say: isTold ? undefined : (this.#sentence(reason) ?? this.#persona.apology), as: say };
+    return { say: isTold ? undefined : this.#sentence(reason), as: say };
   }
 
   readonly #listener: CallSessionsListener = {
@@ -234,11 +232,8 @@ export class Call {
     const durationMs = Math.round(endedAt - this.#startedAt);
     const ignored = { twilio: this.#twilio?.ignored ?? 0, openai: this.#sessions.ignored };
     const { takeovers, redials, current } = this.#sessions;
-    const summary = this.#conversation.summary(redials);
-    this.#log.info(
-      { sessionId: current.id, reason, durationMs, twilio, openai, ignored, takeovers, ...summary },
-      'call ended',
-    );
+    const ends = { sessionId: current.id, reason, durationMs, twilio, openai, ignored, takeovers };
+    this.#log.info({ ...ends, ...this.#conversation.summary(redials) }, 'call ended');
     const report = {
       ...this.info,
       startedAt: new Date(Date.now() - (performance.now() - this.#startedAt)),

@@ -1,9 +1,8 @@
 import type { FastifyBaseLogger } from 'fastify';
 import type { Usage } from '../contract.ts';
-import { dropOldest } from '../conversation/drop-oldest.ts';
 import type { Reason } from '../failure.ts';
 import { after, every, isDoneWithin, running } from '../timers.ts';
-import { issueToken, isTokenGood, TOKEN_MS } from '../wire/auth.ts';
+import { issueToken, isTokenGood } from '../wire/auth.ts';
 import { isPhoneAudio, type Start } from '../wire/twilio.ts';
 import type { NextStep } from '../wire/twiml.ts';
 import { type CallDetails, readDetails } from '../wire/webhook.ts';
@@ -19,14 +18,8 @@ const MAX_RINGING = 3;
 const MAX_RINGING_WITHHELD = 20;
 /** Interval of the line about given-up calls, in ms. */
 const GIVEN_UP_MS = 60_000;
-/** Time for Twilio to ask about the outcome of a call, in ms. */
-const OUTCOME_MS = 60_000;
-/** Twilio asks within 2 s, if at all. */
-const ASKED_MS = 2_000;
 /** Interval of the calls' ticks, in ms: one timer for all wakes the process less than one for each. */
 const TICK_MS = 250;
-
-const NOTHING = () => {};
 
 /** The calls of this process, by CallSid, and the only place that says whether one may begin. */
 export class Calls {
@@ -73,8 +66,7 @@ export class Calls {
     if (known.beginning !== undefined) return known.beginning;
     const refusal = this.#refusal(known, 'webhook');
     if (refusal !== undefined) return refusal;
-    // Discard the outcome of an earlier stream.
-    known.outcome = undefined;
+    known.clearNext();
     if (known.wasGivenUp) return undefined;
     if (this.#isRingingTooOften(details.from)) return 'too many ringing';
     known.streams += 1;
@@ -101,12 +93,11 @@ export class Calls {
     const { token = '', call: details = '' } = customParameters;
     const { assistant, config } = this.#shared;
     if (config.twilioAuthToken !== undefined) {
-      const { tokens = [], issued } = this.#known.find(callSid) ?? {};
+      const known = this.#known.find(callSid);
       // The wall clock may jump: only tokens of other processes depend on it.
-      const isFresh = running() - (issued?.get(token) ?? Number.NEGATIVE_INFINITY) < TOKEN_MS;
-      const now = isFresh ? 0 : Date.now();
+      const now = known?.isFresh(token) ? 0 : Date.now();
       if (!isTokenGood(config.twilioAuthToken, callSid, token, now, details)) return 'bad token';
-      if (tokens.includes(token)) return 'token already used';
+      if (known?.isUsed(token)) return 'token already used';
     }
     if (!isPhoneAudio(mediaFormat)) return 'not mu-law 8000 mono';
     const known = this.#known.of(callSid);
@@ -115,7 +106,7 @@ export class Calls {
     // What Twilio is to say unless the call begins.
     this.#over(known, { say: assistant.apology, as: assistant.say }, known.call === undefined);
     if (refusal !== undefined) return refusal;
-    known.tokens = [...known.tokens, token];
+    known.use(token);
     if (known.call !== undefined) return known.call;
     known.streams += 1;
     return this.#begin(callSid, readDetails(details), abort, log);
@@ -126,10 +117,7 @@ export class Calls {
     const { twilioAuthToken } = this.#shared.config;
     if (twilioAuthToken === undefined) return undefined;
     const token = issueToken(twilioAuthToken, callSid, Date.now(), details);
-    const known = this.#known.of(callSid);
-    known.issued ??= new Map();
-    known.issued.set(token, running());
-    dropOldest(known.issued, MAX_STREAMS);
+    this.#known.of(callSid).issue(token);
     return token;
   }
 
@@ -144,9 +132,7 @@ export class Calls {
     const known = this.#known.find(callSid ?? '');
     // Twilio asks about a call whose stream was lost before its start.
     if (known?.call?.isRinging) known.call.end('no start');
-    const outcome = known?.outcome;
-    outcome?.asked();
-    return outcome && performance.now() - outcome.at < OUTCOME_MS ? outcome.next : undefined;
+    return known?.takeNext();
   }
 
   /** Takes only streams of calls that were answered. */
@@ -220,8 +206,7 @@ export class Calls {
       this.#over(known, next, isAsked);
     });
     known.call = call;
-    known.outcome?.asked();
-    known.outcome = undefined;
+    known.clearNext();
     this.#live.add(call);
     this.#ticker ??= every(TICK_MS, () => this.#tick());
     this.track(call.finished);
@@ -231,16 +216,8 @@ export class Calls {
 
   /** Notes what Twilio is to do when it asks, which it will about a stream that this process closes. */
   #over(known: Known, next: NextStep, isAsked: boolean): void {
-    const outcome = { next, at: performance.now(), asked: NOTHING };
-    known.outcome = outcome;
-    if (next === undefined || !isAsked) return;
-    const wasAsked = new Promise<void>((resolve) => {
-      outcome.asked = resolve;
-    });
-    const forget = () => {
-      outcome.asked = NOTHING;
-    };
-    this.track(isDoneWithin(wasAsked, ASKED_MS).then(forget));
+    known.setNext(next);
+    if (next !== undefined && isAsked) this.track(known.untilAsked());
   }
 
   /** Counts the usage of a given-up call, for a line once a minute. */

@@ -1,22 +1,76 @@
 import type { Reason } from '../failure.ts';
+import { isDoneWithin, running } from '../timers.ts';
+import { TOKEN_MS } from '../wire/auth.ts';
 import type { NextStep } from '../wire/twiml.ts';
 import type { Call } from './call.ts';
 
 /** Calls that are remembered, beside those that aren't over. */
 const MAX_KNOWN = 10_000;
+/** Tokens of a call that are remembered: as many as it may have streams. */
+const MAX_TOKENS = 5;
+/** Time for Twilio to ask about the outcome of a call, in ms; it asks within 2 s, if at all. */
+const OUTCOME_MS = 60_000;
+const ASKED_MS = 2_000;
+const NOTHING = () => {};
 
 /** What is known of a CallSid. */
-export interface Known {
+export class Known {
   /** The call, unless it is over. */
   call: Call | undefined;
   /** The webhook's call while `answer` is asked. */
   beginning: Promise<Call | Reason> | undefined;
-  /** Tokens that were used, each of which admits one stream; and when others were issued, by `running()`. */
-  tokens: string[];
-  issued: Map<string, number> | undefined;
-  streams: number;
-  wasGivenUp: boolean;
-  outcome: { next: NextStep; at: number; asked: () => void } | undefined;
+  streams = 0;
+  wasGivenUp = false;
+  /** Tokens that were used, and those that were issued here, with the time by `running()`. */
+  #used: readonly string[] = [];
+  #issued: readonly (readonly [token: string, at: number])[] = [];
+  #outcome: { next: NextStep; at: number; asked: () => void } | undefined;
+
+  issue(token: string): void {
+    this.#issued = [...this.#issued, [token, running()] as const].slice(-MAX_TOKENS);
+  }
+
+  use(token: string): void {
+    this.#used = [...this.#used, token];
+  }
+
+  isUsed(token: string): boolean {
+    return this.#used.includes(token);
+  }
+
+  /** Whether this process issued the token less than its lifetime ago, whatever the wall clock says. */
+  isFresh(token: string): boolean {
+    return this.#issued.some(([issued, at]) => issued === token && running() - at < TOKEN_MS);
+  }
+
+  /** Notes what Twilio is to do when it asks. */
+  setNext(next: NextStep): void {
+    this.#outcome = { next, at: performance.now(), asked: NOTHING };
+  }
+
+  /** Resolves when Twilio has asked, or after 2 s. */
+  async untilAsked(): Promise<void> {
+    const outcome = this.#outcome;
+    if (outcome === undefined) return;
+    const wasAsked = new Promise<void>((resolve) => {
+      outcome.asked = resolve;
+    });
+    await isDoneWithin(wasAsked, ASKED_MS);
+    outcome.asked = NOTHING;
+  }
+
+  /** Discards the outcome of an earlier stream. */
+  clearNext(): void {
+    this.#outcome?.asked();
+    this.#outcome = undefined;
+  }
+
+  /** Returns what Twilio, which asks, is to do. */
+  takeNext(): NextStep {
+    const { next, at = 0, asked } = this.#outcome ?? {};
+    asked?.();
+    return performance.now() - at < OUTCOME_MS ? next : undefined;
+  }
 }
 
 /** The latest calls of this process, by CallSid. */
@@ -30,15 +84,7 @@ export class KnownCalls {
 
   /** Returns what is known of a call, which becomes the latest. */
   of(callSid: string): Known {
-    const known = this.#calls.get(callSid) ?? {
-      call: undefined,
-      beginning: undefined,
-      tokens: [],
-      issued: undefined,
-      streams: 0,
-      wasGivenUp: false,
-      outcome: undefined,
-    };
+    const known = this.#calls.get(callSid) ?? new Known();
     this.#calls.delete(callSid);
     for (const [oldest, { call, beginning }] of this.#calls) {
       if (this.#calls.size < MAX_KNOWN) break;

@@ -148,9 +148,10 @@ export class Conversation {
   }
 
   #responseDone(response: ResponseDone, now: number): Effect[] {
-    const { id, status, isEmpty } = response;
+    const { id, isEmpty } = response;
     const isCut = this.#replies.isInterrupted(id);
-    if (this.#replies.hasSpoken(id) || (status === 'completed' && !isCut)) this.#farewell.responseDone(id);
+    // One that only calls a tool is no goodbye.
+    if (this.#replies.hasSpoken(id) || (isEmpty && !isCut)) this.#farewell.responseDone(id);
     if (this.#replies.isSaid(response)) this.#tools.responseSaid();
     if (isEmpty && !isCut) this.#caller.turn.answered();
     const failure = this.#replies.done(response, now);

@@ -15,12 +15,12 @@ const MAX_INTERRUPTED = 100;
 
 /**
  * The response that OpenAI has in the making. `sees` counts the items that were sent before it was asked for; undefined if
- * turn detection made it. One that `isCut` before it exists is never heard.
+ * turn detection made it; `had`, those that were added before it was created. One that `isCut` before it exists is never heard.
  */
 type Response =
   | { is: 'none' }
   | { is: 'asked'; sees: number; isCut: boolean }
-  | { is: 'active'; id: string; sees: number | undefined };
+  | { is: 'active'; id: string; sees: number | undefined; had: number };
 
 /** A response that is still to come. It must see that many items, and isn't asked for before `notBefore`. */
 interface Debt {
@@ -118,7 +118,7 @@ export class Replies {
     const isCut = [this.#response, this.#turn].some(
       (each) => each.is === 'caller' || ('isCut' in each && each.isCut),
     );
-    this.#response = { is: 'active', id: responseId, sees };
+    this.#response = { is: 'active', id: responseId, sees, had: this.#items.added };
     this.latest = responseId;
     this.#unheard += 1;
     if (this.#turn.is === 'assistant') this.#turn = { is: 'open' };
@@ -128,10 +128,13 @@ export class Replies {
 
   /** An error by itself ends nothing: a close would follow. */
   error(error: OpenAIError): Effect[] {
-    // Turn detection was quicker: what is owed is asked for after its response.
+    // Turn detection was quicker: what is owed, though its turn cancelled it, is asked for after its response.
     if (error.code === 'conversation_already_has_active_response') {
-      if (this.#response.is === 'active') this.#response.sees = undefined;
-      else this.#response = { is: 'none' };
+      if (this.#response.is === 'active') {
+        const { sees = 0, had } = this.#response;
+        if (sees > had) this.#debt ??= { items: sees, notBefore: 0, isRetry: false };
+        this.#response.sees = undefined;
+      } else this.#response = { is: 'none' };
     }
     return verdict({ reason: 'openai error', error }) === 'give up' ? [{ end: 'openai error', error }] : [];
   }

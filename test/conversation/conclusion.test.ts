@@ -93,6 +93,13 @@ it('A caller who makes a sound before the last words hears them as the answer', 
   expect(call.fromTwilio(echo('audio-1'), 2_950)).toMatchObject([{ end: 'time limit', isTold: true }]);
 });
 
+it('A response that only calls a tool is no last word', () => {
+  conclude();
+  take(1_500, ADDED, created('r2'), functionCall('r2', 'c1', 'desk'), done('r2'));
+  call.toolDone('c1', { output: '1' }, 1_600);
+  expect(call.tick(1_700)).toEqual([]);
+});
+
 it('Last words that fail are asked for once more', () => {
   conclude();
   take(1_500, ADDED, created('r2'));
@@ -123,8 +130,11 @@ it('A caller who was to be put through still is, once the last words were heard'
   take(0, created('r1'), functionCall('r1', 'c1', 'desk'), done('r1'));
   conclude();
   call.toolDone('c1', { ends: { to: '+14155550100' } }, 1_100);
-  take(1_500, ADDED, itemAdded('o', { type: 'function_call_output' }), created('r2'), done('r2'));
-  expect(call.tick(1_600)).toMatchObject([{ end: 'put through', putThrough: '+14155550100' }]);
+  take(1_500, ADDED, itemAdded('o', { type: 'function_call_output' }), created('r2'));
+  take(1_550, delta('r2', 'a2', 400), done('r2'));
+  expect(call.fromTwilio(echo('audio-1'), 2_000)).toMatchObject([
+    { end: 'put through', putThrough: '+14155550100' },
+  ]);
 });
 
 it('A call that is to end anyway is known to, for whatever fails', () => {

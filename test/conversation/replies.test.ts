@@ -226,3 +226,14 @@ describe('a caller who waits for a reply', () => {
     expect(tick(16_000)).toEqual(['overdue']);
   });
 });
+
+it('Keys after a turn that is heard late are answered after its reply', () => {
+  replies.sent(1, true, 0);
+  expect(replies.due(false, 0)).toEqual([respond]);
+  replies.speechStarted(20);
+  replies.turnEnded(false, 20);
+  replies.created('r1');
+  replies.itemAdded({ id: 'i1', type: 'message', role: 'user', text: '1' });
+  replies.error({ code: 'conversation_already_has_active_response', message: undefined });
+  expect(over(done('r1'), 500)).toEqual([respond]);
+});

@@ -1,0 +1,226 @@
+import type { Call } from './call.ts';
+import type { Item, Played } from './facts.ts';
+import type { Session } from './session.ts';
+import type { Stream } from './stream.ts';
+
+// What callers heard, and what OpenAI heard of them: each function returns what is wrong, in words that follow the call's name.
+
+const SILENCE_MS = 16_000;
+const ACCURACY_MS = 40;
+/** How long after the last word the end may come, in ms: the goodbye is awaited for 2 s, and the action asked 0.7 s later. */
+const LAST_WORD_MS = 5_000;
+/** How much of what the caller says before a session is ready is kept, in ms, and a frame less. */
+const EARLY_MS = 9_500;
+/** Whoever was cut off for longer, in ms, has heard what nobody can tell. */
+const MAX_HELD_MS = 30_000;
+/** How long a call may live on that its caller has left, in ms. */
+const LEFT_MS = 2_000;
+/** How long a message may be on its way, in ms. */
+export const ON_ITS_WAY_MS = 250;
+/** How long a tool may run, in ms; the others are done at once. */
+export const TOOL_MS: Record<string, number> = { slow: 3_000, endless: 10_000 };
+
+/** For how long a call was held up by what is none of the server's business, in ms: jitter both ways, and of an echo. */
+export function heldUp({ plan }: Call, { server, startedAt = 0 }: Stream): number {
+  const stalls = server.stalls.filter(({ at, ms }) => at + ms > startedAt);
+  const holds = plan.acts.map((act) => (act.does === 'hold' || act.does === 'stop reading' ? act.ms : 0));
+  return sum(stalls.map(({ ms }) => ms)) + sum(holds) + plan.jitterMs * 3;
+}
+
+/** The sessions that a stream was carried to, one after another. */
+export function sessionsOf(call: Call, stream: Stream): Session[] {
+  const { server, startedAt = Infinity } = stream;
+  const { at = Infinity } = answerOf(call, stream) ?? {};
+  return call.sessions.filter(
+    ({ server: its, boundAt = 0, closedAt = Infinity }) =>
+      its === server.party && boundAt >= at && closedAt > startedAt,
+  );
+}
+
+/** When a call was over as far as its server knew. */
+export function endedAt(call: Call, stream: Stream): number {
+  const { stoppedAt = Infinity, closed } = stream;
+  const { endedAt = 0 } = answerOf(call, stream) ?? {};
+  return Math.min(endedAt, stoppedAt, closed?.at ?? Infinity, call.overAt ?? Infinity);
+}
+
+/** What the assistant was asked about it; a call that wasn't claimed in time is asked about anew. */
+function answerOf({ sid }: Call, { server }: Stream) {
+  return server.calls.findLast((each) => each.sid === sid && each.endedAt !== undefined);
+}
+
+/** When the line to Twilio was cut, if it was. */
+function cutAt({ plan }: Call, { startedAt = Infinity }: Stream): number {
+  const cuts = plan.acts.filter((act) => 'side' in act && act.side === 'twilio' && !('ms' in act));
+  return startedAt + Math.min(...cuts.map(({ at }) => at));
+}
+
+/** Why the call of a stream ended, as its server logged it. */
+export function reasonOf({ server, sid }: Stream): unknown {
+  return server.lines.find(({ msg, streamSid }) => msg === 'call ended' && streamSid === sid)?.reason;
+}
+
+export function endsBadly(call: Call, stream: Stream): string[] {
+  const { overAt, leftAt, told } = call;
+  const { server, closed, playout } = stream;
+  if (overAt === undefined) return [];
+  const held = heldUp(call, stream);
+  if (leftAt !== undefined) {
+    const ends = server.calls
+      .filter(({ sid, at }) => sid === call.sid && at < leftAt)
+      .map((each) => each.endedAt ?? Infinity);
+    const isCut = cutAt(call, stream) < leftAt;
+    return !isCut && started(stream) && Math.max(...ends) > leftAt + LEFT_MS + held
+      ? [`lives on though its caller left at ${leftAt}`]
+      : [];
+  }
+  // Another server doesn't know whether the goodbye was heard.
+  if (told.at(-1)?.server !== server || held > MAX_HELD_MS) return [];
+  // A token that another server issued is fresh by its clock.
+  const issuer = told.find(({ twiml }) => twiml?.includes('<Connect'))?.server;
+  if (issuer !== server && (issuer?.hasJumped || server.hasJumped)) return [];
+  const reason = reasonOf(stream);
+  const silentMs = overAt - Math.max(...voices(call, stream).map(({ ends }) => ends));
+  if (silentMs > LAST_WORD_MS + held)
+    return [`ends after ${Math.round(silentMs)} ms of silence: ${reason}, ${closed?.code}`];
+  const isGoodbye = reason === 'assistant hung up' || reason === 'put through';
+  const cut = playout.played.find(
+    ({ begins, ends, ms }) => ends === closed?.at && ends - begins < ms - ACCURACY_MS,
+  );
+  const last = call.sessions.at(-1)?.responses.at(-1)?.status;
+  return isGoodbye && held < ON_ITS_WAY_MS && cut !== undefined
+    ? [`is cut off in its goodbye at ${cut.ends}, as a response is ${last}`]
+    : [];
+}
+
+function started({ server, sid }: Stream): boolean {
+  return server.lines.some(({ msg, streamSid }) => msg === 'call started' && streamSid === sid);
+}
+
+function voices({ says }: Call, { playout }: Stream) {
+  const said = says.map(({ begins, ends }) => ({ came: begins, begins, ends }));
+  return [...said, ...playout.played].filter(({ begins, ends }) => ends > begins);
+}
+
+/** Silence from when a reply is due: after the start, a turn, a key, and when a session is lost or falls silent in mid-reply. */
+export function hearsNothing(call: Call, stream: Stream): string[] {
+  const { plan } = call;
+  const { startedAt = Infinity } = stream;
+  const sessions = sessionsOf(call, stream);
+  const turns = [...stream.frames.entries()]
+    .filter(([index, frame]) => frame?.isSpeech && !stream.frames[index + 1]?.isSpeech)
+    .map(([, { at }]) => at);
+  const keys = plan.acts.filter(({ does }) => does === 'press').map(({ at }) => startedAt + at);
+  const lost = sessions.flatMap(({ responses, items, lostAt = Infinity }) =>
+    responses
+      .filter(({ done = Infinity }) => done >= lostAt)
+      .map(({ number }) =>
+        Math.min(lostAt, items.find(({ response }) => response === number)?.lastAt ?? lostAt),
+      ),
+  );
+  const dues = [
+    startedAt,
+    ...turns,
+    ...keys,
+    ...lost.map((at) => at + ON_ITS_WAY_MS).filter((at) => at > startedAt && at < Infinity),
+  ];
+  const toolMs = sessions.flatMap(({ toolCalls }) => toolCalls).map(({ name }) => TOOL_MS[name] ?? 0);
+  const allowed = SILENCE_MS + heldUp(call, stream) + sum(toolMs);
+  const end = Math.min(endedAt(call, stream), cutAt(call, stream));
+  const speaks = plan.acts.filter(({ does }) => does === 'speak').map(({ at }) => startedAt + at);
+  const heard = voices(call, stream);
+  return dues.flatMap((due) => {
+    const before = heard.filter(({ came }) => came <= due + ON_ITS_WAY_MS).map(({ ends }) => ends);
+    const after = heard.filter(({ came }) => came > due).map(({ begins }) => begins);
+    const since = Math.max(due, ...before);
+    const silentMs = Math.min(end, ...after, ...speaks.filter((at) => at > due)) - since;
+    return silentMs > allowed ? [`has ${Math.round(silentMs)} ms of silence from ${since} on`] : [];
+  });
+}
+
+export function hearsMoreAfterClear({ playout: { played, clears } }: Stream): string[] {
+  const key = ({ session, response }: Played) => `${session}/${response}`;
+  return clears.flatMap((at) => {
+    const interrupted = new Set(played.filter(({ came, ends }) => came < at && ends === at).map(key));
+    const late = played.filter((audio) => audio.came > at && interrupted.has(key(audio)));
+    return late.map(
+      (audio) => `hears more of response ${key(audio)} at ${audio.came}, after the clear at ${at}`,
+    );
+  });
+}
+
+export function isMisheard(call: Call, stream: Stream, session: Session, item: Item): string[] {
+  const { played, clears } = stream.playout;
+  const parts = played.filter((part) => part.session === session.number && part.item === item.number);
+  const heardMs = sum(parts.map(({ begins, ends }) => ends - begins));
+  const allowed = ACCURACY_MS + heldUp(call, stream);
+  const cut = item.toldAt ?? clears.find((at) => parts.some(({ ends }) => ends === at)) ?? Infinity;
+  const end = Math.min(endedAt(call, stream), cutAt(call, stream), session.lostAt ?? Infinity);
+  const isAlive = cut + ON_ITS_WAY_MS < end;
+  const toldMs = item.toldMs ?? item.ms;
+  if (!isAlive || Math.abs(toldMs - heardMs) <= allowed) return [];
+  return [`has heard ${heardMs} ms of ${item.id}, and OpenAI believes ${toldMs}`];
+}
+
+export function repeatsWords({ sessions }: Call, stream: Stream): string[] {
+  return sessions.flatMap((session) => {
+    const frames = session.frames.filter((frame) => frame.stream === stream.number).map(({ frame }) => frame);
+    const index = frames.findIndex((frame, at) => frame <= (frames[at - 1] ?? -1));
+    return index === -1 ? [] : [`sends frame ${frames[index]} after ${frames[index - 1]}`];
+  });
+}
+
+export function losesWords(call: Call, stream: Stream): string[] {
+  const { delayMs, jitterMs } = call.plan;
+  const sessions = sessionsOf(call, stream);
+  const mine = sessions.flatMap(({ frames }) => frames.filter((each) => each.stream === stream.number));
+  const heard = new Set(mine.map(({ frame }) => frame));
+  const slack = ON_ITS_WAY_MS + delayMs + jitterMs + heldUp(call, stream);
+  const readyAt = Math.min(...sessions.map((session) => session.readyAt ?? Infinity));
+  const end = Math.min(endedAt(call, stream), cutAt(call, stream)) - slack;
+  // A session that was deaf took words with it, until the server could notice.
+  const gaps = sessions.flatMap(({ deafAt = Infinity, lostAt = Infinity, readyAt: from = 0 }, index) => {
+    const next = sessions[index + 1];
+    if (deafAt === Infinity && next !== undefined) return [];
+    const noticedAt = next?.readyAt === undefined ? Infinity : (next.boundAt ?? Infinity);
+    const since = Math.min(deafAt, lostAt) - slack;
+    // All that waited goes up when it is ready.
+    return [{ from: since < from ? 0 : since, to: noticedAt + slack }];
+  });
+  const missing = [...stream.frames.entries()].filter(([frame, sent]) => {
+    if (sent === undefined || heard.has(frame) || sent.at >= end || sent.at < readyAt - EARLY_MS)
+      return false;
+    return !gaps.some(({ from, to }) => sent.at >= from && sent.at <= to);
+  });
+  const [first] = missing;
+  if (first === undefined || readyAt > end) return [];
+  return [`loses ${missing.length} frames, the first ${first[0]}, sent at ${first[1].at}`];
+}
+
+/** The words of a turn whose reply nobody heard are given to the next session, if the one that heard them is lost. */
+export function leavesWords(call: Call, stream: Stream): string[] {
+  const sessions = sessionsOf(call, stream);
+  const slack = ON_ITS_WAY_MS + heldUp(call, stream);
+  const end = Math.min(endedAt(call, stream), cutAt(call, stream)) - slack;
+  return sessions.flatMap(
+    ({ number, frames, turns, responses, lostAt = Infinity, deafAt = lostAt }, index) => {
+      const later = sessions.slice(index + 1);
+      const isFollowed = later.some(
+        ({ readyAt = Infinity, lostAt = Infinity }) => readyAt + slack < Math.min(end, lostAt),
+      );
+      const { began = Infinity } = turns.at(-1) ?? {};
+      const isAnswered = stream.playout.played.some(
+        ({ session, response }) => session === number && (responses[response]?.began ?? 0) >= began,
+      );
+      const isEmpty = responses.some((response) => response.began >= began && response.isEmpty);
+      if (!isFollowed || isAnswered || isEmpty || began + slack > deafAt) return [];
+      const given = new Set(later.flatMap((session) => session.frames.map(({ frame }) => frame)));
+      const left = frames.filter(({ at, isSpeech, frame }) => isSpeech && at >= began && !given.has(frame));
+      return left.length > 0 ? [`leaves ${left.length} frames to session ${number}, which is lost`] : [];
+    },
+  );
+}
+
+export function sum(numbers: number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
