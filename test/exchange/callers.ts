@@ -197,11 +197,14 @@ export function losesWords(call: Call, stream: Stream): string[] {
   return [`loses ${missing.length} frames, the first ${first[0]}, sent at ${first[1].at}`];
 }
 
-/** Whether a session after `index` took audio for some time before `end`. */
+/** Whether a session after `index` took the call's audio for some time before `end`. */
 function isFollowed(sessions: Session[], index: number, end: number): boolean {
   return sessions
     .slice(index + 1)
-    .some(({ readyAt = Infinity, lostAt = Infinity }) => readyAt < Math.min(end, lostAt - ON_ITS_WAY_MS));
+    .some(
+      ({ readyAt = Infinity, boundAt = Infinity, lostAt = Infinity }) =>
+        Math.max(readyAt, boundAt) < Math.min(end, lostAt - ON_ITS_WAY_MS),
+    );
 }
 
 /** The words of a turn whose reply nobody heard are given to the next session, if the one that heard them is lost. */
