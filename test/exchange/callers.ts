@@ -181,7 +181,7 @@ export function losesWords(call: Call, stream: Stream): string[] {
   // A session that was deaf took words with it, until the server could notice.
   const gaps = sessions.flatMap(({ deafAt = Infinity, lostAt = Infinity, readyAt: from = 0 }, index) => {
     const next = sessions[index + 1];
-    if (deafAt === Infinity && next !== undefined) return [];
+    if (deafAt === Infinity && isFollowed(sessions, index, end - slack)) return [];
     const noticedAt = next?.readyAt === undefined ? Infinity : (next.boundAt ?? Infinity);
     const since = Math.min(deafAt, lostAt) - slack;
     // All that waited goes up when it is ready.
@@ -197,6 +197,16 @@ export function losesWords(call: Call, stream: Stream): string[] {
   return [`loses ${missing.length} frames, the first ${first[0]}, sent at ${first[1].at}`];
 }
 
+/** Whether a session after `index` took the call's audio for some time before `end`. */
+function isFollowed(sessions: Session[], index: number, end: number): boolean {
+  return sessions
+    .slice(index + 1)
+    .some(
+      ({ readyAt = Infinity, boundAt = Infinity, lostAt = Infinity }) =>
+        Math.max(readyAt, boundAt) < Math.min(end, lostAt - ON_ITS_WAY_MS),
+    );
+}
+
 /** The words of a turn whose reply nobody heard are given to the next session, if the one that heard them is lost. */
 export function leavesWords(call: Call, stream: Stream): string[] {
   const sessions = sessionsOf(call, stream);
@@ -205,15 +215,13 @@ export function leavesWords(call: Call, stream: Stream): string[] {
   return sessions.flatMap(
     ({ number, frames, turns, responses, lostAt = Infinity, deafAt = lostAt }, index) => {
       const later = sessions.slice(index + 1);
-      const isFollowed = later.some(
-        ({ readyAt = Infinity, lostAt = Infinity }) => readyAt + slack < Math.min(end, lostAt),
-      );
       const { began = Infinity } = turns.at(-1) ?? {};
       const isAnswered = stream.playout.played.some(
         ({ session, response }) => session === number && (responses[response]?.began ?? 0) >= began,
       );
       const isEmpty = responses.some((response) => response.began >= began && response.isEmpty);
-      if (!isFollowed || isAnswered || isEmpty || began + slack > deafAt) return [];
+      if (!isFollowed(sessions, index, end - slack) || isAnswered || isEmpty || began + slack > deafAt)
+        return [];
       const given = new Set(later.flatMap((session) => session.frames.map(({ frame }) => frame)));
       const left = frames.filter(({ at, isSpeech, frame }) => isSpeech && at >= began && !given.has(frame));
       return left.length > 0 ? [`leaves ${left.length} frames to session ${number}, which is lost`] : [];
