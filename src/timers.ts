@@ -61,11 +61,15 @@ export function after(ms: number, act: () => void): () => void {
   function start(restMs: number): NodeJS.Timeout {
     const due = clock() + restMs;
     // A late timer comes before the heartbeat's, perhaps: that has run when the sockets are read.
-    return setTimeout(() => (clock() - due < LATE_MS ? judge() : setImmediate(judge)), restMs).unref();
+    return setTimeout(() => {
+      const lateMs = clock() - due;
+      if (lateMs < LATE_MS) judge(0);
+      else setImmediate(() => judge(lateMs));
+    }, restMs).unref();
   }
 
-  function judge(): void {
-    const restMs = stalledMs - stalled;
+  function judge(lateMs: number): void {
+    const restMs = stalledMs - stalled - lateMs;
     stalled = stalledMs;
     if (isOver) return;
     if (restMs >= 1) timer = start(restMs);

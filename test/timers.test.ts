@@ -92,6 +92,14 @@ describe('A deadline', () => {
     expect(isOver).toBe(false);
     await expect.poll(() => isOver, { timeout: 10_000 }).toBe(true);
   });
+
+  it('is put off by no more than the rest of its time', async () => {
+    const order: string[] = [];
+    deadline(300, () => order.push('from before'));
+    await stall(2_000);
+    deadline(1_000, () => order.push('from after'));
+    await expect.poll(() => order, { timeout: 10_000 }).toEqual(['from before', 'from after']);
+  });
 });
 
 describe('A stall', () => {

@@ -11,6 +11,8 @@ const ACCURACY_MS = 40;
 const LAST_WORD_MS = 5_000;
 /** How much of what the caller says before a session is ready is kept, in ms, and a frame less. */
 const EARLY_MS = 9_500;
+/** A lost session is noticed before more than its last audio, in ms, is forgotten. */
+const NOTICED_MS = 500;
 /** Whoever was cut off for longer, in ms, has heard what nobody can tell. */
 const MAX_HELD_MS = 30_000;
 /** How long a call may live on that its caller has left, in ms. */
@@ -76,9 +78,10 @@ export function endsBadly(call: Call, stream: Stream): string[] {
   }
   // Another server doesn't know whether the goodbye was heard.
   if (told.at(-1)?.server !== server || held > MAX_HELD_MS) return [];
-  // A token that another server issued is fresh by its clock.
+  // A token that another server issued is fresh by its clock, and only that one knows the call before its stream starts.
   const issuer = told.find(({ twiml }) => twiml?.includes('<Connect'))?.server;
-  if (issuer !== server && (issuer?.hasJumped || server.hasJumped)) return [];
+  const isUnknown = cutAt(call, stream) < (stream.startedAt ?? 0) + ON_ITS_WAY_MS;
+  if (issuer !== server && (issuer?.hasJumped || server.hasJumped || isUnknown)) return [];
   const reason = reasonOf(stream);
   const silentMs = overAt - Math.max(...voices(call, stream).map(({ ends }) => ends));
   if (silentMs > LAST_WORD_MS + held)
@@ -89,9 +92,9 @@ export function endsBadly(call: Call, stream: Stream): string[] {
   );
   const { responses = [], lostAt = Infinity } = call.sessions.at(-1) ?? {};
   const last = responses.at(-1)?.status;
-  // A session that fails for good over its goodbye ends the call, and Twilio apologizes.
-  const isSaid = lostAt < (closed?.at ?? 0) && call.says.length > 0;
-  return isGoodbye && !isSaid && held < ON_ITS_WAY_MS && cut !== undefined
+  // A session that fails for good over its goodbye ends the call.
+  const hasFailed = lostAt < (closed?.at ?? 0);
+  return isGoodbye && !hasFailed && held < ON_ITS_WAY_MS && cut !== undefined
     ? [`is cut off in its goodbye at ${cut.ends}, as a response is ${last}`]
     : [];
 }
@@ -184,7 +187,8 @@ export function losesWords(call: Call, stream: Stream): string[] {
   // A session that was deaf took words with it, until the server could notice.
   const gaps = sessions.flatMap(({ deafAt = Infinity, lostAt = Infinity, readyAt: from = 0 }, index) => {
     const next = sessions[index + 1];
-    if (deafAt === Infinity && isFollowed(sessions, index, end - slack)) return [];
+    if (deafAt === Infinity && heldUp(call, stream) < NOTICED_MS && isFollowed(sessions, index, end - slack))
+      return [];
     const noticedAt = next?.readyAt === undefined ? Infinity : (next.boundAt ?? Infinity);
     const since = Math.min(deafAt, lostAt) - slack;
     // All that waited goes up when it is ready.
