@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, unwatchFile, watchFile } from 'node:fs';
+import { existsSync, readFileSync, watch } from 'node:fs';
 import { parse, populate } from 'dotenv';
 import type { FastifyBaseLogger } from 'fastify';
 import { mistakesOf } from './call/settings.ts';
@@ -12,6 +12,8 @@ import { watchStalls } from './timers.ts';
 const ENV_FILE = '.env';
 /** Signals within this time of the first are the same, in ms: a terminal and npm both pass it on. */
 const SAME_SIGNAL_MS = 1_000;
+/** Time for an editor that saves in steps, in ms. */
+const SAVING_MS = 100;
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
 /** A server that listens. */
@@ -114,11 +116,10 @@ async function startOnce(load: () => ReturnType<Load>, isDev: boolean): Promise<
 
 function envFileChanged(): Promise<void> {
   return new Promise((resolve) => {
-    watchFile(ENV_FILE, { interval: 200 }, (now, before) => {
-      // Called for a missing file, too.
-      if (now.mtimeMs === before.mtimeMs) return;
-      unwatchFile(ENV_FILE);
-      resolve();
+    const watcher = watch('.', (_event, name) => {
+      if (name !== ENV_FILE) return;
+      watcher.close();
+      setTimeout(resolve, SAVING_MS);
     });
   });
 }
