@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { WebSocket } from 'ws';
 import { askWebhook, type Connect, onOrigin, readConnect, signature } from '../simulator/webhook.ts';
@@ -13,10 +13,11 @@ export interface SignedCall {
   session: OpenAIPeer;
 }
 
-/** What the webhook at `origin` answers to a signed request. */
+/** What the webhook at `origin` answers to a signed request, from a number that few others call from. */
 export function ask(origin: string, callSid: string, path = '/incoming-call') {
   const call = { AccountSid: `AC${'0'.repeat(32)}`, CallSid: callSid, CallStatus: 'ringing' };
-  return askWebhook({ url: origin, authToken: AUTH_TOKEN }, path, call);
+  const from = `+1415${randomInt(2_000_000, 10_000_000)}`;
+  return askWebhook({ url: origin, authToken: AUTH_TOKEN, from }, path, call);
 }
 
 export function newCallSid(): string {
