@@ -8,9 +8,9 @@ export { say } from './wire/twiml.ts';
 export interface CallInfo {
   readonly sid: string;
   readonly direction: 'inbound' | 'outbound';
-  /** The caller's number in E.164; undefined if it is withheld, or no number. */
+  /** The caller's number in E.164; undefined if it is withheld, or no number. On an outbound call, it is yours. */
   readonly from?: string;
-  /** The number that was called, in E.164. */
+  /** The number that was called, in E.164. On an outbound call, it is theirs. */
   readonly to?: string;
   /** The query of the webhook's address in Twilio's console: `{ shop: '7' }` for `/incoming-call?shop=7`. */
   readonly query: Readonly<Record<string, string>>;

@@ -62,7 +62,7 @@ export async function start(load: Load): Promise<void> {
     const changed = isDev ? envFileChanged() : undefined;
     running = await startOnce(() => load(restarts), isDev);
     if (running === undefined && !isDev) process.exit(1);
-    if (running === undefined) console.error(`Waiting for ${ENV_FILE} to change.`);
+    if (running === undefined) console.error(`Waiting for src/ or ${ENV_FILE} to change.`);
     await changed;
     if (isDev) await running?.stop({ changed: ENV_FILE });
   }

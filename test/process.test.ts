@@ -300,7 +300,7 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
     }, START_MS);
 
     it('waits until a mistake in .env is mended', async () => {
-      expect((await server.stderr).match(/Waiting for .env/g)).toHaveLength(1);
+      expect((await server.stderr).match(/Waiting for src\/ or .env/g)).toHaveLength(1);
     });
 
     it('loads the assistant anew with what .env says then', async () => {
