@@ -48,7 +48,7 @@ const BEHAVIOURS: { kind: ProxyKind; keepsStreams: boolean; limitsRequests: bool
     limitsRequests: true,
     needs: [
       PROTOCOL,
-      { header: 'Host', lines: /.*Host \$http_host.*\n/, advice: /the proxy hides the host/ },
+      { header: 'Host', lines: /.*Host \$http_host.*\n/, advice: /the proxy changes the host/ },
       { ...UPGRADE, lines: /.*Upgrade.*\n.*Connection.*\n/ },
     ],
   },
