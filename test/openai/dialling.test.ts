@@ -85,10 +85,10 @@ describe('A name with an address that has no route', () => {
 describe('A name without any route', () => {
   it('is logged with what each of its addresses met', async () => {
     const server = await startServerAt('ws://openai.test:1/');
-    resolve(['127.0.0.1', 'fe80::1']);
+    resolve(['127.0.0.1', '::1']);
     await startCall(server);
     expect(await server.log.find('call failed')).toMatchObject({
-      error: { message: expect.stringMatching(/ECONNREFUSED 127\.0\.0\.1:1.*; .*fe80::1/) },
+      error: { message: expect.stringMatching(/ECONNREFUSED 127\.0\.0\.1:1.*; .*::1/) },
     });
   });
 });
