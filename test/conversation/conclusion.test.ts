@@ -1,7 +1,6 @@
 import { beforeEach, expect, it } from 'vitest';
 import { Conversation } from '../../src/conversation/conversation.ts';
 import type { Effect } from '../../src/conversation/effect.ts';
-import type { ServerEvent } from '../../src/wire/openai.ts';
 import {
   audio,
   cancelled,
@@ -17,6 +16,7 @@ import {
   speechStarted,
   speechStopped,
 } from '../support/wire.ts';
+import { inCall } from './ready-call.ts';
 
 const { cancel, clear, mark, media, respond, text, truncate } = expected;
 const TASK = text('system', expect.stringContaining('"Time is up."'));
@@ -30,9 +30,7 @@ beforeEach(() => {
   call.sessionReady(0);
 });
 
-function take(now: number, ...events: ServerEvent[]): Effect[] {
-  return events.flatMap((event) => call.fromOpenAI(event, now));
-}
+const { take } = inCall(() => call);
 
 /** The call has to end at 1,000. */
 function conclude(): Effect[] {

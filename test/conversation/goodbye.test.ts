@@ -1,8 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { Conversation } from '../../src/conversation/conversation.ts';
+import type { Conversation } from '../../src/conversation/conversation.ts';
 import type { Effect } from '../../src/conversation/effect.ts';
 import { DONE, KEPT, SAY_GOODBYE, SAY_PUT_THROUGH } from '../../src/conversation/farewell.ts';
-import type { ServerEvent } from '../../src/wire/openai.ts';
 import {
   created,
   delta,
@@ -11,40 +10,19 @@ import {
   expected,
   functionCall,
   outputAdded,
-  STREAM,
   speechStarted,
   speechStopped,
 } from '../support/wire.ts';
+import { inCall, readyCall } from './ready-call.ts';
 
 const { clear, hungUp, output, putThrough, respond, truncate } = expected;
 
-const TOOLS = [
-  { name: 'time', timeoutMs: 10_000 },
-  { name: 'weather', timeoutMs: 60_000 },
-  { name: 'bye', timeoutMs: 10_000 },
-];
-
-/** One whose session and stream are ready, and in which the caller speaks first. */
 let call: Conversation;
 beforeEach(() => {
-  call = new Conversation(1_000, TOOLS, { greets: false }, 0);
-  call.sessionReady(0);
-  call.streamStarted(STREAM, 0);
+  call = readyCall();
 });
 
-/** Takes events that come at `now`, in order; returns what is done about them all. */
-function take(now: number, ...events: ServerEvent[]): Effect[] {
-  return events.flatMap((event) => call.fromOpenAI(event, now));
-}
-
-/** A turn of the caller's in which response `id` begins. */
-function turn(id: string, now: number): void {
-  take(now, speechStarted, speechStopped, created(id));
-}
-
-function tick(now: number): Effect[] {
-  return call.tick(now);
-}
+const { take, turn, tick } = inCall(() => call);
 
 describe('A goodbye', () => {
   const toHangUp = { ends: { to: undefined } };

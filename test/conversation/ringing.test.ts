@@ -1,7 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { Conversation } from '../../src/conversation/conversation.ts';
-import type { Effect } from '../../src/conversation/effect.ts';
-import { NO_USAGE, type ServerEvent } from '../../src/wire/openai.ts';
+import { NO_USAGE } from '../../src/wire/openai.ts';
 import {
   audio,
   created,
@@ -13,31 +12,16 @@ import {
   STREAM,
   speechStarted,
 } from '../support/wire.ts';
+import { inCall, readyCall, TOOLS } from './ready-call.ts';
 
 const { clear, end, mark, media, respond, run, text, truncate } = expected;
 
-const TOOLS = [
-  { name: 'time', timeoutMs: 10_000 },
-  { name: 'weather', timeoutMs: 60_000 },
-  { name: 'bye', timeoutMs: 10_000 },
-];
-
-/** One whose session and stream are ready, and in which the caller speaks first. */
 let call: Conversation;
 beforeEach(() => {
-  call = new Conversation(1_000, TOOLS, { greets: false }, 0);
-  call.sessionReady(0);
-  call.streamStarted(STREAM, 0);
+  call = readyCall();
 });
 
-/** Takes events that come at `now`, in order; returns what is done about them all. */
-function take(now: number, ...events: ServerEvent[]): Effect[] {
-  return events.flatMap((event) => call.fromOpenAI(event, now));
-}
-
-function tick(now: number): Effect[] {
-  return call.tick(now);
-}
+const { take, tick } = inCall(() => call);
 
 describe('A conversation before its stream', () => {
   const ABOUT = text('system', 'What is known of this caller, as data: "Known as Ann."');

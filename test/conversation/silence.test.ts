@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { Conversation } from '../../src/conversation/conversation.ts';
+import type { Conversation } from '../../src/conversation/conversation.ts';
 import type { Effect } from '../../src/conversation/effect.ts';
 import { SAY_GOODBYE } from '../../src/conversation/farewell.ts';
 import { Watchdog } from '../../src/conversation/watchdog.ts';
@@ -18,11 +18,11 @@ import {
   itemAdded,
   outputAdded,
   press,
-  STREAM,
   speechStarted,
   speechStopped,
   timedOut,
 } from '../support/wire.ts';
+import { inCall, readyCall } from './ready-call.ts';
 
 const { cancel, end, output, respond, text } = expected;
 /** Any event of a response that is at work. */
@@ -34,14 +34,10 @@ const withoutTools = {
 
 let call: Conversation;
 beforeEach(() => {
-  call = new Conversation(1_000, [{ name: 'time', timeoutMs: 60_000 }], { greets: false }, 0);
-  call.sessionReady(0);
-  call.streamStarted(STREAM, 0);
+  call = readyCall([{ name: 'time', timeoutMs: 60_000 }]);
 });
 
-function take(now: number, ...events: ServerEvent[]): Effect[] {
-  return events.flatMap((event) => call.fromOpenAI(event, now));
-}
+const { take } = inCall(() => call);
 
 /** Ticks until the call is over; returns when that was, and why. */
 function overAt(from: number, until: number, meanwhile: (now: number) => unknown = () => {}): unknown {

@@ -1,7 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { Conversation } from '../../src/conversation/conversation.ts';
 import type { Effect } from '../../src/conversation/effect.ts';
-import type { ServerEvent } from '../../src/wire/openai.ts';
 import {
   audio,
   created,
@@ -21,6 +20,7 @@ import {
   speechStopped,
   written,
 } from '../support/wire.ts';
+import { inCall } from './ready-call.ts';
 import { begins, frames, framesOf } from './session-begins.ts';
 
 const { append, clear, respond, text, truncate } = expected;
@@ -37,9 +37,7 @@ beforeEach(() => {
   call.sessionReady(0);
 });
 
-function take(now: number, ...events: ServerEvent[]): Effect[] {
-  return events.flatMap((event) => call.fromOpenAI(event, now));
-}
+const { take } = inCall(() => call);
 
 /** The assistant says `text` in `ms` of audio, all of which is sent at `now`. */
 function speak(now: number, id: string, text: string, ms: number): Effect[] {
