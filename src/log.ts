@@ -1,5 +1,6 @@
 import type { Writable } from 'node:stream';
 import type { FastifyBaseLogger } from 'fastify';
+import { isDoneWithin } from './timers.ts';
 import { loggable } from './wire/loggable.ts';
 
 /** Bytes that may wait for a slow reader of the log. */
@@ -43,10 +44,10 @@ export class LogOutput {
 
   /** Resolves when all lines are written, or after a second. */
   async flush(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      setTimeout(resolve, FLUSH_MS).unref();
+    const written = new Promise<void>((resolve) => {
       this.#output.write('', () => resolve());
     });
+    await isDoneWithin(written, FLUSH_MS);
   }
 }
 

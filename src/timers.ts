@@ -110,13 +110,15 @@ function clock(): number {
   return Number(process.hrtime.bigint()) / 1e6;
 }
 
-/** Resolves when `work` has, or once the process has run for `ms`; to whether it has. */
+/** Resolves when `work` has, or once the process has run for `ms`; to whether it has. Rejects if `work` does before. */
 export async function isDoneWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
   let cancel = () => {};
   const timeout = new Promise<boolean>((resolve) => {
     cancel = after(ms, () => resolve(false));
   });
-  const isDone = await Promise.race([work.then(() => true), timeout]);
-  cancel();
-  return isDone;
+  try {
+    return await Promise.race([work.then(() => true), timeout]);
+  } finally {
+    cancel();
+  }
 }

@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify';
 import type { Assistant, CallInfo, Override, Persona } from '../contract.ts';
-import { after } from '../timers.ts';
+import { isDoneWithin } from '../timers.ts';
 import { isObject } from '../wire/json.ts';
 import { mistakesOf } from './settings.ts';
 import { userCode } from './user-code.ts';
@@ -15,18 +15,14 @@ export async function whoAnswers(
   log: FastifyBaseLogger,
 ): Promise<(Persona & Override) | 'busy'> {
   if (assistant.answer === undefined) return { ...assistant };
-  let cancel = () => {};
-  const timedOut = new Promise<undefined>((resolve) => {
-    cancel = after(ANSWER_MS, () => {
-      log.error({ callSid: call.sid }, 'answer() timed out');
-      resolve(undefined);
-    });
-  });
   try {
-    const answer = await Promise.race([
-      userCode.run({ callSid: call.sid, hook: 'answer' }, async () => assistant.answer?.(call)),
-      timedOut,
-    ]);
+    const code = { callSid: call.sid, hook: 'answer' } as const;
+    const answering = userCode.run(code, async () => assistant.answer?.(call));
+    if (!(await isDoneWithin(answering, ANSWER_MS))) {
+      log.error({ callSid: call.sid }, 'answer() timed out');
+      return { ...assistant };
+    }
+    const answer = await answering;
     if (answer === 'busy') return answer;
     // Settings from a database may be of any type.
     if (answer !== undefined && !isObject(answer))
@@ -42,7 +38,5 @@ export async function whoAnswers(
   } catch (err) {
     log.error({ err, callSid: call.sid }, 'answer() failed');
     return { ...assistant };
-  } finally {
-    cancel();
   }
 }
