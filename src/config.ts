@@ -94,7 +94,6 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     mistakes.push(`OPENAI_REALTIME_URL is '${realtimeUrl}': set it to a wss:// or ws:// address without #.`);
   }
 
-  const isOpen = env.ALLOW_UNSIGNED_REQUESTS?.trim() === 'true';
   const isOpenlySent = /^ws:\/\/(?!localhost\b|127\.|\[::1\])/i.test(realtimeUrl);
   const config: Config = {
     openaiApiKey: openaiApiKey(),
@@ -110,14 +109,17 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     port: integer('PORT', 3000, 0, 65_535),
     host: text('HOST', '0.0.0.0'),
     logLevel: logLevel(),
-    cautions: [
-      ...(isOpen ? ['anyone can talk on your OpenAI bill: ALLOW_UNSIGNED_REQUESTS is true'] : []),
-      ...(isOpen && env.TWILIO_AUTH_TOKEN
-        ? ['TWILIO_AUTH_TOKEN is not used: ALLOW_UNSIGNED_REQUESTS is true']
-        : []),
-      ...(isOpenlySent ? ['the key and the calls travel unencrypted: OPENAI_REALTIME_URL is ws://'] : []),
-    ],
+    cautions: [],
   };
+  if (config.twilioAuthToken === undefined) {
+    config.cautions.push('anyone can talk on your OpenAI bill: ALLOW_UNSIGNED_REQUESTS is true');
+    if (env.TWILIO_AUTH_TOKEN) {
+      config.cautions.push('TWILIO_AUTH_TOKEN is not used: ALLOW_UNSIGNED_REQUESTS is true');
+    }
+  }
+  if (isOpenlySent) {
+    config.cautions.push('the key and the calls travel unencrypted: OPENAI_REALTIME_URL is ws://');
+  }
   if (mistakes.length > 0) throw new ConfigError(mistakes.join('\n'));
   return config;
 }
