@@ -12,10 +12,10 @@ export function connectStream(
   before = '',
 ): string {
   const elements = Object.entries(parameters).map(
-    ([name, value]) => `<Parameter name="${escapeXml(name)}" value="${escapeXml(value)}"/>`,
+    ([name, value]) => `<Parameter${attribute('name', name)}${attribute('value', value)}/>`,
   );
-  const stream = `<Stream url="${escapeXml(streamUrl)}">${elements.join('')}</Stream>`;
-  return twiml(`${before}<Connect action="${escapeXml(actionUrl)}">${stream}</Connect>`);
+  const stream = `<Stream${attribute('url', streamUrl)}>${elements.join('')}</Stream>`;
+  return twiml(`${before}<Connect${attribute('action', actionUrl)}>${stream}</Connect>`);
 }
 
 /**
