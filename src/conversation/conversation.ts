@@ -177,7 +177,7 @@ export class Conversation {
     const timedOut = this.#tools.overdue(now).flatMap((callId) => this.toolDone(callId, TIMED_OUT, now));
     const silence = this.#caller.tick(this.#replies.isCallerSpeaking, now);
     if (silence.length > 0) this.#replies.watchdog.start(now);
-    const isBusy = this.#tools.areAwaited(this.#replies.isInterrupted) || this.#playback.lateMs(now) < 0;
+    const isBusy = this.#areToolsAwaited || this.#playback.lateMs(now) < 0;
     // A goodbye that never comes is no reason for an apology.
     if (this.#replies.isOverdue(isBusy, now)) return [this.ending ?? { end: 'no reply' }];
     return [...timedOut, ...this.#keys(now), ...silence, ...this.#owed(now), ...this.#goodbye(now)];
@@ -188,8 +188,13 @@ export class Conversation {
     return { ...this.#caller.counts, ...this.tally.summary(this.#replies.retries + redials) };
   }
 
+  /** Whether a tool runs for a response that the caller hasn't interrupted. */
+  get #areToolsAwaited(): boolean {
+    return this.#tools.areAwaited(this.#replies.isInterrupted);
+  }
+
   #owed(now: number): Effect[] {
-    return this.#replies.due(this.#tools.areAwaited(this.#replies.isInterrupted), now);
+    return this.#replies.due(this.#areToolsAwaited, now);
   }
 
   #play(streamSid: string, responseId: string, itemId: string, delta: string, now: number): Effect[] {
@@ -247,10 +252,7 @@ export class Conversation {
   /** Ends the call once the goodbye was heard. */
   #goodbye(now: number): Effect[] {
     if (!this.#farewell.isPending) return [];
-    const isIdle =
-      this.#replies.isIdle &&
-      !this.#tools.areAwaited(this.#replies.isInterrupted) &&
-      !this.#keypad.isCollecting;
+    const isIdle = this.#replies.isIdle && !this.#areToolsAwaited && !this.#keypad.isCollecting;
     return this.#farewell.due(isIdle, this.#playback.isHeard, this.#playback.lateMs(now), now);
   }
 }
