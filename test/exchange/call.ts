@@ -74,7 +74,9 @@ export class Call {
     const tell = (twiml: string | undefined, server?: Server) => {
       const told = { at: this.#world.clock.now, path, twiml, server };
       this.told.push(told);
-      const isCalm = this.#world.script.faults.every(({ does }) => does === 'dialling' || does === 'jump');
+      const { script, servers } = this.#world;
+      const isUp = servers.some(({ stoppedAt }) => stoppedAt === undefined);
+      const isCalm = isUp && script.faults.every(({ does }) => does === 'dialling' || does === 'jump');
       if (twiml === undefined && isCalm) this.#world.object(`${this.name} gets no answer from ${path}`);
       if (this.overAt === undefined) act(told);
     };
