@@ -3,7 +3,7 @@ import type { Config } from '../config.ts';
 import type { Assistant, CallInfo, Override, Persona, Usage } from '../contract.ts';
 import { Conversation } from '../conversation/conversation.ts';
 import type { Effect, End } from '../conversation/effect.ts';
-import { ENDINGS, type Failure, logFailure, type Reason } from '../failure.ts';
+import { ENDINGS, logFailure, type Reason } from '../failure.ts';
 import { CallSessions, type CallSessionsListener } from '../openai/call-sessions.ts';
 import { turnEndMs } from '../openai/session-update.ts';
 import type { Standby } from '../openai/standby.ts';
@@ -75,7 +75,7 @@ export class Call {
     this.#shared = shared;
     this.#persona = persona;
     this.#onOver = onOver;
-    this.#log = log.child({ callSid: info.sid });
+    this.#log = log;
     const { greeting, turnDetection, tools = [], about } = persona;
     this.#conversation = new Conversation(
       turnEndMs(turnDetection),
@@ -138,7 +138,7 @@ export class Call {
   }
 
   /** Ends the call: the only way out. */
-  end(reason: Reason, failure: Failure = { reason }, how: Omit<End, 'end'> = {}): void {
+  end(reason: Reason, how: Omit<End, 'end'> = {}): void {
     if (this.#state === 'over') return;
     this.#state = 'over';
     this.#cancelClaim();
@@ -150,7 +150,7 @@ export class Call {
     this.#tools.abortAll();
     if (outcome === 'failed') {
       const sessionId = this.#sessions.current.id;
-      logFailure(this.#log.child({ sessionId }), failure, 'call failed');
+      logFailure(this.#log.child({ sessionId }), how.failure ?? { reason }, 'call failed');
     }
     void this.#finish(reason, how.putThrough, performance.now()).then(() => this.#resolveFinished());
   }
@@ -185,14 +185,8 @@ export class Call {
     },
     lost: (isExpiring) => this.#conversation.sessionLost(isExpiring, running()),
     isWaiting: () => this.#conversation.isCallerWaiting,
-    failed: (failure) => this.#ended({ end: failure.reason }, failure),
+    failed: (failure) => this.#perform((now) => this.#conversation.fail(failure, now)),
   };
-
-  /** A call that was to end anyway ends as it was to, whatever fails. */
-  #ended(end: End, failure: Failure): void {
-    const how = end.isTold === undefined ? (this.#conversation.ending ?? end) : end;
-    this.end(how.end, failure, how);
-  }
 
   #perform(act: (now: number) => Effect[]): void {
     const commands: TwilioCommand[] = [];
@@ -200,7 +194,7 @@ export class Call {
     const session = this.#sessions.current;
     for (const effect of act(running())) {
       if (this.#state === 'over') return;
-      if ('end' in effect) this.#ended(effect, { reason: effect.end, error: effect.error });
+      if ('end' in effect) this.end(effect.end, effect);
       else if ('failedTool' in effect) this.#tools.failed(effect.failedTool, effect.why, effect.callId);
       else if ('run' in effect) void this.#run(effect.run, effect.callId, effect.args);
       else if (effect.to === 'twilio') commands.push(effect.message);

@@ -1,3 +1,4 @@
+import type { Failure } from '../failure.ts';
 import { audioMs } from '../wire/audio.ts';
 import type { ResponseDone, ServerEvent } from '../wire/openai.ts';
 import type { TwilioMessage } from '../wire/twilio.ts';
@@ -74,19 +75,22 @@ export class Conversation {
     return this.#caller.turn.hasTurn;
   }
 
-  /** How the call ends at once, if it is to end anyway. */
-  get ending(): End | undefined {
-    return this.#farewell.now;
-  }
-
   /** Has the assistant say a sentence, or goodbye, and then ends the call, which must end for that reason. */
   conclude(reason: End['end'], sentence: string, now: number): Effect[] {
-    if (this.#streamSid === undefined || !this.#caller.isSessionReady) return [{ end: reason }];
+    if (this.#streamSid === undefined || !this.#caller.isSessionReady) return this.fail({ reason }, now);
     const task = this.#farewell.conclude(reason, sentence, this.#replies.latest, now);
     if (task === undefined) return [];
     const mayFinish = this.#replies.isIdle && this.#playback.lateMs(now) > -MAX_SENTENCE_MS;
     const cut = mayFinish ? [] : [...this.#cut(this.#streamSid, now), ...this.#replies.cancel()];
     return [...cut, ...this.#tell([task], undefined, now)];
+  }
+
+  /** Nothing more can be said: ends the call, as it was to end anyway, but not before a goodbye that was said is heard. */
+  fail(failure: Failure, now: number): Effect[] {
+    if (!this.#farewell.isSaid) return [{ ...(this.#farewell.now ?? { end: failure.reason }), failure }];
+    this.#farewell.conclude(failure.reason, '', undefined, now);
+    this.sessionLost(false, now);
+    return this.#goodbye(now);
   }
 
   /** The stream has started: what the assistant has said so far is played. */
@@ -140,8 +144,10 @@ export class Conversation {
       case 'input_audio_buffer.speech_stopped':
         this.#replies.turnEnded(false, now);
         return [];
-      case 'error':
-        return this.#replies.error(event.error);
+      case 'error': {
+        const failure = this.#replies.error(event.error);
+        return failure === undefined ? [] : this.fail(failure, now);
+      }
       default:
         return [];
     }
@@ -155,8 +161,7 @@ export class Conversation {
     if (this.#replies.isSaid(response)) this.#tools.responseSaid();
     if (isEmpty && !isCut) this.#caller.turn.answered();
     const failure = this.#replies.done(response, now);
-    // A goodbye that was said is heard to its end, whatever fails after it.
-    if (failure.length > 0 && !this.#farewell.isSaid) return failure;
+    if (failure !== undefined) return this.fail(failure, now);
     return [...this.#owed(now), ...this.#goodbye(now)];
   }
 
@@ -178,8 +183,7 @@ export class Conversation {
     const silence = this.#caller.tick(this.#replies.isCallerSpeaking, now);
     if (silence.length > 0) this.#replies.watchdog.start(now);
     const isBusy = this.#areToolsAwaited || this.#playback.lateMs(now) < 0;
-    // A goodbye that never comes is no reason for an apology.
-    if (this.#replies.isOverdue(isBusy, now)) return [this.ending ?? { end: 'no reply' }];
+    if (this.#replies.isOverdue(isBusy, now)) return this.fail({ reason: 'no reply' }, now);
     return [...timedOut, ...this.#keys(now), ...silence, ...this.#owed(now), ...this.#goodbye(now)];
   }
 

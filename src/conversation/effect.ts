@@ -1,11 +1,11 @@
-import type { Reason } from '../failure.ts';
-import type { ClientEvent, NewItem, OpenAIError } from '../wire/openai.ts';
+import type { Failure, Reason } from '../failure.ts';
+import type { ClientEvent, NewItem } from '../wire/openai.ts';
 import type { TwilioCommand } from '../wire/twilio.ts';
 
 /** The call is to end, and perhaps be put through; `isTold` if the caller has heard of it from the assistant. */
 export interface End {
   end: Reason;
-  error?: OpenAIError | undefined;
+  failure?: Failure;
   putThrough?: string | undefined;
   isTold?: boolean;
 }

@@ -126,8 +126,8 @@ export class Replies {
     return isCut ? this.cancel() : [];
   }
 
-  /** An error by itself ends nothing: a close would follow. */
-  error(error: OpenAIError): Effect[] {
+  /** Returns an error that ends the call: others end nothing by themselves, as a close would follow. */
+  error(error: OpenAIError): Failure | undefined {
     // Turn detection was quicker: what is owed, though its turn cancelled it, is asked for after its response.
     if (error.code === 'conversation_already_has_active_response') {
       if (this.#response.is === 'active') {
@@ -136,7 +136,8 @@ export class Replies {
         this.#response.sees = undefined;
       } else this.#response = { is: 'none' };
     }
-    return verdict({ reason: 'openai error', error }) === 'give up' ? [{ end: 'openai error', error }] : [];
+    const failure: Failure = { reason: 'openai error', error };
+    return verdict(failure) === 'give up' ? failure : undefined;
   }
 
   hasSpoken(responseId: string): boolean {
@@ -192,8 +193,8 @@ export class Replies {
     return [toOpenAI({ type: 'response.cancel', response_id: this.#response.id })];
   }
 
-  /** Asks once more for a response that broke off unheard, unless it was the second in a row, or a retry is pointless. */
-  done({ id, status, isEmpty, error }: ResponseDone, now: number): Effect[] {
+  /** Asks once more for a response that broke off unheard. Returns the failure if it was the second in a row, or will last. */
+  done({ id, status, isEmpty, error }: ResponseDone, now: number): Failure | undefined {
     if (this.#response.is === 'active' && id === this.#response.id) {
       const { sees } = this.#response;
       this.#response = { is: 'none' };
@@ -207,17 +208,17 @@ export class Replies {
       this.#hasFailed = false;
       // An empty response is the model's choice to say nothing, to a cough for example.
       if (id === this.latest && (this.watchdog.isForRest || isEmpty)) this.watchdog.stop();
-      return [];
+      return undefined;
     }
     const failure: Failure = { reason: 'response failed', error };
     const waitMs = retryAfterMs(failure);
-    if (verdict(failure) !== 'again') return [{ end: failure.reason, error }];
+    if (verdict(failure) !== 'again') return failure;
     // The caller's next turn is answered anyway.
-    if (this.#interrupted.has(id) || this.isCallerSpeaking) return [];
-    if (this.#hasFailed || this.watchdog.isTooLong(waitMs, now)) return [{ end: failure.reason, error }];
+    if (this.#interrupted.has(id) || this.isCallerSpeaking) return undefined;
+    if (this.#hasFailed || this.watchdog.isTooLong(waitMs, now)) return failure;
     this.#hasFailed = true;
     this.#owe(now, waitMs, true);
-    return [];
+    return undefined;
   }
 
   /** Asks for what is owed, unless something else is going on. */

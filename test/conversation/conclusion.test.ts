@@ -135,8 +135,7 @@ it('A caller who was to be put through still is, once the last words were heard'
   ]);
 });
 
-it('A call that is to end anyway is known to, for whatever fails', () => {
-  expect(call.ending).toBeUndefined();
+it('A call that is to end anyway ends as it was to, whatever fails', () => {
   conclude();
-  expect(call.ending).toMatchObject({ end: 'time limit', isTold: false });
+  expect(call.fail({ reason: 'openai closed' }, 1_200)).toMatchObject([{ end: 'time limit', isTold: false }]);
 });

@@ -26,7 +26,8 @@ function tick(now: number): unknown[] {
 
 /** What is asked for when a response is over. */
 function over(response: ResponseDone, now: number): unknown[] {
-  return [...replies.done(response, now), ...replies.due(false, now)];
+  const failure = replies.done(response, now);
+  return failure === undefined ? replies.due(false, now) : [failure];
 }
 
 describe('the greeting', () => {
@@ -69,7 +70,7 @@ describe('a response that failed', () => {
 
   it('The second response in a row that failed ends the call', () => {
     over(failed('r1'), 0);
-    expect(over(failed('r2'), 0)).toEqual([end('response failed', 'server_error')]);
+    expect(over(failed('r2'), 0)).toEqual([end('response failed', 'server_error').failure]);
   });
 
   it('A response that failed is forgiven once another went well', () => {
@@ -133,7 +134,7 @@ describe('a response that failed', () => {
     (message) => {
       replies.created('r1');
       expect(over(failed('r1', 'rate_limit_exceeded', message), 1_000)).toMatchObject([
-        { end: 'response failed', error: { message } },
+        { reason: 'response failed', error: { message } },
       ]);
     },
   );
@@ -142,7 +143,7 @@ describe('a response that failed', () => {
     replies.turnEnded(false, 0);
     replies.created('r1');
     expect(over(failed('r1', 'rate_limit_exceeded', 'Please try again in 7.2s.'), 8_000)).toMatchObject([
-      { end: 'response failed' },
+      { reason: 'response failed' },
     ]);
   });
 
@@ -156,7 +157,7 @@ describe('a response that failed', () => {
 
   it('A response that failed because of the owner ends the call at once', () => {
     expect(over(failed('r1', 'insufficient_quota'), 0)).toEqual([
-      end('response failed', 'insufficient_quota'),
+      end('response failed', 'insufficient_quota').failure,
     ]);
   });
 });

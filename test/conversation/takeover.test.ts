@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { Conversation } from '../../src/conversation/conversation.ts';
 import type { Effect } from '../../src/conversation/effect.ts';
+import type { Failure } from '../../src/failure.ts';
 import {
   audio,
   created,
@@ -204,7 +205,7 @@ describe("A session that is lost over the caller's turn", () => {
     take(3_000, speechStopped);
     takeOver(4_000);
     expect(call.tick(17_999)).toEqual([respond]);
-    expect(call.tick(18_000)).toEqual([{ end: 'no reply' }]);
+    expect(call.tick(18_000)).toMatchObject([{ end: 'no reply' }]);
   });
 });
 
@@ -288,6 +289,40 @@ describe('A session that is lost over its goodbye', () => {
     expect(call.fromTwilio(echo('audio-2'), 2_800)).toMatchObject([
       { end: 'put through', putThrough: '+14155550100' },
     ]);
+  });
+});
+
+describe('A call that fails for good', () => {
+  const failure: Failure = { reason: 'openai closed', closed: { code: 3000, reason: 'invalid_api_key' } };
+
+  it('ends at once, with what the log is to say', () => {
+    speak(0, 'r1', 'Hello!', 2_000);
+    expect(call.fail(failure, 1_000)).toEqual([{ end: 'openai closed', failure }]);
+  });
+
+  describe('over its goodbye', () => {
+    beforeEach(() => {
+      take(0, created('r1'), delta('r1', 'a1', 2_000), functionCall('r1', 'c1', 'time'), done('r1'));
+      call.toolDone('c1', { ends: { to: undefined } }, 100);
+      expect(call.fail(failure, 500)).toEqual([]);
+    });
+
+    it('ends once that was heard', () => {
+      expect(call.tick(1_900)).toEqual([]);
+      expect(call.fromTwilio(echo('audio-1'), 2_000)).toMatchObject([
+        { end: 'assistant hung up', isTold: true },
+      ]);
+    });
+
+    it('ends 2 s late if its mark does not come', () => {
+      expect(call.tick(3_999)).toEqual([]);
+      expect(call.tick(4_000)).toMatchObject([{ end: 'assistant hung up', isTold: true }]);
+    });
+
+    it('is not kept by a key, which nobody would answer', () => {
+      expect(call.fromTwilio(press('1'), 1_000)).toEqual([]);
+      expect(call.fromTwilio(echo('audio-1'), 2_000)).toMatchObject([{ end: 'assistant hung up' }]);
+    });
   });
 });
 

@@ -90,11 +90,8 @@ export function endsBadly(call: Call, stream: Stream): string[] {
   const cut = playout.played.find(
     ({ begins, ends, ms }) => ends === closed?.at && ends - begins < ms - ACCURACY_MS,
   );
-  const { responses = [], lostAt = Infinity } = call.sessions.at(-1) ?? {};
-  const last = responses.at(-1)?.status;
-  // A session that fails for good over its goodbye ends the call.
-  const hasFailed = lostAt < (closed?.at ?? 0);
-  return isGoodbye && !hasFailed && held < ON_ITS_WAY_MS && cut !== undefined
+  const last = call.sessions.at(-1)?.responses.at(-1)?.status;
+  return isGoodbye && held < ON_ITS_WAY_MS && cut !== undefined
     ? [`is cut off in its goodbye at ${cut.ends}, as a response is ${last}`]
     : [];
 }

@@ -115,7 +115,7 @@ export const expected = {
   respond: { to: 'openai', message: { type: 'response.create' } },
   end: (reason: string, code?: string) => ({
     end: reason,
-    ...(code !== undefined && { error: { code, message: undefined } }),
+    failure: { reason, ...(code !== undefined && { error: { code, message: undefined } }) },
   }),
   run: (name: string, callId: string, args: object = {}) => ({ run: name, callId, args }),
   failed: (failedTool: string, why: string) => ({ failedTool, why }),
