@@ -30,6 +30,8 @@ export class Conversation {
   readonly #caller: Caller;
   readonly tally: Tally;
   #streamSid: string | undefined;
+  /** Whether events are handled that came before the stream. */
+  #isCatchingUp = false;
 
   constructor(turnEndMs: number, tools: readonly ToolInfo[], briefing: BriefingOptions, now: number) {
     this.#briefing = new Briefing(briefing);
@@ -99,7 +101,10 @@ export class Conversation {
     this.#caller.streamStarted(now);
     this.tally.streamStarted(now);
     this.#replies.watchdog.streamStarted(now);
-    return this.#held.take().flatMap((event) => this.#receive(streamSid, event, now));
+    this.#isCatchingUp = true;
+    const effects = this.#held.take().flatMap((event) => this.#receive(streamSid, event, now));
+    this.#isCatchingUp = false;
+    return [...effects, ...this.#owed(now)];
   }
 
   fromTwilio(message: TwilioMessage, now: number): Effect[] {
@@ -136,13 +141,10 @@ export class Conversation {
         this.#caller.turn.begin();
         this.#replies.speechStarted(now);
         return this.#bargeIn(streamSid, now);
-      case 'input_audio_buffer.timeout_triggered': {
-        this.#replies.turnEnded(true, now);
-        const task = this.#farewell.timedOut(this.#replies.latest);
-        return task === undefined ? [] : [...this.#replies.cancel(), ...this.#tell([task], undefined, now)];
-      }
+      case 'input_audio_buffer.timeout_triggered':
+        return this.#timedOut(now);
       case 'input_audio_buffer.speech_stopped':
-        this.#replies.turnEnded(false, now);
+        this.#replies.turnEnded(now);
         return [];
       case 'error': {
         const failure = this.#replies.error(event.error);
@@ -151,6 +153,16 @@ export class Conversation {
       default:
         return [];
     }
+  }
+
+  /** The assistant asks whether the caller is there: too early if the caller is still hearing what it said before. */
+  #timedOut(now: number): Effect[] {
+    const isEarly = this.#playback.lateMs(now) < 0;
+    this.#replies.turnEnded(now, { isQuestion: true, isCut: isEarly });
+    // A caller who waits for a tool is right to be silent.
+    if (isEarly || this.#areToolsAwaited) return [];
+    const task = this.#farewell.timedOut(this.#replies.latest);
+    return task === undefined ? [] : [...this.#replies.cancel(), ...this.#tell([task], undefined, now)];
   }
 
   #responseDone(response: ResponseDone, now: number): Effect[] {
@@ -198,7 +210,7 @@ export class Conversation {
   }
 
   #owed(now: number): Effect[] {
-    return this.#replies.due(this.#areToolsAwaited, now);
+    return this.#isCatchingUp ? [] : this.#replies.due(this.#areToolsAwaited, now);
   }
 
   #play(streamSid: string, responseId: string, itemId: string, delta: string, now: number): Effect[] {

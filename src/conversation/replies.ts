@@ -168,9 +168,9 @@ export class Replies {
     this.interrupt();
   }
 
-  /** The caller has spoken, or has been silent for so long that the assistant `asks`: turn detection makes a response. */
-  turnEnded(isQuestion: boolean, now: number): void {
-    this.#turn = { is: 'assistant', isCut: false, isQuestion };
+  /** The caller has spoken, or been silent for so long that it `isQuestion`: turn detection makes a response. */
+  turnEnded(now: number, { isQuestion = false, isCut = false } = {}): void {
+    this.#turn = { is: 'assistant', isCut, isQuestion };
     // What OpenAI creates next is the answer to this turn.
     if (this.#response.is === 'asked') this.#response.isCut = false;
     this.watchdog.restart('reply', now);

@@ -92,7 +92,7 @@ describe('a response that failed', () => {
     replies.created('r1');
     replies.speechStarted(100);
     over(failed('r1'), 200);
-    replies.turnEnded(false, 1000);
+    replies.turnEnded(1000);
     replies.created('r2');
     expect(over(failed('r2'), 1100)).toEqual([respond]);
   });
@@ -104,7 +104,7 @@ describe('a response that failed', () => {
     replies.heard('r2', 500);
     replies.speechStarted(1_000);
     replies.done({ ...done('r2'), status: 'cancelled' }, 1_001);
-    replies.turnEnded(false, 2_000);
+    replies.turnEnded(2_000);
     replies.created('r3');
     expect(over(failed('r3'), 2_100)).toEqual([respond]);
   });
@@ -140,7 +140,7 @@ describe('a response that failed', () => {
   );
 
   it("A response that would be retried after the caller's 15 s ends the call at once", () => {
-    replies.turnEnded(false, 0);
+    replies.turnEnded(0);
     replies.created('r1');
     expect(over(failed('r1', 'rate_limit_exceeded', 'Please try again in 7.2s.'), 8_000)).toMatchObject([
       { reason: 'response failed' },
@@ -166,7 +166,7 @@ describe('a response that the caller spoke over', () => {
   it('A response that the caller spoke over is interrupted, and the next is not', () => {
     replies.created('r1');
     replies.speechStarted(0);
-    replies.turnEnded(false, 0);
+    replies.turnEnded(0);
     replies.created('r2');
     expect(replies.isInterrupted('r1')).toBe(true);
     expect(replies.isInterrupted('r2')).toBe(false);
@@ -184,7 +184,7 @@ describe('a response that the caller spoke over', () => {
 
 describe('a caller who waits for a reply', () => {
   beforeEach(() => {
-    replies.turnEnded(false, 1000);
+    replies.turnEnded(1000);
   });
 
   it('A caller is not left waiting for more than 15 s after speaking', () => {
@@ -211,7 +211,7 @@ describe('a caller who waits for a reply', () => {
     replies.created('r0');
     replies.heard('r0', 1100);
     replies.speechStarted(1200);
-    replies.turnEnded(false, 2000);
+    replies.turnEnded(2000);
     replies.done({ ...done('r0'), status: 'cancelled' }, 2001);
     expect(tick(17_000)).toEqual(['overdue']);
   });
@@ -232,7 +232,7 @@ it('Keys after a turn that is heard late are answered after its reply', () => {
   replies.sent(1, true, 0);
   expect(replies.due(false, 0)).toEqual([respond]);
   replies.speechStarted(20);
-  replies.turnEnded(false, 20);
+  replies.turnEnded(20);
   replies.created('r1');
   replies.itemAdded({ id: 'i1', type: 'message', role: 'user', text: '1' });
   replies.error({ code: 'conversation_already_has_active_response', message: undefined });

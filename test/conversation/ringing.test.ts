@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { Conversation } from '../../src/conversation/conversation.ts';
+import { SAY_GOODBYE } from '../../src/conversation/farewell.ts';
 import { NO_USAGE } from '../../src/wire/openai.ts';
 import {
   audio,
@@ -11,6 +12,8 @@ import {
   functionCall,
   STREAM,
   speechStarted,
+  speechStopped,
+  timedOut,
 } from '../support/wire.ts';
 import { inCall, readyCall, TOOLS } from './ready-call.ts';
 
@@ -73,6 +76,28 @@ describe('A conversation before its stream', () => {
     call.streamStarted(STREAM, 100);
     expect(call.sessionReady(200)).toEqual([ABOUT, respond]);
     expect(take(300, created('r1'), delta('r1', 'a', 400))).toEqual([media(audio(400)), mark('audio-1')]);
+  });
+
+  it('asks for nothing before it has caught up', () => {
+    call.sessionReady(0);
+    take(500, created('r1'), functionCall('r1', 'c1', 'nonsense'), done('r1'));
+    take(600, speechStarted, speechStopped, created('r2'));
+    expect(call.streamStarted(STREAM, 3_000)).not.toContainEqual(respond);
+  });
+
+  it('leaves out questions that OpenAI asked meanwhile', () => {
+    call.sessionReady(0);
+    take(500, created('r1'), delta('r1', 'a', 2_000), done('r1'));
+    for (const id of ['q1', 'q2', 'q3', 'q4']) {
+      take(8_000, timedOut, created(id), delta(id, `a-${id}`, 400), done(id));
+    }
+    const effects = call.streamStarted(STREAM, 25_000);
+    expect(effects.filter((effect) => 'to' in effect && effect.to === 'twilio')).toEqual([
+      media(audio(2_000)),
+      mark('audio-1'),
+    ]);
+    expect(effects).toContainEqual(truncate('a-q4', 0));
+    expect(effects).not.toContainEqual(text('system', SAY_GOODBYE));
   });
 
   it('forgets what a lost session has said', () => {

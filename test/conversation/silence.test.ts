@@ -264,6 +264,14 @@ describe('A caller who is not there', () => {
     expect(question(7)).toEqual([GOODBYE]);
   });
 
+  it('is not told goodbye while waiting for a tool', () => {
+    take(0, speechStarted, speechStopped, created('r1'), functionCall('r1', 'c1', 'time'), done('r1'));
+    for (let n = 1; n <= 5; n += 1) expect(question(n)).toEqual([]);
+    call.toolDone('c1', { output: '1' }, 58_000);
+    for (let n = 6; n <= 8; n += 1) expect(question(n)).toEqual([]);
+    expect(question(9)).toEqual([GOODBYE]);
+  });
+
   it('is asked once more about an item that crosses the question', () => {
     take(0, speechStarted, speechStopped, created('r1'), functionCall('r1', 'c1', 'time'), done('r1'));
     expect(call.toolDone('c1', { output: '1' }, 5_000)).toContainEqual(respond);
