@@ -57,6 +57,11 @@ function cutAt({ plan }: Call, { startedAt = Infinity }: Stream): number {
   return startedAt + Math.min(...cuts.map(({ at }) => at));
 }
 
+/** When a call was over, or its line to Twilio cut. */
+export function connectedUntil(call: Call, stream: Stream): number {
+  return Math.min(endedAt(call, stream), cutAt(call, stream));
+}
+
 /** Why the call of a stream ended, as its server logged it. */
 export function reasonOf({ server, sid }: Stream): unknown {
   return server.lines.find(({ msg, streamSid }) => msg === 'call ended' && streamSid === sid)?.reason;
@@ -101,7 +106,7 @@ function started({ server, sid }: Stream): boolean {
 }
 
 function voices({ says }: Call, { playout }: Stream) {
-  const said = says.map(({ begins, ends }) => ({ came: begins, begins, ends }));
+  const said = says.map(({ begins, ends }) => ({ came: begins, begins, ends, session: undefined }));
   return [...said, ...playout.played].filter(({ begins, ends }) => ends > begins);
 }
 
@@ -114,27 +119,27 @@ export function hearsNothing(call: Call, stream: Stream): string[] {
     .filter(([index, frame]) => frame?.isSpeech && !stream.frames[index + 1]?.isSpeech)
     .map(([, { at }]) => at);
   const keys = plan.acts.filter(({ does }) => does === 'press').map(({ at }) => startedAt + at);
-  const lost = sessions.flatMap(({ responses, items, lostAt = Infinity }) =>
+  const lost = sessions.flatMap(({ number: of, responses, items, lostAt = Infinity }) =>
     responses
       .filter(({ done = Infinity }) => done >= lostAt)
-      .map(({ number }) =>
-        Math.min(lostAt, items.find(({ response }) => response === number)?.lastAt ?? lostAt),
-      ),
+      .map(({ number }) => items.find(({ response }) => response === number)?.lastAt ?? lostAt)
+      .map((lastAt) => ({ at: Math.min(lostAt, lastAt) + ON_ITS_WAY_MS, of })),
   );
-  const dues = [
-    startedAt,
-    ...turns,
-    ...keys,
-    ...lost.map((at) => at + ON_ITS_WAY_MS).filter((at) => at > startedAt && at < Infinity),
+  const dues: { at: number; of?: number }[] = [
+    ...[startedAt, ...turns, ...keys].map((at) => ({ at })),
+    ...lost.filter(({ at }) => at > startedAt && at < Infinity),
   ];
   const toolMs = sessions.flatMap(({ toolCalls }) => toolCalls).map(({ name }) => TOOL_MS[name] ?? 0);
   const allowed = SILENCE_MS + heldUp(call, stream) + sum(toolMs);
-  const end = Math.min(endedAt(call, stream), cutAt(call, stream));
+  const end = connectedUntil(call, stream);
   const speaks = plan.acts.filter(({ does }) => does === 'speak').map(({ at }) => startedAt + at);
   const heard = voices(call, stream);
-  return dues.flatMap((due) => {
+  return dues.flatMap(({ at: due, of }) => {
     const before = heard.filter(({ came }) => came <= due + ON_ITS_WAY_MS).map(({ ends }) => ends);
-    const after = heard.filter(({ came }) => came > due).map(({ begins }) => begins);
+    // What is on its way from a lost session is no reply; the next one's may be quicker.
+    const isReply = ({ came, session }: (typeof heard)[number]) =>
+      came > due || (of !== undefined && session !== of && came > due - ON_ITS_WAY_MS);
+    const after = heard.filter(isReply).map(({ begins }) => begins);
     const since = Math.max(due, ...before);
     const silentMs = Math.min(end, ...after, ...speaks.filter((at) => at > due)) - since;
     return silentMs > allowed ? [`has ${Math.round(silentMs)} ms of silence from ${since} on`] : [];
@@ -158,7 +163,7 @@ export function isMisheard(call: Call, stream: Stream, session: Session, item: I
   const heardMs = sum(parts.map(({ begins, ends }) => ends - begins));
   const allowed = ACCURACY_MS + heldUp(call, stream);
   const cut = item.toldAt ?? clears.find((at) => parts.some(({ ends }) => ends === at)) ?? Infinity;
-  const end = Math.min(endedAt(call, stream), cutAt(call, stream), session.lostAt ?? Infinity);
+  const end = Math.min(connectedUntil(call, stream), session.lostAt ?? Infinity);
   const isAlive = cut + ON_ITS_WAY_MS < end;
   const toldMs = item.toldMs ?? item.ms;
   if (!isAlive || Math.abs(toldMs - heardMs) <= allowed) return [];
@@ -180,7 +185,7 @@ export function losesWords(call: Call, stream: Stream): string[] {
   const heard = new Set(mine.map(({ frame }) => frame));
   const slack = ON_ITS_WAY_MS + delayMs + jitterMs + heldUp(call, stream);
   const readyAt = Math.min(...sessions.map((session) => session.readyAt ?? Infinity));
-  const end = Math.min(endedAt(call, stream), cutAt(call, stream)) - slack;
+  const end = connectedUntil(call, stream) - slack;
   // A session that was deaf took words with it, until the server could notice.
   const gaps = sessions.flatMap(({ deafAt = Infinity, lostAt = Infinity, readyAt: from = 0 }, index) => {
     const next = sessions[index + 1];
@@ -215,7 +220,7 @@ function isFollowed(sessions: Session[], index: number, end: number): boolean {
 export function leavesWords(call: Call, stream: Stream): string[] {
   const sessions = sessionsOf(call, stream);
   const slack = ON_ITS_WAY_MS + heldUp(call, stream);
-  const end = Math.min(endedAt(call, stream), cutAt(call, stream)) - slack;
+  const end = connectedUntil(call, stream) - slack;
   return sessions.flatMap(
     ({ number, frames, turns, responses, lostAt = Infinity, deafAt = lostAt }, index) => {
       const later = sessions.slice(index + 1);

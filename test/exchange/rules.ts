@@ -1,12 +1,13 @@
 import type { Call } from './call.ts';
 import * as callers from './callers.ts';
-import { endedAt, heldUp, ON_ITS_WAY_MS, sessionsOf, sum, TOOL_MS } from './callers.ts';
+import { connectedUntil, endedAt, heldUp, ON_ITS_WAY_MS, sessionsOf, sum, TOOL_MS } from './callers.ts';
 import type { Server } from './server.ts';
 import type { Session } from './session.ts';
 import type { Stream } from './stream.ts';
 import { SECRET, type World } from './world.ts';
 
 const EXIT_MS = 20_000;
+const MAX_ASKED = 3;
 /** How long a response may be owed, in ms. */
 const OWED_MS = 16_000;
 /** What whoever dials once more doesn't meet again. */
@@ -41,6 +42,7 @@ export const RULES: Record<string, (world: World) => string[]> = {
       ...owes(call, stream, session),
       ...triesTooOften(session),
     ]),
+  'A silent caller is asked three times, and told goodbye then': (world) => each(world, asksTooOften),
   'Each call of a tool is run and answered once': (world) => eachSession(world, runsWrongly),
   'Each token and each preparation is used once': (world) =>
     world.servers.flatMap((server) => [...usesTwice(world, server), ...preparesTwice(world, server)]),
@@ -99,7 +101,8 @@ function eachSession(
 
 function asksTooSoon({ creates, responses, deafAt = Infinity }: Session, held: number): string[] {
   const wrong = creates.find((at, index) => {
-    const isAsked = at - (creates[index - 1] ?? -Infinity) < ROUND_TRIP_MS;
+    // What came during a stall is read at once after it.
+    const isAsked = held < 1_000 && at - (creates[index - 1] ?? -Infinity) < ROUND_TRIP_MS;
     const isKnown = responses.some(
       ({ began, done = Infinity }) => began + ROUND_TRIP_MS + ON_ITS_WAY_MS + held < at && at < done,
     );
@@ -118,6 +121,28 @@ function triesTooOften({ responses, turns, creates }: Session): string[] {
     return haveFailed && isAsked;
   });
   return wrong === undefined ? [] : [`tries a third time at ${wrong.began}`];
+}
+
+/** A fourth question in a row is cancelled, as are those that come too early; those over a tool don't count. */
+function asksTooOften(call: Call, stream: Stream): string[] {
+  if (heldUp(call, stream) > 1_000) return [];
+  const { startedAt = Infinity } = stream;
+  const sessions = sessionsOf(call, stream);
+  const asked = sessions.flatMap(({ questions, toolCalls, responses, deafAt = Infinity }) =>
+    questions.filter(({ at, response }) => {
+      const isAwaited = toolCalls.some(
+        (tool) => at > tool.at && at < tool.at + (TOOL_MS[tool.name] ?? 0) + ON_ITS_WAY_MS,
+      );
+      const isHeard = at > startedAt && at < Math.min(deafAt, connectedUntil(call, stream));
+      return isHeard && !isAwaited && responses[response]?.status === 'completed';
+    }),
+  );
+  const sounds = [...sessions.flatMap(({ turns }) => turns.map(({ began }) => began)), ...stream.keys];
+  const wrong = asked.find(({ at }, index) => {
+    const since = asked[index - MAX_ASKED]?.at;
+    return since !== undefined && !sounds.some((sound) => sound > since && sound < at);
+  });
+  return wrong === undefined ? [] : [`is asked for the fourth time at ${wrong.at}`];
 }
 
 function owes(call: Call, stream: Stream, session: Session): string[] {

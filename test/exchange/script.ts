@@ -11,6 +11,8 @@ export interface Script {
   places: number;
   graceSeconds: number;
   maxCallSeconds: number;
+  /** How long callers may be silent before the assistant asks whether they are there; 0 for ever. */
+  idleMs: number;
   calls: Plan[];
   faults: Fault[];
 }
@@ -202,6 +204,7 @@ export function scriptOf(seed: number, calls: number, withFaults = true): Script
     maxCallSeconds: oneOf(15, 25, 40),
     calls: Array.from({ length: calls }, plan),
     faults: withFaults ? Array.from({ length: upTo(5) }, fault) : [],
+    idleMs: oneOf(0, 0, 0, 2_000, 5_000),
   };
 }
 

@@ -9,6 +9,7 @@ import { TOOLS, type ToolName } from './script.ts';
 import { SECRET, type World } from './world.ts';
 
 const COUNT_MS = 1_000;
+const VAD = { type: 'server_vad', threshold: 0.5, prefix_padding_ms: 300, silence_duration_ms: 500 } as const;
 export const RELAY_HOST = 'relay.example.com';
 export const ORIGIN = `https://${RELAY_HOST}`;
 
@@ -165,6 +166,7 @@ export class Server {
     return {
       ...testAssistant,
       transcription: { model: 'gpt-transcribe' },
+      turnDetection: { ...VAD, idle_timeout_ms: this.#world.script.idleMs || undefined },
       tools: TOOLS.map((name: Exclude<ToolName, 'unknown' | 'garbled'>) => ({
         name,
         description: name,

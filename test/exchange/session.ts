@@ -16,6 +16,11 @@ const UPDATE_MS = 70;
 const APPEND = /^\{"type":"input_audio_buffer\.append","audio":"([^"]*)"\}$/;
 const DEFAULT_REPLY: Reply = { ms: 800, thinkMs: 200 };
 
+interface SessionConfig {
+  instructions: string;
+  audio: { input: { turn_detection: { idle_timeout_ms?: number } } };
+}
+
 /** One session, as OpenAI knows it. */
 export class Session {
   readonly number: number;
@@ -44,11 +49,14 @@ export class Session {
   readonly turns: { began: number; ended?: number }[] = [];
   readonly responses: { number: number; began: number; isEmpty: boolean; done?: number; status?: string }[] =
     [];
+  /** When it asked by itself whether the caller is there, in which response. */
+  readonly questions: { at: number; response: number }[] = [];
   readonly #world: World;
   readonly #party: Party;
   readonly #socket: WebSocket;
   readonly #meets: DialFault | undefined;
   #response: Response | undefined;
+  #idleMs = 0;
   #silentMs = 0;
   #isSpeaking = false;
   #items = 0;
@@ -144,7 +152,8 @@ export class Session {
     }
   }
 
-  #update(session: { instructions: string }): void {
+  #update(session: SessionConfig): void {
+    this.#idleMs = session.audio.input.turn_detection.idle_timeout_ms ?? 0;
     const sid = /CA\w+/.exec(session.instructions)?.[0];
     const call = this.#world.twilio.callOf(sid);
     if (call !== undefined && this.call === undefined) {
@@ -189,13 +198,14 @@ export class Session {
     if (turn !== undefined) turn.ended = this.#world.clock.now;
     this.#note('hears the caller end');
     this.#send({ type: 'input_audio_buffer.speech_stopped' });
-    const id = this.#itemAdded({ type: 'message', role: 'user' });
-    this.#send({
-      type: 'conversation.item.input_audio_transcription.completed',
-      item_id: id,
-      transcript: SECRET.words,
-    });
+    this.#userItem(SECRET.words);
     this.#respond();
+  }
+
+  /** What the caller said, and its transcription. */
+  #userItem(transcript: string): void {
+    const item_id = this.#itemAdded({ type: 'message', role: 'user' });
+    this.#send({ type: 'conversation.item.input_audio_transcription.completed', item_id, transcript });
   }
 
   #create(mayUseTools: boolean): void {
@@ -281,6 +291,19 @@ export class Session {
       response: { id, status, output, ...(error && { status_details: { error } }) },
     });
     this.#note(`ends ${response.id}: ${code ?? status}`);
+    if (this.#idleMs > 0) this.#later(this.#idleMs + (response.item?.ms ?? 0), () => this.#idle(number));
+  }
+
+  /** Asks whether the caller is there, if nothing has happened since a response. */
+  #idle(number: number): void {
+    if (number !== this.responses.length - 1 || this.#isSpeaking) return;
+    this.questions.push({ at: this.#world.clock.now, response: this.responses.length });
+    this.#note('asks whether the caller is there');
+    this.#send({ type: 'input_audio_buffer.timeout_triggered' });
+    const content = [{ type: 'input_text', text: 'No user speech was detected for a while.' }];
+    this.#itemAdded({ type: 'message', role: 'system', content });
+    this.#userItem('');
+    this.#respond();
   }
 
   #truncate(itemId: string, ms: number): void {

@@ -58,7 +58,7 @@ export async function shrunk(
       await attempt(withCall(index, { jitterMs: 0 }));
     }
     const servers = Math.min(smallest.servers, 2);
-    for (const changes of [{ servers }, { servers: 1 }, { standby: 0 }, { places: 100 }]) {
+    for (const changes of [{ servers }, { servers: 1 }, { standby: 0 }, { places: 100 }, { idleMs: 0 }]) {
       await attempt({ ...smallest, ...changes });
     }
   } while (before !== smallest && tries < MAX_TRIES);

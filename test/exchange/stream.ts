@@ -26,6 +26,8 @@ export class Stream {
   speakUntil = 0;
   /** When each frame was sent, and whether the caller spoke in it; and how long the line was held up, in ms. */
   readonly frames: { at: number; isSpeech: boolean }[] = [];
+  /** When keys were pressed. */
+  readonly keys: number[] = [];
   onOpen = () => {};
   onClose = () => {};
   /** Called where nobody answered at all. */
@@ -74,6 +76,7 @@ export class Stream {
   }
 
   press(digit: string): void {
+    this.keys.push(this.#world.clock.now);
     this.#send({ event: 'dtmf', dtmf: { track: 'inbound_track', digit } });
   }
 
