@@ -22,6 +22,7 @@ export const RULES: Record<string, (world: World) => string[]> = {
       .filter(({ overAt }) => overAt === undefined)
       .map(({ name }) => `${name} does not end`),
     ...each(world, callers.endsBadly),
+    ...each(world, (call, stream) => hangsUpOn(world, call, stream)),
   ],
   'There are never 16 s of silence while a reply is due': (world) => each(world, callers.hearsNothing),
   'No audio of an interrupted reply follows its clear': (world) =>
@@ -97,6 +98,24 @@ function eachSession(
   return each(world, (call, stream) =>
     sessionsOf(call, stream).flatMap((session) => wrong(call, stream, session)),
   );
+}
+
+/** Whoever speaks up over the goodbye keeps the call, once, unless it must end. */
+function hangsUpOn({ script }: World, call: Call, stream: Stream): string[] {
+  const { server, closed, startedAt = 0 } = stream;
+  const { at = 0 } = closed ?? {};
+  const sessions = sessionsOf(call, stream);
+  const [bye, ...others] = sessions
+    .flatMap(({ toolCalls }) => toolCalls)
+    .filter(({ name }) => name === 'bye' || name === 'transfer');
+  const mustEnd = (server.stoppedAt ?? Infinity) < at || at > startedAt + (script.maxCallSeconds - 1) * 1_000;
+  const isGoodbye = /^(assistant hung up|put through)$/.test(String(callers.reasonOf(stream)));
+  if (bye === undefined || others.length > 0 || mustEnd || !isGoodbye) return [];
+  const slack = 2 * (ON_ITS_WAY_MS + heldUp(call, stream));
+  const turns = sessions.flatMap((session) => session.turns).filter(({ began }) => began > bye.at);
+  const isCutOff =
+    turns.length === 1 && turns.some(({ began, ended = at }) => ended >= at && began + slack < at);
+  return isCutOff ? [`hangs up at ${at} on a caller who speaks`] : [];
 }
 
 function asksTooSoon({ creates, responses, deafAt = Infinity }: Session, held: number): string[] {
