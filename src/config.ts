@@ -20,6 +20,8 @@ export interface Config {
   logLevel: string;
   /** What is allowed, and unsafe: one sentence each. */
   cautions: string[];
+  /** The names of all variables that are read. */
+  variables: Set<string>;
 }
 
 /** What is wrong with the environment: one line for each mistake, naming the variable and how to fix it. */
@@ -30,8 +32,10 @@ export class ConfigError extends Error {
 /** Reads the configuration from environment variables, empty ones counting as missing; throws a ConfigError. */
 export function readConfig(env: Record<string, string | undefined>): Config {
   const mistakes: string[] = [];
+  const variables = new Set<string>();
 
   function text(name: string, fallback?: string): string {
+    variables.add(name);
     const value = env[name]?.trim() || fallback;
     if (value === undefined) mistakes.push(`${name} is missing: set it in .env (see .env.example).`);
     return value ?? '';
@@ -110,6 +114,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     host: text('HOST', '0.0.0.0'),
     logLevel: logLevel(),
     cautions: [],
+    variables,
   };
   if (config.twilioAuthToken === undefined) {
     config.cautions.push('anyone can talk on your OpenAI bill: ALLOW_UNSIGNED_REQUESTS is true');

@@ -90,6 +90,8 @@ async function startOnce(load: () => ReturnType<Load>, isDev: boolean): Promise<
   const logger = { level: config.logLevel, stream: output };
   const { app, calls, shutDown } = await buildApp(config, assistant, logger);
   for (const advice of config.cautions) app.log.warn({ advice }, 'unsafe setting');
+  const unknown = fromFile.filter((name) => !config.variables.has(name));
+  if (unknown.length > 0) app.log.info({ file: ENV_FILE, variables: unknown }, 'unknown variables');
   try {
     await app.listen({ port, host });
   } catch (error) {

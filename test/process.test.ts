@@ -241,6 +241,19 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
     expect(await exited).toBe(1);
   });
 
+  it('names the variables of its .env that it does not know', async () => {
+    const cwd = await folderWith('OPENAI_API_KEY=sk-test\nMAX_CALL_SECOND=60\nSHOP=7\n');
+    const { child, exited, lines, listening } = run(
+      { OPENAI_API_KEY: undefined, ALLOW_UNSIGNED_REQUESTS: 'true', STANDBY_SESSIONS: '0' },
+      { cwd },
+    );
+    await listening;
+    const variables = ['MAX_CALL_SECOND', 'SHOP'];
+    expect(lines).toContainEqual(expect.objectContaining({ msg: 'unknown variables', variables }));
+    child.kill('SIGTERM');
+    expect(await exited).toBe(0);
+  });
+
   it('names each setting that it lacks in a line of its own', async () => {
     const { stderr, exited } = run({ OPENAI_API_KEY: '', PORT: 'x' });
     const names = (await stderr)
