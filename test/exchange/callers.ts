@@ -121,9 +121,12 @@ export function hearsNothing(call: Call, stream: Stream): string[] {
   const keys = plan.acts.filter(({ does }) => does === 'press').map(({ at }) => startedAt + at);
   const lost = sessions.flatMap(({ number: of, responses, items, lostAt = Infinity }) =>
     responses
-      .filter(({ done = Infinity }) => done >= lostAt)
-      .map(({ number }) => items.find(({ response }) => response === number)?.lastAt ?? lostAt)
-      .map((lastAt) => ({ at: Math.min(lostAt, lastAt) + ON_ITS_WAY_MS, of })),
+      .map(({ number, done = Infinity }) => ({
+        lastAt: items.find(({ response }) => response === number)?.lastAt ?? lostAt,
+        done,
+      }))
+      .filter(({ lastAt, done }) => done >= lostAt || done - lastAt > SILENCE_MS)
+      .map(({ lastAt }) => ({ at: Math.min(lostAt, lastAt) + ON_ITS_WAY_MS, of })),
   );
   const dues: { at: number; of?: number }[] = [
     ...[startedAt, ...turns, ...keys].map((at) => ({ at })),

@@ -7,6 +7,8 @@ import type { Stream } from './stream.ts';
 import { SECRET, type World } from './world.ts';
 
 const EXIT_MS = 20_000;
+/** How long last words may take, in ms, and a second for streams that come meanwhile. */
+const LAST_WORDS_MS = 12_000;
 const MAX_ASKED = 3;
 /** How long a response may be owed, in ms. */
 const OWED_MS = 16_000;
@@ -64,12 +66,19 @@ export const RULES: Record<string, (world: World) => string[]> = {
     world.servers.flatMap((server) => reportsWrongly(world, server)),
   'No line of the log has anything secret': (world) =>
     world.servers.flatMap((server) => tells(world, server)),
-  'A process that was told to stop has exited by its grace and 20 s': ({ servers, script }) =>
-    servers.flatMap(({ party, stoppedAt = 0, exitedAt = Infinity, stalls }) => {
-      const allowed = script.graceSeconds * 1_000 + EXIT_MS + sum(stalls.map(({ ms }) => ms));
-      return exitedAt - stoppedAt > allowed
-        ? [`${party.name} stops at ${stoppedAt}, and exits at ${exitedAt}`]
-        : [];
+  'A process that was told to stop ends its calls after its grace, and has exited 20 s later': ({
+    servers,
+    script,
+  }) =>
+    servers.flatMap(({ party, stoppedAt = 0, exitedAt = Infinity, stalls, calls }) => {
+      const graceEnds = stoppedAt + script.graceSeconds * 1_000 + sum(stalls.map(({ ms }) => ms));
+      const late = calls.filter(({ endedAt = 0 }) => endedAt > graceEnds + LAST_WORDS_MS);
+      return [
+        ...(exitedAt > graceEnds + EXIT_MS
+          ? [`${party.name} stops at ${stoppedAt}, exits at ${exitedAt}`]
+          : []),
+        ...late.map(({ sid }) => `${sid} lives longer, as ${party.name} stops at ${stoppedAt}`),
+      ];
     }),
   'Neither Twilio nor OpenAI has anything to object to': ({ objections }) => objections,
 };
@@ -111,7 +120,8 @@ function hangsUpOn({ script }: World, call: Call, stream: Stream): string[] {
   const mustEnd = (server.stoppedAt ?? Infinity) < at || at > startedAt + (script.maxCallSeconds - 1) * 1_000;
   const isGoodbye = /^(assistant hung up|put through)$/.test(String(callers.reasonOf(stream)));
   if (bye === undefined || others.length > 0 || mustEnd || !isGoodbye) return [];
-  const slack = 2 * (ON_ITS_WAY_MS + heldUp(call, stream));
+  // The close takes three ways.
+  const slack = ROUND_TRIP_MS + 3 * call.plan.delayMs + heldUp(call, stream);
   const turns = sessions.flatMap((session) => session.turns).filter(({ began }) => began > bye.at);
   const isCutOff =
     turns.length === 1 && turns.some(({ began, ended = at }) => ended >= at && began + slack < at);
