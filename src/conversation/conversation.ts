@@ -139,7 +139,7 @@ export class Conversation {
         return [];
       case 'input_audio_buffer.speech_started':
         this.#caller.turn.begin();
-        this.#replies.speechStarted(now);
+        this.#replies.speechStarted(now, this.#playback.lateMs(now) < 0);
         return this.#bargeIn(streamSid, now);
       case 'input_audio_buffer.timeout_triggered':
         return this.#timedOut(now);
@@ -210,7 +210,10 @@ export class Conversation {
   }
 
   #owed(now: number): Effect[] {
-    return this.#isCatchingUp ? [] : this.#replies.due(this.#areToolsAwaited, now);
+    if (this.#isCatchingUp) return [];
+    // Only a response's other tools hold up what one of them returned.
+    const isOther = (id: string) => id !== this.#replies.latest || this.#replies.isInterrupted(id);
+    return this.#replies.due(this.#tools.areAwaited(isOther), now);
   }
 
   #play(streamSid: string, responseId: string, itemId: string, delta: string, now: number): Effect[] {

@@ -158,14 +158,18 @@ export class Replies {
     return this.watchdog.heard(now);
   }
 
-  /** Interrupts the assistant, as OpenAI does by itself, and cancels the debt: the caller's turn brings a reply. */
-  speechStarted(now: number): void {
+  /**
+   * Interrupts the assistant, if it `isPlaying` or a response is in the making, as OpenAI does by itself. Cancels the debt: the
+   * caller's turn brings a reply.
+   */
+  speechStarted(now: number, isPlaying: boolean): void {
     this.#turn = { is: 'caller', since: now };
     this.isBegun = true;
     this.#unheard = 0;
     this.#hasFailed = false;
     this.#debt = undefined;
-    this.interrupt();
+    if (isPlaying || this.#response.is !== 'none') this.interrupt();
+    else this.watchdog.stop();
   }
 
   /** The caller has spoken, or been silent for so long that it `isQuestion`: turn detection makes a response. */

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Conversation } from '../../src/conversation/conversation.ts';
+import { SAY_PUT_THROUGH } from '../../src/conversation/farewell.ts';
 import { OUTPUTS } from '../../src/conversation/tools.ts';
 import {
   created,
@@ -11,6 +12,7 @@ import {
   outputAdded,
   speechStarted,
   speechStopped,
+  timedOut,
 } from '../support/wire.ts';
 import { inCall, readyCall } from './ready-call.ts';
 
@@ -164,5 +166,33 @@ describe('A caller who moves on', () => {
     take(300, functionCall('r2', 'c2', 'time'), done('r2'));
     expect(call.toolDone('c2', { output: '1' }, 400)).toEqual([output('c2', '1'), respond]);
     expect(call.toolDone('c1', { output: '2' }, 500)).toEqual([output('c1', '2')]);
+  });
+
+  it('is not kept waiting by a slow tool that was asked for earlier', () => {
+    turn('r1', 0);
+    take(100, functionCall('r1', 'c1', 'weather'), done('r1'), timedOut, created('q'));
+    take(300, delta('q', 'a', 400), done('q'));
+    turn('r2', 7_000);
+    take(7_500, functionCall('r2', 'c2', 'time'), done('r2'));
+    expect(call.toolDone('c2', { output: '1' }, 7_600)).toEqual([output('c2', '1'), respond]);
+  });
+
+  it('hears what a tool returns after a word in the silence while it ran', () => {
+    turn('r1', 0);
+    take(100, delta('r1', 'a', 400), functionCall('r1', 'c1', 'time'), done('r1'));
+    turn('r2', 2_000);
+    take(2_500, delta('r2', 'b', 400), done('r2'));
+    expect(call.toolDone('c1', { output: '1' }, 5_000)).toEqual([output('c1', '1'), respond]);
+  });
+
+  it('is put through after a word in the silence before', () => {
+    turn('r1', 0);
+    take(100, delta('r1', 'a', 400), functionCall('r1', 'c1', 'time'), done('r1'));
+    turn('r2', 2_000);
+    take(2_500, delta('r2', 'b', 400), done('r2'));
+    expect(call.toolDone('c1', { ends: { to: '+14155550100' } }, 5_000)).toEqual([
+      output('c1', SAY_PUT_THROUGH),
+      respond,
+    ]);
   });
 });

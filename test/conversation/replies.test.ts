@@ -83,14 +83,14 @@ describe('a response that failed', () => {
 
   it('A response that failed after the caller cut in is not retried', () => {
     replies.created('r1');
-    replies.speechStarted(0);
+    replies.speechStarted(0, true);
     expect(over(failed('r1'), 200)).toEqual([]);
     expect(tick(60_000)).toEqual([]);
   });
 
   it('A response that failed after the caller had cut in counts for nothing', () => {
     replies.created('r1');
-    replies.speechStarted(100);
+    replies.speechStarted(100, true);
     over(failed('r1'), 200);
     replies.turnEnded(1000);
     replies.created('r2');
@@ -102,7 +102,7 @@ describe('a response that failed', () => {
     over(failed('r1'), 0);
     replies.created('r2');
     replies.heard('r2', 500);
-    replies.speechStarted(1_000);
+    replies.speechStarted(1_000, true);
     replies.done({ ...done('r2'), status: 'cancelled' }, 1_001);
     replies.turnEnded(2_000);
     replies.created('r3');
@@ -110,7 +110,7 @@ describe('a response that failed', () => {
   });
 
   it('A response that failed while the caller speaks is not retried', () => {
-    replies.speechStarted(0);
+    replies.speechStarted(0, true);
     replies.created('r1');
     expect(over(failed('r1'), 100)).toEqual([]);
     expect(tick(20_000)).toEqual([]);
@@ -150,7 +150,7 @@ describe('a response that failed', () => {
   it('A response that waits for its retry is dropped if the caller speaks', () => {
     replies.created('r1');
     over(failed('r1', 'rate_limit_exceeded'), 1_000);
-    replies.speechStarted(1_500);
+    replies.speechStarted(1_500, true);
     expect(tick(2_500)).toEqual([]);
     expect(replies.retries).toBe(0);
   });
@@ -165,7 +165,7 @@ describe('a response that failed', () => {
 describe('a response that the caller spoke over', () => {
   it('A response that the caller spoke over is interrupted, and the next is not', () => {
     replies.created('r1');
-    replies.speechStarted(0);
+    replies.speechStarted(0, true);
     replies.turnEnded(0);
     replies.created('r2');
     expect(replies.isInterrupted('r1')).toBe(true);
@@ -175,7 +175,7 @@ describe('a response that the caller spoke over', () => {
   it('The last 100 responses that were interrupted are remembered', () => {
     for (let n = 0; n <= 100; n++) {
       replies.created(`r${n}`);
-      replies.speechStarted(0);
+      replies.speechStarted(0, true);
     }
     expect(replies.isInterrupted('r0')).toBe(false);
     expect(replies.isInterrupted('r1')).toBe(true);
@@ -210,14 +210,14 @@ describe('a caller who waits for a reply', () => {
   it('A caller who waits for a reply waits on when the response before it is over', () => {
     replies.created('r0');
     replies.heard('r0', 1100);
-    replies.speechStarted(1200);
+    replies.speechStarted(1200, true);
     replies.turnEnded(2000);
     replies.done({ ...done('r0'), status: 'cancelled' }, 2001);
     expect(tick(17_000)).toEqual(['overdue']);
   });
 
   it('A caller does not wait while speaking again, for 3 minutes at most', () => {
-    replies.speechStarted(2_000);
+    replies.speechStarted(2_000, true);
     expect(tick(181_999)).toEqual([]);
     expect(tick(182_000)).toEqual(['overdue']);
   });
@@ -231,7 +231,7 @@ describe('a caller who waits for a reply', () => {
 it('Keys after a turn that is heard late are answered after its reply', () => {
   replies.sent(1, true, 0);
   expect(replies.due(false, 0)).toEqual([respond]);
-  replies.speechStarted(20);
+  replies.speechStarted(20, true);
   replies.turnEnded(20);
   replies.created('r1');
   replies.itemAdded({ id: 'i1', type: 'message', role: 'user', text: '1' });
