@@ -161,9 +161,9 @@ export class Call {
     return ENDINGS[reason].outcome === 'time limit' ? timeIsUp : apology;
   }
 
-  #next(reason: Reason, { putThrough, isTold }: Omit<End, 'end'>): NextStep {
+  #next(reason: Reason, { putThrough, isTold, ...given }: Omit<End, 'end'>): NextStep {
     // The person who is dialled sees the caller's number, if there is one.
-    const callerId = this.#tools.callerId ?? this.info.from ?? this.info.to;
+    const callerId = given.callerId ?? this.info.from ?? this.info.to;
     const { nobodyAnswered, say } = this.#persona;
     if (putThrough !== undefined) {
       if (callerId === undefined && !putThrough.startsWith('sip:'))

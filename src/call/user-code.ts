@@ -37,8 +37,6 @@ export function logEscaped(err: unknown, log: FastifyBaseLogger): boolean {
 
 /** The tools of a call that the model has called. */
 export class ToolRuns {
-  /** The caller ID of the latest `putThrough`. */
-  callerId: string | undefined;
   readonly #tools: readonly Tool[];
   readonly #call: CallInfo;
   readonly #log: FastifyBaseLogger;
@@ -59,9 +57,7 @@ export class ToolRuns {
     const run = new ToolRun(tool, this.#call);
     this.#runs.set(callId, run);
     dropOldest(this.#runs, MAX_RUNS);
-    const result = await run.result(args, (err) => this.#logFailure(name, { err }));
-    if ('ends' in result) this.callerId = result.ends.callerId;
-    return result;
+    return run.result(args, (err) => this.#logFailure(name, { err }));
   }
 
   /** The model was told that a tool failed: aborts it, if it was called. */

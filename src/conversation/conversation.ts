@@ -62,8 +62,9 @@ export class Conversation {
     this.#playback.sessionLost();
     this.#caller.sessionLost();
     this.#replies.sessionLost(task !== WAIT, now);
-    if (this.#replies.isBegun)
-      this.#briefing.sessionLost(this.transcript.newest(), this.#tools.running, task);
+    const { running } = this.#tools;
+    if (this.#replies.isBegun || running.length > 0)
+      this.#briefing.sessionLost(this.transcript.newest(), running, task);
   }
 
   /** Whether the caller wouldn't notice a switch to another session. */
@@ -83,8 +84,8 @@ export class Conversation {
     const task = this.#farewell.conclude(reason, sentence, this.#replies.latest, now);
     if (task === undefined) return [];
     const mayFinish = this.#replies.isIdle && this.#playback.lateMs(now) > -MAX_SENTENCE_MS;
-    const cut = mayFinish ? [] : [...this.#cut(this.#streamSid, now), ...this.#replies.cancel()];
-    return [...cut, ...this.#tell([task], undefined, now)];
+    const cut = mayFinish ? [] : this.#cut(this.#streamSid, now);
+    return [...cut, ...this.#replies.cancel(), ...this.#tell([task], undefined, now)];
   }
 
   /** Nothing more can be said: ends the call, as it was to end anyway, but not before a goodbye that was said is heard. */
@@ -168,9 +169,10 @@ export class Conversation {
   #responseDone(response: ResponseDone, now: number): Effect[] {
     const { id, isEmpty } = response;
     const isCut = this.#replies.isInterrupted(id);
-    // One that only calls a tool is no goodbye.
-    if (this.#replies.hasSpoken(id) || (isEmpty && !isCut)) this.#farewell.responseDone(id);
-    if (this.#replies.isSaid(response)) this.#tools.responseSaid();
+    const isSaid = this.#replies.isSaid(response);
+    // One that only calls a tool is no goodbye, nor one that the caller has cancelled.
+    if (isSaid || (isEmpty && !isCut)) this.#farewell.responseDone(id);
+    if (isSaid) this.#tools.responseSaid();
     if (isEmpty && !isCut) this.#caller.turn.answered();
     const failure = this.#replies.done(response, now);
     if (failure !== undefined) return this.fail(failure, now);
@@ -259,6 +261,7 @@ export class Conversation {
     // OpenAI doesn't hear a key, and goes on unless its response is cancelled.
     const cancelled = cut.length > 0 ? this.#replies.cancel() : [];
     this.tally.keysPressed += 1;
+    this.#replies.isBegun = true;
     this.#keypad.press(digit, now);
     return [...cut, ...cancelled, ...this.#keys(now)];
   }

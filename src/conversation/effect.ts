@@ -7,6 +7,7 @@ export interface End {
   end: Reason;
   failure?: Failure;
   putThrough?: string | undefined;
+  callerId?: string | undefined;
   isTold?: boolean;
 }
 

@@ -1,5 +1,6 @@
 import type { Reason } from '../failure.ts';
 import { type Effect, type End, textMessage } from './effect.ts';
+import type { Dial } from './tools.ts';
 
 /** What the model is told that ends the call: what is left to say, if it has said nothing. */
 export const DONE = 'Done.';
@@ -9,7 +10,7 @@ export const SAY_PUT_THROUGH = 'Say in one short sentence that you put the calle
 /** How much later than estimated the goodbye may be heard, in ms. */
 const MAX_LATE_MS = 2_000;
 /** A sentence that takes less, in ms, is finished before the last words. */
-export const MAX_SENTENCE_MS = 5_000;
+export const MAX_SENTENCE_MS = 2_000;
 /** Questions that may go unanswered in a row. */
 const MAX_QUESTIONS = 3;
 /** Time for the last words of a call that must end, in ms. */
@@ -19,8 +20,13 @@ const MAX_CONCLUSION_MS = 10_000;
 interface Pending {
   reason: Reason;
   to?: string | undefined;
+  callerId?: string | undefined;
   notId: string | undefined;
   goodbyeId?: string | undefined;
+}
+
+function endOf({ reason, to, callerId }: Pending, isTold: boolean): End {
+  return { end: reason, putThrough: to, callerId, isTold };
 }
 
 /** How the assistant ends the call: once the caller has heard the goodbye and hasn't objected, or by a deadline. */
@@ -32,22 +38,18 @@ export class Farewell {
   #deadline = Number.POSITIVE_INFINITY;
 
   /**
-   * A tool ends the call, unless the caller has cut in: `to` says whom the caller is put through to; `isSaid` whether its
-   * response has said goodbye. Returns what to tell the model.
+   * A tool ends the call, unless the caller has cut in: `to` says whom the caller is put through to, which no later hang-up
+   * undoes; `isSaid` whether its response has said goodbye. Returns what to tell the model.
    */
-  begin(
-    { to }: { to: string | undefined },
-    responseId: string,
-    isSaid: boolean,
-    hasCutIn: boolean,
-  ): { output: string } {
-    const reason = to === undefined ? 'assistant hung up' : 'put through';
+  begin({ to, callerId }: Dial, responseId: string, isSaid: boolean, hasCutIn: boolean): { output: string } {
+    if (to === undefined && this.#pending?.to !== undefined) return { output: this.unsaid ?? DONE };
+    const end = { reason: to === undefined ? 'assistant hung up' : 'put through', to, callerId } as const;
     if (this.#mustEnd) {
-      if (this.#pending !== undefined && to !== undefined) this.#pending = { ...this.#pending, reason, to };
+      if (this.#pending !== undefined && to !== undefined) this.#pending = { ...this.#pending, ...end };
       return { output: DONE };
     }
     if (hasCutIn) return { output: KEPT };
-    this.#pending = { reason, to, notId: responseId, goodbyeId: isSaid ? responseId : undefined };
+    this.#pending = { ...end, notId: responseId, goodbyeId: isSaid ? responseId : undefined };
     return { output: this.unsaid ?? DONE };
   }
 
@@ -102,16 +104,15 @@ export class Farewell {
   /** Returns how the call ends, once the goodbye was heard and nothing more is to be said, or is `lateMs` late. */
   due(isIdle: boolean, isHeard: boolean, lateMs: number, now: number): Effect[] {
     if (this.#pending === undefined) return [];
-    const { reason, to, goodbyeId } = this.#pending;
+    const { goodbyeId } = this.#pending;
     const isOver = goodbyeId !== undefined && (isIdle || this.#isFinal);
     const isTold = isOver && (isHeard || lateMs >= MAX_LATE_MS);
-    return isTold || now >= this.#deadline ? [{ end: reason, putThrough: to, isTold }] : [];
+    return isTold || now >= this.#deadline ? [endOf(this.#pending, isTold)] : [];
   }
 
   /** How the call ends at once, if it is to end. */
   get now(): End | undefined {
-    if (this.#pending === undefined) return undefined;
-    return { end: this.#pending.reason, putThrough: this.#pending.to, isTold: false };
+    return this.#pending && endOf(this.#pending, false);
   }
 
   /** What the model is still to say before the call ends, as an instruction. */

@@ -24,7 +24,13 @@ interface Told {
 }
 
 /** What came of a tool: what to tell the model, or how it ends the call. */
-export type ToolResult = Told | { ends: { to: string | undefined; callerId?: string | undefined } };
+export type ToolResult = Told | { ends: Dial };
+
+/** Whom to put the caller through to, if anybody, and the number that they see. */
+export interface Dial {
+  to: string | undefined;
+  callerId?: string | undefined;
+}
 
 /** What the model is told where a tool gives it nothing: never what was thrown, which it might read aloud. */
 export const OUTPUTS = {

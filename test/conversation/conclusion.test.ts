@@ -38,8 +38,8 @@ function conclude(): Effect[] {
 }
 
 it.each([
-  [4_999, true],
-  [5_000, false],
+  [1_999, true],
+  [2_000, false],
 ])('A sentence that takes %i ms more is heard before the last words: %s', (ms, isHeard) => {
   take(0, created('r1'), delta('r1', 'a1', 1_000 + ms), done('r1'));
   expect(conclude()).toEqual(isHeard ? [TASK, respond] : [clear, truncate('a1', 1_000), TASK, respond]);
@@ -63,24 +63,41 @@ it('A response that is only asked for is cancelled once it exists', () => {
 });
 
 it('The last words end the call once they were heard', () => {
-  take(0, created('r1'), delta('r1', 'a1', 4_000), done('r1'));
+  take(0, created('r1'), delta('r1', 'a1', 2_900), done('r1'));
   expect(conclude()).toEqual([TASK, respond]);
   expect(take(1_500, ADDED, created('r2'), delta('r2', 'a2', 2_000))).toEqual([
     media(audio(2_000)),
     mark('audio-2'),
   ]);
   expect(take(1_600, done('r2'))).toEqual([]);
-  expect(call.fromTwilio(echo('audio-1'), 4_050)).toEqual([]);
-  expect(call.fromTwilio(echo('audio-2'), 6_050)).toMatchObject([{ end: 'time limit', isTold: true }]);
+  expect(call.fromTwilio(echo('audio-1'), 2_950)).toEqual([]);
+  expect(call.fromTwilio(echo('audio-2'), 4_950)).toMatchObject([{ end: 'time limit', isTold: true }]);
 });
 
 it('A caller who makes a sound over the last words hears them to their end', () => {
   conclude();
-  take(1_500, ADDED, created('r2'), delta('r2', 'a2', 400));
-  expect(take(1_600, speechStarted, cancelled('r2'))).toEqual([]);
+  take(1_500, ADDED, created('r2'), delta('r2', 'a2', 400), done('r2'));
+  expect(take(1_600, speechStarted)).toEqual([]);
   expect(take(1_800, speechStopped, created('r3'), delta('r3', 'a3', 400))).toEqual([truncate('a3', 0)]);
   expect(call.tick(1_850)).toEqual([]);
   expect(call.fromTwilio(echo('audio-1'), 1_950)).toMatchObject([{ end: 'time limit', isTold: true }]);
+});
+
+it('A caller who cuts the last words off hears them as the answer', () => {
+  conclude();
+  take(1_500, ADDED, created('r2'), delta('r2', 'a2', 400));
+  take(1_600, speechStarted, cancelled('r2'));
+  expect(take(2_100, speechStopped, created('r3'), delta('r3', 'a3', 400), done('r3'))).toEqual([
+    media(audio(400)),
+    mark('audio-2'),
+  ]);
+  call.fromTwilio(echo('audio-1'), 2_000);
+  expect(call.fromTwilio(echo('audio-2'), 2_560)).toMatchObject([{ end: 'time limit', isTold: true }]);
+});
+
+it('The last words do not wait for a tool', () => {
+  take(0, created('r1'), functionCall('r1', 'c1', 'desk'), done('r1'));
+  expect(conclude()).toEqual([TASK, respond]);
 });
 
 it('A caller who makes a sound before the last words hears them as the answer', () => {

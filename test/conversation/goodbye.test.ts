@@ -80,6 +80,24 @@ describe('A goodbye', () => {
     expect(call.fromTwilio(echo('audio-2'), 12_060)).toEqual([hungUp]);
   });
 
+  it.each([
+    ['after it', 'r2'],
+    ['beside it', 'r1'],
+  ])('puts the caller through though the model hangs up %s', (_, id) => {
+    const ends = { to: '+14155550100', callerId: '+14155550101' };
+    turn('r1', 0);
+    if (id === 'r1') take(100, delta('r1', 'a', 400));
+    take(110, functionCall('r1', 'c1', 'time'));
+    call.toolDone('c1', { ends }, 110);
+    if (id === 'r2') take(120, done('r1'), outputAdded('o1'), created('r2'), delta('r2', 'a', 380));
+    take(400, functionCall(id, 'c2', 'bye'));
+    call.toolDone('c2', toHangUp, 410);
+    take(420, done(id));
+    expect(call.fromTwilio(echo('audio-1'), 560)).toEqual([
+      { ...putThrough('+14155550100'), callerId: '+14155550101' },
+    ]);
+  });
+
   it('is not begun by a tool whose response the caller has cut off', () => {
     turn('r1', 0);
     take(1_000, delta('r1', 'a', 2_000), functionCall('r1', 'c1', 'bye'), done('r1'), speechStarted);

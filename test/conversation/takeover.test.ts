@@ -292,6 +292,19 @@ describe('A session that is lost over its goodbye', () => {
   });
 });
 
+describe('A session that is lost before a word', () => {
+  it('leaves the keys to the next', () => {
+    call.fromTwilio(press('1'), 100);
+    call.fromTwilio(press('#'), 200);
+    expect(takeOver(300).told).toContainEqual(expect.stringContaining('pressed 1'));
+  });
+
+  it('leaves the tools that run to the next', () => {
+    take(100, created('r1'), functionCall('r1', 'c1', 'time'), done('r1'));
+    expect(takeOver(300).told).toContainEqual(expect.stringContaining('Still running: time'));
+  });
+});
+
 describe('A call that fails for good', () => {
   const failure: Failure = { reason: 'openai closed', closed: { code: 3000, reason: 'invalid_api_key' } };
 
