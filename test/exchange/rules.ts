@@ -1,6 +1,7 @@
 import type { Call } from './call.ts';
 import * as callers from './callers.ts';
 import { endedAt, heldUp, ON_ITS_WAY_MS, sessionsOf, sum, TOOL_MS } from './callers.ts';
+import type { Script } from './script.ts';
 import type { Server } from './server.ts';
 import type { Session } from './session.ts';
 import type { Stream } from './stream.ts';
@@ -25,6 +26,7 @@ export const RULES: Record<string, (world: World) => string[]> = {
   'There are never 16 s of silence while a reply is due': (world) => each(world, callers.hearsNothing),
   'No audio of an interrupted reply follows its clear': (world) =>
     each(world, (_, stream) => callers.hearsMoreAfterClear(stream)),
+  'Nothing is played over a caller who speaks': (world) => eachSession(world, callers.isSpokenOver),
   'What OpenAI is told was heard is within 40 ms of what was played': (world) =>
     eachSession(world, (call, stream, session) =>
       session.items.flatMap((item) => callers.isMisheard(call, stream, session, item)),
@@ -46,7 +48,8 @@ export const RULES: Record<string, (world: World) => string[]> = {
     world.servers.flatMap((server) => [...usesTwice(world, server), ...preparesTwice(world, server)]),
   'A session is left only if it is lost or expires, and another one goes on': (world) =>
     each(world, (call, stream) => leavesSession(world, call, stream)),
-  'A place is taken exactly while a call lives': ({ servers }) => servers.flatMap(miscounts),
+  'A place is taken exactly while a call lives': ({ servers, script }) =>
+    servers.flatMap((server) => miscounts(server, script)),
   'At the end there are no timers, sockets, sessions or listeners': (world) => [
     ...world.servers.flatMap(({ party, connections }) => [
       ...(party.timers.size > 0 ? [`${party.name} has ${party.timers.size} timers`] : []),
@@ -61,12 +64,23 @@ export const RULES: Record<string, (world: World) => string[]> = {
     world.servers.flatMap((server) => reportsWrongly(world, server)),
   'No line of the log has anything secret': (world) =>
     world.servers.flatMap((server) => tells(world, server)),
-  'A process that was told to stop has exited by its grace and 20 s': ({ servers, script }) =>
-    servers.flatMap(({ party, stoppedAt = 0, exitedAt = Infinity, stalls }) => {
-      const allowed = script.graceSeconds * 1_000 + EXIT_MS + sum(stalls.map(({ ms }) => ms));
-      return exitedAt - stoppedAt > allowed
-        ? [`${party.name} stops at ${stoppedAt}, and exits at ${exitedAt}`]
-        : [];
+  'A process that was told to stop ends no call in its grace, and has exited 20 s later': ({
+    servers,
+    script,
+  }) =>
+    servers.flatMap(({ party, stoppedAt = 0, exitedAt = Infinity, stalls, calls, lines }) => {
+      const graceMs = script.graceSeconds * 1_000;
+      const early = calls.filter(
+        ({ sid, endedAt = Infinity }) =>
+          endedAt < stoppedAt + graceMs &&
+          lines.some(({ callSid, reason }) => callSid === sid && reason === 'shutdown'),
+      );
+      return [
+        ...early.map(({ sid }) => `${party.name} stops at ${stoppedAt}, and ends ${sid} at once`),
+        ...(exitedAt - stoppedAt > graceMs + EXIT_MS + sum(stalls.map(({ ms }) => ms))
+          ? [`${party.name} stops at ${stoppedAt}, and exits at ${exitedAt}`]
+          : []),
+      ];
     }),
   'Neither Twilio nor OpenAI has anything to object to': ({ objections }) => objections,
 };
@@ -213,8 +227,8 @@ function leavesSession({ script, metAt }: World, call: Call, stream: Stream): st
   ];
 }
 
-function miscounts({ party, counts }: Server): string[] {
-  const wrong = counts.find(({ live, living }) => live !== real(living));
+function miscounts({ party, counts }: Server, { places }: Script): string[] {
+  const wrong = counts.find(({ live, living }) => live !== real(living) || live > places);
   return wrong === undefined
     ? []
     : [`${party.name} counts ${wrong.live} of ${real(wrong.living)} at ${wrong.at}`];

@@ -9,6 +9,8 @@ import { TOOLS, type ToolName } from './script.ts';
 import { SECRET, type World } from './world.ts';
 
 const COUNT_MS = 1_000;
+/** How long `answer` takes, in ms, times the last digit of the call. */
+const ANSWER_MS = 60;
 export const RELAY_HOST = 'relay.example.com';
 export const ORIGIN = `https://${RELAY_HOST}`;
 
@@ -17,6 +19,7 @@ interface AskedCall {
   sid: string;
   at: number;
   signal: AbortSignal;
+  isAnswered?: boolean;
   endedAt?: number;
 }
 
@@ -130,7 +133,7 @@ export class Server {
       this.count();
       this.#relay?.app.inject('/', (_closed, response) => {
         if (response === undefined) return;
-        const living = this.calls.filter(({ signal }) => !signal.aborted);
+        const living = this.calls.filter(({ signal, isAnswered }) => isAnswered && !signal.aborted);
         this.counts.push({ at: this.#world.clock.now, live: response.json().calls, living });
       });
     });
@@ -174,10 +177,13 @@ export class Server {
           return acts[name](call);
         },
       })),
-      answer: ({ sid, signal }) => {
+      answer: async ({ sid, signal }) => {
         const call: AskedCall = { sid, at: clock.now, signal };
         this.calls.push(call);
         signal.addEventListener('abort', () => Object.assign(call, { endedAt: clock.now }), { once: true });
+        // It rings on meanwhile.
+        await pause(Number(sid.at(-1)) * ANSWER_MS);
+        call.isAnswered = true;
         return { instructions: `This is ${sid}.` };
       },
       ended: (report) => {
