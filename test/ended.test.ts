@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { putThrough, type Report, type Tool } from '../src/contract.ts';
+import { type CallInfo, putThrough, type Report, type Tool } from '../src/contract.ts';
+import { collectGarbage } from './support/memory.ts';
 import { CALL } from './support/peers.ts';
 import { begin, callTo, callTool, FROM, finish, ring, serverOf, TO } from './support/ring.ts';
 
@@ -165,6 +166,26 @@ describe('The report of a call', () => {
     vi.useRealTimers();
     await vi.waitFor(() => expect(reports).toMatchObject([{ reason: 'not claimed', transcript: [] }]));
   });
+});
+
+it('A call that is over is held by nothing', async () => {
+  let info: WeakRef<CallInfo> | undefined;
+  const { openai, server, twilio, session } = await callTo({
+    answer(call) {
+      info = new WeakRef(call);
+      return undefined;
+    },
+  });
+  session.socket.terminate();
+  const next = await openai.dialled();
+  await next.configure();
+  twilio.stop();
+  await server.log.find('call ended');
+  const isHeld = () => {
+    collectGarbage();
+    return info?.deref() !== undefined;
+  };
+  await expect.poll(isHeld).toBe(false);
 });
 
 describe('A pending `ended` hook', () => {

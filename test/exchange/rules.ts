@@ -210,7 +210,7 @@ function leavesSession({ script, metAt }: World, call: Call, stream: Stream): st
     failures > 1 ||
     !wasReady ||
     dials.some(({ ms, meets }) => ms > 0 || !MAY_PASS.includes(meets));
-  const isEnded = /^openai (closed|silent)|^dialling/.test(String(callers.reasonOf(stream)));
+  const isEnded = /^openai (closed|silent)|^dialling|^not ready/.test(String(callers.reasonOf(stream)));
   const unbriefed = sessions.filter(({ isBriefed, readyAt, lostAt = end }, index) => {
     const heard = stream.playout.played.filter(({ session }) => session === sessions[index - 1]?.number);
     return (
