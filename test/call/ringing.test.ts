@@ -158,19 +158,6 @@ describe('The place of a ringing call', () => {
     expect(openai.handshakes).toBe(1);
   });
 
-  it('is not taken twice while `answer` is pending', async () => {
-    const answers: ((value: undefined) => void)[] = [];
-    const answer = () => new Promise<undefined>((resolve) => void answers.push(resolve));
-    const { openai, server } = await serverOf({ answer }, { MAX_CONCURRENT_CALLS: '1' });
-    const twiml = [ring(server), ring(server, { CallSid: 'CA2' })];
-    await vi.waitFor(() => expect(answers).toHaveLength(2));
-    for (const each of answers) each(undefined);
-    const rejected = (await Promise.all(twiml)).filter((each) => each.includes('<Reject'));
-    expect(rejected).toHaveLength(1);
-    await openai.dialled();
-    expect(openai.handshakes).toBe(1);
-  });
-
   it('survives the loss of its session: another one greets', async () => {
     const { openai, server } = await serverOf({});
     const session = await prepared(openai, server);
