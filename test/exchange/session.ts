@@ -115,7 +115,7 @@ export class Session {
         this.close(3000);
         return;
       }
-      const leftMs = this.#meets === 'expiring' ? 120_000 : 3_600_000;
+      const leftMs = this.#meets === 'expiring' ? 45_000 : 3_600_000;
       const expires_at = Math.floor((EPOCH + this.#world.clock.now + leftMs) / 1_000);
       this.#send({ type: 'session.created', session: { id: `sess_${this.number}`, expires_at } });
     });
