@@ -216,8 +216,8 @@ function isFollowed(sessions: Session[], index: number, end: number): boolean {
   return sessions
     .slice(index + 1)
     .some(
-      ({ readyAt = Infinity, boundAt = Infinity, lostAt = Infinity }) =>
-        Math.max(readyAt, boundAt) < Math.min(end, lostAt - ON_ITS_WAY_MS),
+      ({ isUsed, readyAt = Infinity, boundAt = Infinity, lostAt = Infinity }) =>
+        isUsed && Math.max(readyAt, boundAt) < Math.min(end, lostAt - ON_ITS_WAY_MS),
     );
 }
 

@@ -211,11 +211,12 @@ function leavesSession({ script, metAt }: World, call: Call, stream: Stream): st
     !wasReady ||
     dials.some(({ ms, meets }) => ms > 0 || !MAY_PASS.includes(meets));
   const isEnded = /^openai (closed|silent)|^dialling|^not ready/.test(String(callers.reasonOf(stream)));
-  const unbriefed = sessions.filter(({ isBriefed, readyAt, lostAt = end }, index) => {
+  const unbriefed = sessions.filter(({ isUsed, isBriefed, readyAt, lostAt = end }, index) => {
     const heard = stream.playout.played.filter(({ session }) => session === sessions[index - 1]?.number);
     return (
       index > 0 &&
       heard.length > 0 &&
+      isUsed &&
       !isBriefed &&
       (readyAt ?? Infinity) + ON_ITS_WAY_MS < Math.min(end, lostAt)
     );

@@ -77,6 +77,11 @@ export class Session {
     return this.#socket.readyState === this.#socket.OPEN && !this.line.isBroken;
   }
 
+  /** Whether its call has begun to use it: one may be ready, and wait for a pause in which the other is left. */
+  get isUsed(): boolean {
+    return this.isBriefed || this.creates.length > 0 || this.frames.length > 0;
+  }
+
   get isExpiring(): boolean {
     return this.#meets === 'expiring';
   }
