@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { putThrough, type Report, type Tool } from '../src/contract.ts';
+import { type CallInfo, putThrough, type Report, type Tool } from '../src/contract.ts';
+import { collectGarbage } from './support/memory.ts';
 import { CALL } from './support/peers.ts';
-import { begin, callTo, callTool, FROM, finish, ring, serverOf, TO } from './support/ring.ts';
+import { begin, callTo, callTool, FROM, finish, ring, TO } from './support/ring.ts';
 
 afterEach(() => {
   vi.useRealTimers();
@@ -152,19 +153,26 @@ describe('The report of a call', () => {
     });
     expect(await ring(server, { CallSid: 'CA2' })).toContain('<Connect ');
   });
+});
 
-  it('covers a call whose stream never came', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    const reports: Report[] = [];
-    const { openai, server } = await serverOf({ ended: (report) => void reports.push(report) });
-    await ring(server);
-    await (await openai.dialled()).configure();
-    await server.log.find('session ready');
-    vi.advanceTimersByTime(15_000);
-    await server.log.find('call ended');
-    vi.useRealTimers();
-    await vi.waitFor(() => expect(reports).toMatchObject([{ reason: 'not claimed', transcript: [] }]));
+it('A call that is over is held by nothing', async () => {
+  let info: WeakRef<CallInfo> | undefined;
+  const { openai, server, twilio, session } = await callTo({
+    answer(call) {
+      info = new WeakRef(call);
+      return undefined;
+    },
   });
+  session.socket.terminate();
+  const next = await openai.dialled();
+  await next.configure();
+  twilio.stop();
+  await server.log.find('call ended');
+  const isHeld = () => {
+    collectGarbage();
+    return info?.deref() !== undefined;
+  };
+  await expect.poll(isHeld).toBe(false);
 });
 
 describe('A pending `ended` hook', () => {

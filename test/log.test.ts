@@ -109,7 +109,9 @@ describe('The log', () => {
   });
 
   it('has no key, token, signature, digit, transcript or audio at any level', async () => {
-    const { text } = await wholeCall();
+    const { lines } = await wholeCall();
+    // The time and the process may have the same digits by chance.
+    const text = lines.map((line) => JSON.stringify({ ...line, time: 0, pid: 0 })).join('\n');
     const secrets = [
       KEY,
       AUTH_TOKEN,

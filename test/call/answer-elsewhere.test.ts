@@ -63,25 +63,4 @@ describe('A stream that another process answered', () => {
     await session.configure();
     expect(await session.next('input_audio_buffer.append')).toMatchObject({ audio: 'AAEC' });
   });
-
-  it('begins the call once if two of them come', async () => {
-    const answers: ((value: undefined) => void)[] = [];
-    const { server, openai } = await answering(
-      () =>
-        new Promise((resolve) => {
-          answers.push(resolve);
-        }),
-    );
-    const streams = [await dialStream(server.origin), await dialStream(server.origin)];
-    for (const twilio of streams) {
-      twilio.start();
-      await twilio.settle();
-    }
-    for (const answer of answers) answer(undefined);
-    expect(await server.log.find('stream rejected')).toMatchObject({
-      reason: 'call already live',
-    });
-    await openai.dialled();
-    expect(openai.handshakes).toBe(1);
-  });
 });

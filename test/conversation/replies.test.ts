@@ -3,7 +3,7 @@ import { Replies } from '../../src/conversation/replies.ts';
 import { NO_USAGE, type ResponseDone } from '../../src/wire/openai.ts';
 import { expected } from '../support/wire.ts';
 
-const { end, respond } = expected;
+const { cancel, end, respond } = expected;
 
 function done(id: string): ResponseDone {
   return { id, status: 'completed', isEmpty: false, error: undefined, usage: NO_USAGE };
@@ -170,6 +170,25 @@ describe('a response that the caller spoke over', () => {
     replies.created('r2');
     expect(replies.isInterrupted('r1')).toBe(true);
     expect(replies.isInterrupted('r2')).toBe(false);
+  });
+
+  it('A response that begins over the caller is cancelled, and leaves the turn to the caller', () => {
+    replies.sessionReady(0, true, false, 0);
+    replies.due(false, 0);
+    replies.speechStarted(50, true);
+    expect(replies.created('r1')).toEqual([cancel('r1')]);
+    replies.sent(1, true, 100);
+    expect(over({ ...done('r1'), status: 'cancelled' }, 200)).toEqual([]);
+    expect(replies.isCallerSpeaking).toBe(true);
+  });
+
+  it('A key over the end of a response does not cut the next one', () => {
+    replies.created('r1');
+    replies.done(done('r1'), 0);
+    replies.cancel();
+    replies.speechStarted(100, true);
+    replies.turnEnded(200);
+    expect(replies.created('r2')).toEqual([]);
   });
 
   it('The last 100 responses that were interrupted are remembered', () => {

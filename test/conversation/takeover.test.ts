@@ -260,6 +260,12 @@ describe('A session that is lost while a tool runs', () => {
     expect(JSON.stringify(rest)).not.toContain('noon');
   });
 
+  it('has nothing told of a tool that returns after it has timed out', () => {
+    call.tick(10_500);
+    expect(call.toolDone('c1', { output: '"noon"' }, 11_000)).toEqual([]);
+    expect(JSON.stringify(takeOver(12_000))).not.toContain('noon');
+  });
+
   it('has the next told of a tool that times out meanwhile', () => {
     call.sessionLost(false, 9_000);
     expect(call.tick(10_500)).toEqual([]);

@@ -160,6 +160,16 @@ export function hearsMoreAfterClear({ playout: { played, clears } }: Stream): st
   });
 }
 
+/** Whoever speaks is heard out: nothing more is sent once the server knows. */
+export function isSpokenOver(call: Call, stream: Stream, { number, turns }: Session): string[] {
+  const known = ON_ITS_WAY_MS + heldUp(call, stream);
+  const late = stream.playout.played.find(
+    ({ session, came }) =>
+      session === number && turns.some(({ began, ended = Infinity }) => came > began + known && came < ended),
+  );
+  return late === undefined ? [] : [`is spoken over at ${late.came}`];
+}
+
 export function isMisheard(call: Call, stream: Stream, session: Session, item: Item): string[] {
   const { played, clears } = stream.playout;
   const parts = played.filter((part) => part.session === session.number && part.item === item.number);
@@ -214,8 +224,8 @@ function isFollowed(sessions: Session[], index: number, end: number): boolean {
   return sessions
     .slice(index + 1)
     .some(
-      ({ readyAt = Infinity, boundAt = Infinity, lostAt = Infinity }) =>
-        Math.max(readyAt, boundAt) < Math.min(end, lostAt - ON_ITS_WAY_MS),
+      ({ isUsed, readyAt = Infinity, boundAt = Infinity, lostAt = Infinity }) =>
+        isUsed && Math.max(readyAt, boundAt) < Math.min(end, lostAt - ON_ITS_WAY_MS),
     );
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { firstFault, play } from './exchange.ts';
-import { type Act, scriptOf } from './script.ts';
+import { broken, firstFault, play } from './exchange.ts';
+import { type Act, type DialFault, type Script, scriptOf } from './script.ts';
 import { asTest, shrunk } from './shrink.ts';
 
 describe('A simulated exchange', () => {
@@ -29,5 +29,28 @@ describe('A simulated exchange', () => {
 
   it('breaks no rule in 300 calls with every fault', { timeout: 60_000 }, async () => {
     expect(await firstFault(1, 300)).toBeUndefined();
+  });
+
+  it.each<DialFault>(['refused', '503', 'hanging'])('goes on if the first handshake is %s', async (meets) => {
+    const script: Script = {
+      ...{
+        seed: 1,
+        servers: 1,
+        balancer: 'sticky',
+        standby: 0,
+        places: 1,
+        graceSeconds: 0,
+        maxCallSeconds: 40,
+        idleMs: 0,
+      },
+      calls: [
+        {
+          ...{ at: 0, seed: 1, delayMs: 15, jitterMs: 2, frameMs: 100, comes: 'once', replies: [] },
+          acts: [{ at: 12_000, does: 'hang up' }],
+        },
+      ],
+      faults: [{ at: 0, does: 'dialling', ms: 0, meets }],
+    };
+    expect(await broken(script)).toEqual([]);
   });
 });

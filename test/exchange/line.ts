@@ -30,11 +30,6 @@ export class Line {
     return this.#isBroken;
   }
 
-  /** Whether neither end has anything of it left. */
-  get isOver(): boolean {
-    return this.ends.every((end) => end.destroyed);
-  }
-
   otherEnd(end: End): End {
     return this.ends[end === this.ends[0] ? 1 : 0];
   }

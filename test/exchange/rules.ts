@@ -1,6 +1,7 @@
 import type { Call } from './call.ts';
 import * as callers from './callers.ts';
 import { connectedUntil, endedAt, heldUp, ON_ITS_WAY_MS, sessionsOf, sum, TOOL_MS } from './callers.ts';
+import type { Script } from './script.ts';
 import type { Server } from './server.ts';
 import type { Session } from './session.ts';
 import type { Stream } from './stream.ts';
@@ -29,6 +30,7 @@ export const RULES: Record<string, (world: World) => string[]> = {
   'There are never 16 s of silence while a reply is due': (world) => each(world, callers.hearsNothing),
   'No audio of an interrupted reply follows its clear': (world) =>
     each(world, (_, stream) => callers.hearsMoreAfterClear(stream)),
+  'Nothing is played over a caller who speaks': (world) => eachSession(world, callers.isSpokenOver),
   'What OpenAI is told was heard is within 40 ms of what was played': (world) =>
     eachSession(world, (call, stream, session) =>
       session.items.flatMap((item) => callers.isMisheard(call, stream, session, item)),
@@ -51,7 +53,8 @@ export const RULES: Record<string, (world: World) => string[]> = {
     world.servers.flatMap((server) => [...usesTwice(world, server), ...preparesTwice(world, server)]),
   'A session is left only if it is lost or expires, and another one goes on': (world) =>
     each(world, (call, stream) => leavesSession(world, call, stream)),
-  'A place is taken exactly while a call lives': ({ servers }) => servers.flatMap(miscounts),
+  'A place is taken exactly while a call lives': ({ servers, script }) =>
+    servers.flatMap((server) => miscounts(server, script)),
   'At the end there are no timers, sockets, sessions or listeners': (world) => [
     ...world.servers.flatMap(({ party, connections }) => [
       ...(party.timers.size > 0 ? [`${party.name} has ${party.timers.size} timers`] : []),
@@ -69,17 +72,7 @@ export const RULES: Record<string, (world: World) => string[]> = {
   'A process that was told to stop ends its calls after its grace, and has exited 20 s later': ({
     servers,
     script,
-  }) =>
-    servers.flatMap(({ party, stoppedAt = 0, exitedAt = Infinity, stalls, calls }) => {
-      const graceEnds = stoppedAt + script.graceSeconds * 1_000 + sum(stalls.map(({ ms }) => ms));
-      const late = calls.filter(({ endedAt = 0 }) => endedAt > graceEnds + LAST_WORDS_MS);
-      return [
-        ...(exitedAt > graceEnds + EXIT_MS
-          ? [`${party.name} stops at ${stoppedAt}, exits at ${exitedAt}`]
-          : []),
-        ...late.map(({ sid }) => `${sid} lives longer, as ${party.name} stops at ${stoppedAt}`),
-      ];
-    }),
+  }) => servers.flatMap((server) => stopsWrongly(script, server)),
   'Neither Twilio nor OpenAI has anything to object to': ({ objections }) => objections,
 };
 
@@ -250,12 +243,13 @@ function leavesSession({ script, metAt }: World, call: Call, stream: Stream): st
     failures > 1 ||
     !wasReady ||
     dials.some(({ ms, meets }) => ms > 0 || !MAY_PASS.includes(meets));
-  const isEnded = /^openai (closed|silent)|^dialling/.test(String(callers.reasonOf(stream)));
-  const unbriefed = sessions.filter(({ isBriefed, readyAt, lostAt = end }, index) => {
+  const isEnded = /^openai (closed|silent)|^dialling|^not ready/.test(String(callers.reasonOf(stream)));
+  const unbriefed = sessions.filter(({ isUsed, isBriefed, readyAt, lostAt = end }, index) => {
     const heard = stream.playout.played.filter(({ session }) => session === sessions[index - 1]?.number);
     return (
       index > 0 &&
       heard.length > 0 &&
+      isUsed &&
       !isBriefed &&
       (readyAt ?? Infinity) + ON_ITS_WAY_MS < Math.min(end, lostAt)
     );
@@ -267,8 +261,27 @@ function leavesSession({ script, metAt }: World, call: Call, stream: Stream): st
   ];
 }
 
-function miscounts({ party, counts }: Server): string[] {
-  const wrong = counts.find(({ live, living }) => live !== real(living));
+function stopsWrongly({ graceSeconds }: Script, server: Server): string[] {
+  const { party, stoppedAt = 0, exitedAt = Infinity, stalls, calls, lines } = server;
+  const graceMs = graceSeconds * 1_000;
+  const graceEnds = stoppedAt + graceMs + sum(stalls.map(({ ms }) => ms));
+  const isEnded = (sid: string) =>
+    lines.some(({ callSid, reason }) => callSid === sid && reason === 'shutdown');
+  const early = calls.filter(
+    ({ sid, endedAt = 0 }) => endedAt > stoppedAt && endedAt < stoppedAt + graceMs && isEnded(sid),
+  );
+  const late = calls.filter(({ endedAt = 0 }) => endedAt > graceEnds + LAST_WORDS_MS);
+  return [
+    ...early.map(({ sid }) => `${party.name} stops at ${stoppedAt}, and ends ${sid} at once`),
+    ...late.map(({ sid }) => `${party.name} stops at ${stoppedAt}, and lets ${sid} live on`),
+    ...(exitedAt > graceEnds + EXIT_MS
+      ? [`${party.name} stops at ${stoppedAt}, and exits at ${exitedAt}`]
+      : []),
+  ];
+}
+
+function miscounts({ party, counts }: Server, { places }: Script): string[] {
+  const wrong = counts.find(({ live, living }) => live !== real(living) || live > places);
   return wrong === undefined
     ? []
     : [`${party.name} counts ${wrong.live} of ${real(wrong.living)} at ${wrong.at}`];

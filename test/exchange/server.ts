@@ -10,6 +10,8 @@ import { SECRET, type World } from './world.ts';
 
 const COUNT_MS = 1_000;
 const VAD = { type: 'server_vad', threshold: 0.5, prefix_padding_ms: 300, silence_duration_ms: 500 } as const;
+/** How long `answer` takes, in ms, times the last digit of the call. */
+const ANSWER_MS = 60;
 export const RELAY_HOST = 'relay.example.com';
 export const ORIGIN = `https://${RELAY_HOST}`;
 
@@ -18,6 +20,7 @@ interface AskedCall {
   sid: string;
   at: number;
   signal: AbortSignal;
+  isAnswered?: boolean;
   endedAt?: number;
 }
 
@@ -131,7 +134,7 @@ export class Server {
       this.count();
       this.#relay?.app.inject('/', (_closed, response) => {
         if (response === undefined) return;
-        const living = this.calls.filter(({ signal }) => !signal.aborted);
+        const living = this.calls.filter(({ signal, isAnswered }) => isAnswered && !signal.aborted);
         this.counts.push({ at: this.#world.clock.now, live: response.json().calls, living });
       });
     });
@@ -176,10 +179,13 @@ export class Server {
           return acts[name](call);
         },
       })),
-      answer: ({ sid, signal }) => {
+      answer: async ({ sid, signal }) => {
         const call: AskedCall = { sid, at: clock.now, signal };
         this.calls.push(call);
         signal.addEventListener('abort', () => Object.assign(call, { endedAt: clock.now }), { once: true });
+        // It rings on meanwhile.
+        await pause(Number(sid.at(-1)) * ANSWER_MS);
+        call.isAnswered = true;
         return { instructions: `This is ${sid}.` };
       },
       ended: (report) => {

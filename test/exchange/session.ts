@@ -85,6 +85,11 @@ export class Session {
     return this.#socket.readyState === this.#socket.OPEN && !this.line.isBroken;
   }
 
+  /** Whether its call has begun to use it: one may be ready, and wait for a pause in which the other is left. */
+  get isUsed(): boolean {
+    return this.isBriefed || this.creates.length > 0 || this.frames.length > 0;
+  }
+
   get isExpiring(): boolean {
     return this.#meets === 'expiring';
   }
@@ -123,7 +128,7 @@ export class Session {
         this.close(3000);
         return;
       }
-      const leftMs = this.#meets === 'expiring' ? 120_000 : 3_600_000;
+      const leftMs = this.#meets === 'expiring' ? 45_000 : 3_600_000;
       const expires_at = Math.floor((EPOCH + this.#world.clock.now + leftMs) / 1_000);
       this.#send({ type: 'session.created', session: { id: `sess_${this.number}`, expires_at } });
     });

@@ -32,15 +32,6 @@ describe('A shutdown', () => {
     expect(server.app.server.listening).toBe(false);
   });
 
-  it('waits for a live call, up to the grace', async () => {
-    const { server, twilio } = await liveCall();
-    const progress = stop(server, 10_000);
-    await vi.advanceTimersByTimeAsync(9_000);
-    expect(server.app.server.listening).toBe(true);
-    twilio.stop();
-    await vi.waitFor(() => expect(progress.isOver).toBe(true));
-  });
-
   it('waits for a stream that has not started', async () => {
     const { server } = await startServer();
     await dialStream(server.origin);
