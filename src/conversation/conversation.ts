@@ -5,7 +5,7 @@ import type { TwilioMessage } from '../wire/twilio.ts';
 import { ANSWER, Briefing, type BriefingOptions, GO_ON, WAIT } from './briefing.ts';
 import { Caller } from './caller.ts';
 import { addsItem, type Effect, type End, sound, textMessage, truncate } from './effect.ts';
-import { Farewell, MAX_SENTENCE_MS } from './farewell.ts';
+import { Farewell, MAX_SENTENCE_MS, SHORT_SENTENCE_MS } from './farewell.ts';
 import { Held } from './held.ts';
 import { Keypad } from './keypad.ts';
 import { type Cut, Playback } from './playback.ts';
@@ -81,9 +81,13 @@ export class Conversation {
   /** Has the assistant say a sentence, or goodbye, and then ends the call, which must end for that reason. */
   conclude(reason: End['end'], sentence: string, now: number): Effect[] {
     if (this.#streamSid === undefined || !this.#caller.isSessionReady) return this.fail({ reason }, now);
-    const task = this.#farewell.conclude(reason, sentence, this.#replies.latest, now);
+    const playsMs = this.#replies.isIdle ? Math.max(0, -this.#playback.lateMs(now)) : Infinity;
+    // A process that stops has less time.
+    const isShutdown = reason === 'shutdown';
+    const mayFinish = playsMs < (isShutdown ? SHORT_SENTENCE_MS : MAX_SENTENCE_MS);
+    const from = mayFinish && !isShutdown ? now + playsMs : now;
+    const task = this.#farewell.conclude(reason, sentence, this.#replies.latest, from);
     if (task === undefined) return [];
-    const mayFinish = this.#replies.isIdle && this.#playback.lateMs(now) > -MAX_SENTENCE_MS;
     const cut = mayFinish ? [] : this.#cut(this.#streamSid, now);
     return [...cut, ...this.#replies.cancel(), ...this.#tell([task], undefined, now)];
   }

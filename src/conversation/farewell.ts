@@ -9,8 +9,9 @@ export const SAY_GOODBYE = 'Say goodbye in one short sentence. The call ends the
 export const SAY_PUT_THROUGH = 'Say in one short sentence that you put the caller through now.';
 /** How much later than estimated the goodbye may be heard, in ms. */
 const MAX_LATE_MS = 2_000;
-/** A sentence that takes less, in ms, is finished before the last words. */
-export const MAX_SENTENCE_MS = 2_000;
+/** A sentence that takes less, in ms, is finished before the last words; and one before a shutdown. */
+export const MAX_SENTENCE_MS = 5_000;
+export const SHORT_SENTENCE_MS = 2_000;
 /** Questions that may go unanswered in a row. */
 const MAX_QUESTIONS = 3;
 /** Time for the last words of a call that must end, in ms. */

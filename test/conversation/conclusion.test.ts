@@ -38,11 +38,25 @@ function conclude(): Effect[] {
 }
 
 it.each([
-  [1_999, true],
-  [2_000, false],
-])('A sentence that takes %i ms more is heard before the last words: %s', (ms, isHeard) => {
+  ['time limit', 4_999, true],
+  ['time limit', 5_000, false],
+  ['shutdown', 1_999, true],
+  ['shutdown', 2_000, false],
+] as const)('Before the last words of a %s, a sentence of %i ms more is heard: %s', (reason, ms, isHeard) => {
   take(0, created('r1'), delta('r1', 'a1', 1_000 + ms), done('r1'));
-  expect(conclude()).toEqual(isHeard ? [TASK, respond] : [clear, truncate('a1', 1_000), TASK, respond]);
+  const effects = call.conclude(reason, 'Time is up.', 1_000);
+  expect(effects).toEqual(isHeard ? [TASK, respond] : [clear, truncate('a1', 1_000), TASK, respond]);
+});
+
+it.each([
+  ['time limit', 12_000],
+  ['shutdown', 11_000],
+] as const)('The last words of a %s have until %i after a sentence of 1 s', (reason, ms) => {
+  take(0, created('r1'), delta('r1', 'a1', 2_000), done('r1'));
+  call.conclude(reason, 'Time is up.', 1_000);
+  take(2_500, ADDED, created('r2'), delta('r2', 'a2', 60_000));
+  expect(call.tick(ms - 1)).toEqual([]);
+  expect(call.tick(ms)).toMatchObject([{ end: reason, isTold: false }]);
 });
 
 it('A response that is still in the making is cancelled for the last words', () => {
@@ -63,15 +77,15 @@ it('A response that is only asked for is cancelled once it exists', () => {
 });
 
 it('The last words end the call once they were heard', () => {
-  take(0, created('r1'), delta('r1', 'a1', 2_900), done('r1'));
+  take(0, created('r1'), delta('r1', 'a1', 4_000), done('r1'));
   expect(conclude()).toEqual([TASK, respond]);
   expect(take(1_500, ADDED, created('r2'), delta('r2', 'a2', 2_000))).toEqual([
     media(audio(2_000)),
     mark('audio-2'),
   ]);
   expect(take(1_600, done('r2'))).toEqual([]);
-  expect(call.fromTwilio(echo('audio-1'), 2_950)).toEqual([]);
-  expect(call.fromTwilio(echo('audio-2'), 4_950)).toMatchObject([{ end: 'time limit', isTold: true }]);
+  expect(call.fromTwilio(echo('audio-1'), 4_050)).toEqual([]);
+  expect(call.fromTwilio(echo('audio-2'), 6_050)).toMatchObject([{ end: 'time limit', isTold: true }]);
 });
 
 it('A caller who makes a sound over the last words hears them to their end', () => {
