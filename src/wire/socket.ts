@@ -81,9 +81,10 @@ export function watch(socket: WebSocket, tcp: Socket, proof: 'pong' | 'bytes', o
 
 /** Returns a function that says whether more than 1 MiB has come over `tcp` within 5 s. */
 export function floodDetector(tcp: Socket): (now: number) => boolean {
-  let since = performance.now();
+  let since: number | undefined;
   let bytes = tcp.bytesRead;
   return (now) => {
+    since ??= now;
     if (now - since >= FLOOD_MS) {
       since = now;
       bytes = tcp.bytesRead;
