@@ -20,6 +20,9 @@ const oneOf = (...texts: unknown[]) =>
 const number = (least: number, most: number) =>
   rule((n) => typeof n === 'number' && n >= least && n <= most, `must be from ${least} to ${most}`);
 
+/** Unknown properties that are named one by one. */
+const MAX_NAMED = 5;
+
 /** An object with these properties and no others. */
 function shape(checks: Record<string, Check>): Check {
   return (value) => {
@@ -28,7 +31,14 @@ function shape(checks: Record<string, Check>): Check {
     const known = Object.entries(checks).flatMap(([name, check]) =>
       check(value[name]).map((each) => `${name}: ${each}`),
     );
-    return [...known, ...unknown.map((name) => `${name}: there is no such setting`)];
+    const named = unknown.filter((name) => /^[a-z]\w{0,40}$/i.test(name)).slice(0, MAX_NAMED);
+    const others = unknown.length - named.length;
+    return [
+      ...known,
+      ...named.map((name) => `${name}: there is no such setting`),
+      // Not by name: it is some other object, perhaps a list of customers.
+      ...(others > 0 ? [`${others} others are no settings`] : []),
+    ];
   };
 }
 

@@ -49,6 +49,16 @@ describe('The settings of an assistant', () => {
     expect(mistakesOf(unset)).toEqual([]);
   });
 
+  it('have five unknown ones named at most, and none that has no name', () => {
+    const customers = Object.fromEntries(
+      Array.from({ length: 5_000 }, (_, n) => [`+1415555${1_000 + n}`, {}]),
+    );
+    expect(mistakesOf({ ...assistant, ...customers })).toEqual(['5000 others are no settings']);
+    const typos = mistakesOf({ ...assistant, a: 1, b: 1, c: 1, d: 1, e: 1, f: 1 });
+    expect(typos).toHaveLength(6);
+    expect(typos.at(-1)).toBe('1 others are no settings');
+  });
+
   it('have all their mistakes named at once', () => {
     const { greeting: _, ...rest } = assistant;
     expect(
