@@ -79,6 +79,14 @@ it.each(ways)('A session that %s is replaced by another', async (_, leave, close
   expect(await server.log.find('call ended')).toMatchObject({ takeovers: 1 });
 });
 
+it('A session is not lost by an error that it went on after', async () => {
+  const { server, session } = await greetedCall();
+  session.send({ type: 'error', error: { code: 'response_cancel_not_active', message: 'no' } }, speechStarted);
+  await session.settle();
+  session.socket.terminate();
+  expect(await server.log.find(FAILED)).not.toHaveProperty('error');
+});
+
 describe('A lost session', () => {
   it('is replaced by the standby session first if its caller waits for a reply', async () => {
     const { openai, server } = await startServer({ STANDBY_SESSIONS: '1' });

@@ -115,7 +115,7 @@ export class Session {
       const code = 'code' in error ? asText(error.code) : undefined;
       const message = withoutKey(errorText(error), openaiApiKey);
       // It says less than OpenAI's error, and nothing new after a rejected handshake.
-      this.#failure = { error: { code, message }, ...this.#failure };
+      if (this.#failure.httpStatus === undefined) this.#failure.error ??= { code, message };
     });
     this.closed = untilClosed(socket, (reason) => withoutKey(reason, openaiApiKey));
     void this.closed.then((closed) => {
@@ -155,7 +155,8 @@ export class Session {
   }
 
   #received(event: ServerEvent): void {
-    if (event.type === 'error') this.#failure.error = event.error;
+    // What OpenAI goes on after is not why it ends.
+    this.#failure.error = event.type === 'error' ? event.error : undefined;
     switch (this.#state) {
       case 'dialling':
         if (event.type === 'session.created') this.#configure(event.session.id, event.session.expiresAt);
@@ -215,7 +216,7 @@ export class Session {
   #handshakeRejected(response: IncomingMessage): void {
     const { statusCode, headers } = response;
     const retryAfterMs = parseRetryAfter(headers['retry-after']);
-    this.#failure = { httpStatus: statusCode, retryAfterMs, error: undefined };
+    this.#failure = { httpStatus: statusCode, retryAfterMs };
     let body = '';
     const timer = setTimeout(() => response.destroy(), CLOSE_MS);
     response.setEncoding('utf8');
