@@ -78,6 +78,7 @@ const RIGHTS =
   'The OpenAI key may not use the Realtime API: give it the right, or set another OPENAI_API_KEY';
 const QUOTA = 'The OpenAI quota is used up: see https://platform.openai.com/settings/organization/billing';
 const MODEL = 'OpenAI does not know this model: set OPENAI_REALTIME_MODEL to one that the key may use';
+const ADDRESS = 'No Realtime API is there: check OPENAI_REALTIME_URL';
 const CA =
   'A CA that Node does not know signed for OpenAI, such as an inspecting proxy: set NODE_EXTRA_CA_CERTS to its file';
 const CLOCK = 'The certificate of OPENAI_REALTIME_URL has expired or is not valid yet: check the clock';
@@ -92,6 +93,7 @@ const MEANINGS: Record<string, (string | number)[]> = {
   [RIGHTS]: ['insufficient_permissions', 403],
   [QUOTA]: ['insufficient_quota', 'billing_hard_limit_reached', 429],
   [MODEL]: ['model_not_found', 'invalid_model', 'missing_model', 4004],
+  [ADDRESS]: [404],
   [CA]: [
     'UNABLE_TO_GET_ISSUER_CERT',
     'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',

@@ -30,6 +30,7 @@ describe('The advice', () => {
     [dialling({ ...closed(1006), ...error('ERR_TLS_CERT_ALTNAME_INVALID') }), 'another name'],
     [dialling({ httpStatus: 200 }), 'captive portal'],
     [dialling({ httpStatus: 302 }), 'captive portal'],
+    [dialling({ httpStatus: 404 }), 'No Realtime API is there'],
   ])('after %j names %s', (failure, words) => {
     expect(advice({ reason: 'openai closed', ...failure })).toContain(words);
   });
@@ -91,6 +92,7 @@ describe('The verdict', () => {
     dialling({ httpStatus: 429, retryAfterMs: 2_000, ...error('insufficient_quota') }),
     dialling(closed(1013, 'insufficient_quota')),
     { reason: 'openai closed', ...closed(1013, 'insufficient_quota') },
+    dialling({ ...closed(1006), httpStatus: 404 }),
     { reason: 'openai error', ...error('account_deactivated') },
     { reason: 'response failed', ...error('billing_hard_limit_reached') },
   ])('is to give up after %j', (failure) => {
@@ -102,7 +104,6 @@ describe('The verdict', () => {
     dialling(closed(1011, 'invalid_request_error.beta_api_shape_disabled')),
     dialling({ httpStatus: 429, ...error('odd') }),
     dialling({ ...closed(1006), ...error('beta_api_shape_disabled') }),
-    dialling({ ...closed(1006), httpStatus: 404 }),
     { reason: 'openai error', ...error('response_cancel_not_active') },
     { reason: 'session.update rejected', ...error('unknown_parameter') },
     { reason: 'session not audio/pcmu' },
