@@ -1,8 +1,8 @@
 import type { ServerEvent } from '../wire/openai.ts';
 
-/** The most that waits, in events and in characters: some minutes of audio. */
+/** The most that waits, in events and in characters: 90 s of audio, which Twilio takes at once. */
 const MAX_EVENTS = 10_000;
-const MAX_CHARACTERS = 4_000_000;
+const MAX_CHARACTERS = 1_000_000;
 
 /** OpenAI's events from before the stream's start, in order. */
 export class Held {
