@@ -7,8 +7,8 @@ import { isDoneWithin, wait } from '../timers.ts';
 /** Time for a balancer to see that the process stops. It is part of the grace, if there is one. */
 const NOTICE_MS = 1_000;
 /** Time for requests that have just come. */
-const REQUESTS_MS = 2_000;
-/** Time for the last words (10 s), for both sockets to close (2 s), for `ended` (5 s), and for those requests. */
+const REQUESTS_MS = 1_000;
+/** Time for the last words (10 s), the caller's in writing (2 s), both closes (0.8 s), `ended` (5 s), and those requests. */
 const AFTER_GRACE_MS = 19_000;
 
 /**
