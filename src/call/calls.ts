@@ -26,6 +26,8 @@ export class Calls {
   readonly #shared: Shared;
   readonly #known = new KnownCalls();
   readonly #live = new Set<Call>();
+  /** Calls of webhooks while `answer` is asked. */
+  readonly #beginning = new Set<CallDetails>();
   /** What must be done before the process may exit. */
   readonly #unfinished = new Set<Promise<unknown>>();
   /** `closing` takes only streams of calls that were answered, here or by another process; `closed` none. */
@@ -63,18 +65,21 @@ export class Calls {
   ): Promise<Call | Reason | undefined> {
     const known = this.#known.of(callSid);
     if (known.call?.isRinging) return known.call;
-    if (known.beginning !== undefined) return known.beginning;
+    if (known.beginning !== undefined) return known.beginning.call;
     const refusal = this.#refusal(known, 'webhook');
     if (refusal !== undefined) return refusal;
-    known.clearNext();
     if (known.wasGivenUp) return undefined;
-    if (this.#isRingingTooOften(details.from)) return 'too many ringing';
-    known.streams += 1;
-    known.beginning = this.#begin(callSid, details, new AbortController(), log);
+    if (this.#isRingingTooOften(details)) return 'too many ringing';
+    const abort = new AbortController();
+    known.beginning = { call: this.#begin(callSid, details, abort, log), abort };
+    this.#beginning.add(details);
     try {
-      return await known.beginning;
+      const call = await known.beginning.call;
+      if (typeof call === 'object') log.info('call answered');
+      return call;
     } finally {
       known.beginning = undefined;
+      this.#beginning.delete(details);
     }
   }
 
@@ -108,7 +113,6 @@ export class Calls {
     if (refusal !== undefined) return refusal;
     known.use(token);
     if (known.call !== undefined) return known.call;
-    known.streams += 1;
     return this.#begin(callSid, readDetails(details), abort, log);
   }
 
@@ -123,15 +127,16 @@ export class Calls {
 
   /** The caller has hung up, perhaps while the call rang. */
   hungUp(callSid = ''): void {
-    const call = this.#known.find(callSid)?.call;
+    const { call, beginning } = this.#known.find(callSid) ?? {};
+    beginning?.abort.abort();
     if (call?.isRinging) call.end('not claimed');
   }
 
   /** What Twilio, which asks, is to do next; undefined for a call that this process doesn't know. */
   next(callSid: string | undefined): NextStep {
     const known = this.#known.find(callSid ?? '');
-    // Twilio asks about a call whose stream was lost before its start.
-    if (known?.call?.isRinging) known.call.end('no start');
+    // Twilio asks when a stream has ended, perhaps before its start, though its loss is still to be noticed here.
+    known?.call?.end(known.call.isRinging ? 'no start' : 'twilio lost');
     return known?.takeNext();
   }
 
@@ -176,10 +181,12 @@ export class Calls {
     return isLimited && streams >= MAX_STREAMS ? 'too many streams' : undefined;
   }
 
-  /** Whether a number has as many ringing calls as it may. */
-  #isRingingTooOften(from: string | undefined): boolean {
-    const ringing = [...this.#live].filter((call) => call.isRinging && call.info.from === from);
-    return ringing.length >= (from === undefined ? MAX_RINGING_WITHHELD : MAX_RINGING);
+  /** Whether the number of a call has as many ringing calls as it may. */
+  #isRingingTooOften(details: CallDetails): boolean {
+    const number = theirs(details);
+    const ringing = [...this.#live].filter(({ isRinging }) => isRinging).map(({ info }) => info);
+    const same = [...this.#beginning, ...ringing].filter((each) => theirs(each) === number);
+    return same.length >= (number === undefined ? MAX_RINGING_WITHHELD : MAX_RINGING);
   }
 
   /** Begins a call, for its webhook or its stream. Aborts `abort` if it may not. */
@@ -191,10 +198,11 @@ export class Calls {
   ): Promise<Call | Reason> {
     const info = { sid: callSid, ...details, signal: abort.signal };
     const persona = await whoAnswers(this.#shared.assistant, info, log);
-    // Meanwhile the last place may be taken, or the call have begun by another stream.
+    // Meanwhile the last place may be taken, or the call have begun by another stream, or been hung up.
     const known = this.#known.of(callSid);
-    const refusal = known.call !== undefined ? 'call already live' : this.isBusy ? 'busy' : undefined;
-    if (persona === 'busy' || refusal !== undefined || abort.signal.aborted) {
+    const refusal = known.call === undefined ? this.#refusal(known, 'stream') : 'call already live';
+    if (abort.signal.aborted) return 'not claimed';
+    if (persona === 'busy' || refusal !== undefined) {
       userCode.run({ callSid }, () => abort.abort());
       return refusal ?? 'busy';
     }
@@ -206,6 +214,7 @@ export class Calls {
       this.#over(known, next, isAsked);
     });
     known.call = call;
+    known.streams += 1;
     known.clearNext();
     this.#live.add(call);
     this.#ticker ??= every(TICK_MS, () => this.#tick());
@@ -240,4 +249,9 @@ export class Calls {
     clearInterval(this.#ticker);
     this.#ticker = undefined;
   }
+}
+
+/** The caller's number; of a call that we place, `from` is the owner's. */
+function theirs({ direction, from, to }: CallDetails): string | undefined {
+  return direction === 'outbound' ? to : from;
 }

@@ -11,27 +11,26 @@ const MAX_TOKENS = 5;
 /** Time for Twilio to ask about the outcome of a call, in ms; it asks within 2 s, if at all. */
 const OUTCOME_MS = 60_000;
 const ASKED_MS = 2_000;
-const NOTHING = () => {};
 
 /** What is known of a CallSid. */
 export class Known {
   /** The call, unless it is over. */
   call: Call | undefined;
-  /** The webhook's call while `answer` is asked. */
-  beginning: Promise<Call | Reason> | undefined;
+  /** The webhook's call while `answer` is asked, and what aborts it. */
+  beginning: { call: Promise<Call | Reason>; abort: AbortController } | undefined;
   streams = 0;
   wasGivenUp = false;
   /** Tokens that were used, and those that were issued here, with the time by `running()`. */
   #used: readonly string[] = [];
   #issued: readonly (readonly [token: string, at: number])[] = [];
-  #outcome: { next: NextStep; at: number; asked: () => void } | undefined;
+  #outcome: { next: NextStep; at: number; asked?: () => void } | undefined;
 
   issue(token: string): void {
     this.#issued = [...this.#issued, [token, running()] as const].slice(-MAX_TOKENS);
   }
 
   use(token: string): void {
-    this.#used = [...this.#used, token];
+    this.#used = [...this.#used, token].slice(-MAX_TOKENS);
   }
 
   isUsed(token: string): boolean {
@@ -45,7 +44,7 @@ export class Known {
 
   /** Notes what Twilio is to do when it asks. */
   setNext(next: NextStep): void {
-    this.#outcome = { next, at: performance.now(), asked: NOTHING };
+    this.#outcome = { next, at: performance.now() };
   }
 
   /** Resolves when Twilio has asked, or after 2 s. */
@@ -56,12 +55,11 @@ export class Known {
       outcome.asked = resolve;
     });
     await isDoneWithin(wasAsked, ASKED_MS);
-    outcome.asked = NOTHING;
   }
 
   /** Discards the outcome of an earlier stream. */
   clearNext(): void {
-    this.#outcome?.asked();
+    this.#outcome?.asked?.();
     this.#outcome = undefined;
   }
 

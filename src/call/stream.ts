@@ -135,7 +135,6 @@ export class Stream implements Twilio {
         'unsupported audio format',
       );
     }
-    if (this.#isOver) return;
     if (typeof call === 'string') return this.end(call);
     this.#state = 'started';
     this.#call = call;
@@ -155,9 +154,5 @@ export class Stream implements Twilio {
   #error({ message: error }: Error): void {
     if (this.#call !== undefined) this.#log.warn({ ...this.#ids, error }, 'media stream error');
     else this.#refusals.warn(() => ({ ...this.#ids, error }), 'media stream error');
-  }
-
-  get #isOver(): boolean {
-    return this.#state === 'over';
   }
 }

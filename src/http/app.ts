@@ -140,6 +140,7 @@ export async function buildApp(
         );
         return rejectAsBusy();
       case 'too many streams':
+      case 'not claimed':
         return hangUp(assistant.apology, assistant.say);
       case 'shutdown':
       case 'too many ringing':
@@ -153,7 +154,6 @@ export async function buildApp(
           call === 'too many ringing' ? 2 : 1,
         );
     }
-    log.info('call answered');
     return connect(request, callSid, details, typeof call === 'object' ? call.twiml : assistant.twiml);
   }
 

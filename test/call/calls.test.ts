@@ -6,8 +6,9 @@ import { buildApp } from '../../src/http/app.ts';
 import { issueToken } from '../../src/wire/auth.ts';
 import type { MediaFormat, Start } from '../../src/wire/twilio.ts';
 import { assistant } from '../simulator/assistant.ts';
+import { liveCall } from '../support/call.ts';
 import { AUTH_TOKEN, GUARDED, testConfig } from '../support/config.ts';
-import { FakeOpenAI } from '../support/peers.ts';
+import { CALL, FakeOpenAI } from '../support/peers.ts';
 import { STREAM } from '../support/wire.ts';
 
 const MULAW = { encoding: 'audio/x-mulaw', sampleRate: 8000, channels: 1 };
@@ -160,6 +161,13 @@ describe('Streams', () => {
     calls.end('with a word');
     expect(claim(issued('CA2'), 'CA2')).toBe('shutdown');
   });
+
+  it('do not begin a call once all have ended', async () => {
+    await start(GUARDED, { answer: async () => undefined });
+    const claimed = claim(issued());
+    await calls.end('at once');
+    expect(await claimed).toBe('shutdown');
+  });
 });
 
 describe("A call's signal", () => {
@@ -219,12 +227,45 @@ describe('Ringing calls', () => {
     expect(await ringFrom(4, '+14155550124')).toBeInstanceOf(Call);
   });
 
+  it('are three of a number while `answer` is pending, too', async () => {
+    await start(GUARDED, { answer: async () => undefined });
+    const rung = await Promise.all([0, 1, 2, 3].map((n) => ringFrom(n, FROM)));
+    expect(rung.map((call) => typeof call)).toEqual(['object', 'object', 'object', 'string']);
+  });
+
+  it('that this server places are three to a number', async () => {
+    await start();
+    const place = (n: number, to: string) =>
+      calls.ring(`CA${n}`, { direction: 'outbound', from: FROM, to, query: {} }, log());
+    for (let n = 0; n < 5; n++) expect(await place(n, `+1415555020${n}`)).toBeInstanceOf(Call);
+    for (let n = 5; n < 7; n++) expect(await place(n, '+14155550200')).toBeInstanceOf(Call);
+    expect(await place(7, '+14155550200')).toBe('too many ringing');
+  });
+
+  it('that are hung up while `answer` is pending do not begin', async () => {
+    const signals: AbortSignal[] = [];
+    await start(GUARDED, { answer: async ({ signal }) => void signals.push(signal) });
+    const rung = ring();
+    calls.hungUp('CA1');
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true]);
+    expect(await rung).toBe('not claimed');
+    expect(calls.live).toBe(0);
+  });
+
   it('end when Twilio says that the caller has hung up', async () => {
     await start();
     await ringFrom(0, FROM);
     calls.hungUp('CA0');
     expect(calls.live).toBe(0);
     expect(await ringFrom(0, FROM)).toBeUndefined();
+  });
+});
+
+describe('A stream that Twilio has lost, and this server has not', () => {
+  it('ends with its call when Twilio asks how to go on, which is to apologise', async () => {
+    const { server } = await liveCall();
+    expect(await server.lastWords(CALL)).toContain(assistant.apology);
+    expect(server.calls.live).toBe(0);
   });
 });
 
