@@ -81,7 +81,10 @@ it.each(ways)('A session that %s is replaced by another', async (_, leave, close
 
 it('A session is not lost by an error that it went on after', async () => {
   const { server, session } = await greetedCall();
-  session.send({ type: 'error', error: { code: 'response_cancel_not_active', message: 'no' } }, speechStarted);
+  session.send(
+    { type: 'error', error: { code: 'response_cancel_not_active', message: 'no' } },
+    speechStarted,
+  );
   await session.settle();
   session.socket.terminate();
   expect(await server.log.find(FAILED)).not.toHaveProperty('error');

@@ -164,7 +164,18 @@ function asksTooOften(call: Call, stream: Stream): string[] {
     const since = asked[index - MAX_ASKED]?.at;
     return since !== undefined && !sounds.some((sound) => sound > since && sound < at);
   });
-  return wrong === undefined ? [] : [`is asked for the fourth time at ${wrong.at}`];
+  const early = sessions.flatMap(({ number, questions, responses }) =>
+    questions.filter(({ at, response }) => {
+      const isHeard = stream.playout.played.some(
+        (part) => part.session === number && part.response < response && part.ends > at + ON_ITS_WAY_MS,
+      );
+      return isHeard && at > startedAt && responses[response]?.status === 'completed';
+    }),
+  );
+  return [
+    ...(wrong === undefined ? [] : [`is asked for the fourth time at ${wrong.at}`]),
+    ...early.map(({ at }) => `is asked at ${at} while still hearing the assistant`),
+  ];
 }
 
 function owes(call: Call, stream: Stream, session: Session): string[] {
