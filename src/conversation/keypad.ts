@@ -20,6 +20,8 @@ export class Keypad {
   /** Notes a key. A `#` ends the number, and is part of it only if it is alone. */
   press(digit: string, now: number): void {
     this.#lastAt = now;
+    // Another number, while the first one waits.
+    if (this.#isComplete && this.#digits.length < MAX_DIGITS) this.#digits += '#';
     if ((digit !== '#' || !this.isCollecting) && this.#digits.length < MAX_DIGITS) this.#digits += digit;
     this.#isComplete = digit === '#' || this.#digits.length === MAX_DIGITS;
   }

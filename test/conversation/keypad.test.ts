@@ -52,6 +52,11 @@ describe('The keypad', () => {
     expect(keypad.take(true, 60_000)).toBe('1');
   });
 
+  it('keeps two numbers apart that wait for a session', () => {
+    for (const key of '12#34#') keypad.press(key, 0);
+    expect(keypad.take(true, 0)).toBe('12#34');
+  });
+
   it('returns 20 numbers a minute at most', () => {
     let told = 0;
     for (let now = 0; now < 180_000; now += 250) {
