@@ -36,6 +36,7 @@ describe('The report of a call', () => {
     const { server, twilio, session, reports } = await reportedCall({ model: 'gpt-transcribe' });
     begin(session, 'r1');
     session.send(added('a', 'assistant', null), spoken('a', 'r1', 'Hello there.'));
+    session.say(400, 'r1', 'a');
     finish(session, 'r1', {
       input_token_details: {
         ...{ text_tokens: 100, audio_tokens: 50 },
@@ -45,6 +46,7 @@ describe('The report of a call', () => {
     });
     begin(session, 'r2');
     session.send(added('u', 'user', 'a'), added('b', 'assistant', 'u'), spoken('b', 'r2', 'At nine.'));
+    session.say(400, 'r2', 'b');
     finish(session, 'r2', { output_token_details: { text_tokens: 1, audio_tokens: 2 } });
     session.send(written('u', 'When do you open?'));
     await session.settle();

@@ -30,7 +30,6 @@ export class Conversation {
   readonly #caller: Caller;
   readonly tally: Tally;
   #streamSid: string | undefined;
-  /** Whether events are handled that came before the stream. */
   #isCatchingUp = false;
 
   constructor(turnEndMs: number, tools: readonly ToolInfo[], briefing: BriefingOptions, now: number) {
@@ -45,18 +44,19 @@ export class Conversation {
     this.tally.sessionReady(now);
     const { items, speaks } = this.#briefing;
     this.#replies.sessionReady(items.length, speaks, this.#caller.turn.hasTurn, now);
-    const effects = [...items, ...this.#owed(now), ...this.#caller.sessionReady()];
-    return [...effects, ...this.#tools.kept().flatMap((kept) => this.toolDone(...kept, now))];
+    const audio = this.#caller.sessionReady();
+    const told = this.#catchUp(now, () => this.#tools.kept().flatMap((kept) => this.toolDone(...kept, now)));
+    return [...items, ...told, ...audio];
   }
 
   /** The session is gone, or left as it `isExpiring`, and another will be ready. What was sent is still heard. */
   sessionLost(isExpiring: boolean, now: number): void {
     if (!this.#caller.isSessionReady) return;
     const isSilent = isExpiring && this.isPause(now);
-    if (isSilent) this.#caller.turn.answered();
+    if (isSilent) this.#answered();
     const goOn = this.#caller.turn.hasTurn ? ANSWER : GO_ON;
     const task = isSilent || this.#farewell.isSaid ? WAIT : (this.#farewell.unsaid ?? goOn);
-    this.transcript.sessionLost((itemId) => this.#playback.lengthOf(itemId), task === ANSWER);
+    this.transcript.sessionLost(task === ANSWER);
     this.#held.take();
     this.#tools.sessionLost();
     this.#playback.sessionLost();
@@ -106,8 +106,15 @@ export class Conversation {
     this.#caller.streamStarted(now);
     this.tally.streamStarted(now);
     this.#replies.watchdog.streamStarted(now);
+    return this.#catchUp(now, () =>
+      this.#held.take().flatMap((event) => this.#receive(streamSid, event, now)),
+    );
+  }
+
+  /** Asks for responses only after all that has come meanwhile. */
+  #catchUp(now: number, act: () => Effect[]): Effect[] {
     this.#isCatchingUp = true;
-    const effects = this.#held.take().flatMap((event) => this.#receive(streamSid, event, now));
+    const effects = act();
     this.#isCatchingUp = false;
     return [...effects, ...this.#owed(now)];
   }
@@ -177,7 +184,7 @@ export class Conversation {
     // One that only calls a tool is no goodbye, nor one that the caller has cancelled.
     if (isSaid || (isEmpty && !isCut)) this.#farewell.responseDone(id);
     if (isSaid) this.#tools.responseSaid();
-    if (isEmpty && !isCut) this.#caller.turn.answered();
+    if (isEmpty && !isCut) this.#answered();
     const failure = this.#replies.done(response, now);
     if (failure !== undefined) return this.fail(failure, now);
     return [...this.#owed(now), ...this.#goodbye(now)];
@@ -229,8 +236,14 @@ export class Conversation {
     // OpenAI would believe that it was heard.
     if (isUnwanted || this.#playback.isFull(now)) return this.#truncate(this.#playback.dropped(itemId));
     this.tally.sound(this.#replies.heard(responseId, now), now);
-    this.#caller.turn.answered();
+    this.#answered();
     return sound(streamSid, delta, this.#playback.sent(itemId, ms, now));
+  }
+
+  /** The caller's turn needs no other answer. */
+  #answered(): void {
+    this.#caller.turn.answered();
+    this.transcript.answered();
   }
 
   /** The caller speaks or presses a key over the assistant. The final goodbye is heard to its end. */
@@ -248,8 +261,7 @@ export class Conversation {
   }
 
   #truncate(cuts: Cut[]): Effect[] {
-    for (const { item_id, audio_end_ms } of cuts)
-      this.transcript.cut(item_id, audio_end_ms, this.#playback.lengthOf(item_id));
+    for (const { item_id, audio_end_ms } of cuts) this.transcript.cut(item_id, audio_end_ms);
     return cuts.filter(({ isLost }) => !isLost).map(truncate);
   }
 

@@ -129,11 +129,6 @@ export class Playback {
     return this.#clock(now) - ends;
   }
 
-  /** How much audio was sent of an item, in ms. */
-  lengthOf(itemId: string): number {
-    return this.#items.get(itemId)?.ms ?? 0;
-  }
-
   /** Forgets all that is unheard; returns where the caller stopped in each item of it, in order. */
   interrupt(now: number): Cut[] {
     const clock = this.#clock(now);

@@ -70,7 +70,7 @@ export class Tools {
 
   /** The names of those that run. */
   get running(): string[] {
-    return [...this.#running.values()].map(({ name }) => name);
+    return [...this.#running].filter(([callId]) => !this.#kept.has(callId)).map(([, { name }]) => name);
   }
 
   /** Returns the tool to run, or what to tell the model at once; nothing for a call that was made before. */

@@ -1,11 +1,19 @@
 import type { Entry } from '../contract.ts';
+import { audioMs } from '../wire/audio.ts';
 import type { AddedItem, ServerEvent } from '../wire/openai.ts';
 
 /**
- * Its text, whole unless more of it `isToCome`, and the `share` that was heard, from 0 to 1, if the caller stopped hearing it.
+ * Its text, whole unless more of it `isToCome`, and how long its audio is; `heardMs` of that if the caller stopped hearing it.
  * `secret` is what the model knows instead of `text`, which is for the record.
  */
-type Item = Omit<Entry, 'cut'> & { share?: number; isToCome?: boolean; secret?: string };
+interface Item {
+  who: Entry['who'];
+  text: string;
+  isToCome: boolean;
+  ms: number;
+  heardMs?: number;
+  secret?: string;
+}
 
 /** How much is kept: so many items, and so many characters of all of them, which take 1 MiB at most. */
 const MAX_ITEMS = 2_000;
@@ -25,6 +33,8 @@ export class Transcript {
   #lastBefore: Item | undefined;
   #characters = 0;
   #keys = 0;
+  /** The caller's turns that no reply has answered. */
+  readonly #unanswered = new Set<string>();
   /** The caller's turns that the next session hears again: its text replaces theirs. */
   readonly #repeated = new Set<string>();
   /** The caller's turns that are still to be written down, where that is asked for. */
@@ -40,6 +50,9 @@ export class Transcript {
     switch (event.type) {
       case 'conversation.item.added':
         return this.#itemAdded(event.previous_item_id, event.item);
+      case 'response.output_audio.delta':
+        this.#item(event.item_id, 'assistant').ms += audioMs(event.delta);
+        return;
       case 'response.output_audio_transcript.delta':
         return this.said(event.item_id, event.delta);
       case 'response.output_audio_transcript.done':
@@ -53,7 +66,13 @@ export class Transcript {
   /** Text items are those that were sent: nobody said them. */
   #itemAdded(previousItemId: string | null | undefined, { id, role, text }: AddedItem): void {
     if (role === 'system' || text !== undefined) return;
+    if (role === 'user') this.#unanswered.add(id);
     this.added(id, role === 'user' ? 'caller' : 'assistant', previousItemId);
+  }
+
+  /** A reply is heard, or the model has chosen to say nothing. */
+  answered(): void {
+    this.#unanswered.clear();
   }
 
   /** The caller pressed keys, which only the model is told; returns what. */
@@ -93,19 +112,19 @@ export class Transcript {
     this.#write(item, text);
   }
 
-  /** Only so much of an item's `ms` was heard: as much of its text is kept, even of what comes later. */
-  cut(itemId: string, heardMs: number, ms: number): void {
-    this.#item(itemId, 'assistant').share = ms > 0 ? heardMs / ms : 0;
+  /** Only so much of an item's audio was heard: as much of its text is kept, even of what comes later. */
+  cut(itemId: string, heardMs: number): void {
+    this.#item(itemId, 'assistant').heardMs = heardMs;
   }
 
   /**
-   * The session is gone: items of the next one come after those so far. `soundMs` is how much was sent of an item. If the
-   * caller's latest turn `isRepeated`, as its audio is sent once more, it will be written down anew.
+   * The session is gone: items of the next one come after those so far. If the caller's latest turn `isRepeated`, as its audio
+   * is sent once more, it will be written down anew.
    */
-  sessionLost(soundMs: (itemId: string) => number, isRepeated: boolean): void {
-    for (const [id, item] of this.#items) {
+  sessionLost(isRepeated: boolean): void {
+    for (const item of this.#items.values()) {
       // Its text ran ahead of its sound, the rest of which won't come.
-      if (item.isToCome) item.share ??= soundMs(id) > 0 ? 1 : 0;
+      if (item.isToCome) item.heardMs ??= item.ms;
       item.isToCome = false;
     }
     this.#order = this.#all();
@@ -134,18 +153,16 @@ export class Transcript {
   #heard(textOf: (item: Item) => string): Entry[] {
     const entries = this.#all().map((item) => ({
       who: item.who,
-      text: (item.share === undefined ? textOf(item) : beginning(item.text, item.share)).trim(),
-      cut: item.share !== undefined,
+      text: (shareOf(item) === 1 ? textOf(item) : beginning(item.text, shareOf(item))).trim(),
+      cut: item.heardMs !== undefined,
     }));
     return entries.filter(({ text }) => text !== '');
   }
 
-  /** Keeps what the caller has said since the last reply that was heard from the model, which hears it again. */
+  /** Keeps the caller's unanswered turns from the model, which hears them again. */
   #repeatLatestTurn(): void {
-    for (const [id, item] of [...this.#items].reverse()) {
-      if (item.secret || (item.who === 'assistant' && item.text !== '' && item.share !== 0)) return;
-      if (item.who === 'assistant') continue;
-      item.secret = '';
+    for (const id of this.#unanswered) {
+      this.#item(id, 'caller').secret = '';
       this.#repeated.add(id);
     }
   }
@@ -163,7 +180,7 @@ export class Transcript {
   }
 
   #item(id: string, who: Entry['who']): Item {
-    const item = this.#items.get(id) ?? { who, text: '' };
+    const item = this.#items.get(id) ?? { who, text: '', isToCome: false, ms: 0 };
     this.#items.set(id, item);
     this.#forget();
     return item;
@@ -186,9 +203,16 @@ export class Transcript {
 
   #delete(id: string, item: Item): void {
     this.#items.delete(id);
+    this.#unanswered.delete(id);
     this.#order = this.#order.filter((each) => each !== item);
     this.#characters -= item.text.length;
   }
+}
+
+/** How much of an item was heard, from 0 to 1. What had no sound was not. */
+function shareOf({ who, ms, heardMs = ms }: Item): number {
+  if (who === 'caller') return 1;
+  return ms > 0 ? heardMs / ms : 0;
 }
 
 /** The words of a text that end within so much of it. */

@@ -4,6 +4,7 @@ import type { Effect } from '../../src/conversation/effect.ts';
 import type { Failure } from '../../src/failure.ts';
 import {
   audio,
+  cancelled,
   created,
   delta,
   done,
@@ -228,17 +229,17 @@ describe('A session that is lost while a tool runs', () => {
   it('has the output wait for the next', () => {
     call.sessionLost(false, 1_000);
     expect(call.toolDone('c1', { output: '"noon"' }, 1_500)).toEqual([]);
-    expect(call.sessionReady(2_000).slice(1)).toEqual([respond, OUTPUT]);
-    // The response was asked for before the output was sent: it is owed another.
-    take(2_100, itemAdded('i1', { role: 'system', text: 'said so far' }), created('r2'));
-    expect(take(2_400, itemAdded('i2', { role: 'user', text: 'noon' }), done('r2'))).toEqual([respond]);
+    expect(call.sessionReady(2_000).slice(1)).toEqual([OUTPUT, respond]);
+    take(2_100, itemAdded('i1', { role: 'system', text: 'said so far' }));
+    take(2_200, itemAdded('i2', { role: 'user', text: 'noon' }), created('r2'));
+    expect(take(2_400, done('r2'))).toEqual([]);
   });
 
   it('has an output that was not passed on told again, once', () => {
     call.toolDone('c1', { output: '"noon"' }, 500);
     const { told, rest } = takeOver(1_000);
-    expect(told[0]).toContain('Still running: time.');
-    expect(rest).toEqual([respond, OUTPUT]);
+    expect(told.join()).not.toContain('Still running');
+    expect(rest).toEqual([OUTPUT, respond]);
     take(
       2_100,
       itemAdded('i1', { role: 'system', text: 'said so far' }),
@@ -295,6 +296,25 @@ describe('A session that is lost over its goodbye', () => {
     expect(call.fromTwilio(echo('audio-2'), 2_800)).toMatchObject([
       { end: 'put through', putThrough: '+14155550100' },
     ]);
+  });
+});
+
+describe('A session that is lost', () => {
+  it('leaves out words that were cut before their sound', () => {
+    take(0, created('r1'), itemAdded('a', { role: 'assistant' }), saying('a', 'Your PIN was changed.'));
+    take(50, speechStarted, said('a', 'Your PIN was changed.'), cancelled('r1'));
+    expect(takeOver(600).told.join()).not.toContain('PIN');
+  });
+
+  it('leaves a turn to which the model said nothing in the record', () => {
+    const user = (id: string) => itemAdded(id, { role: 'user' });
+    take(0, speechStarted, speechStopped, user('u1'), created('r1'), empty('r1'), written('u1', 'Hm.'));
+    take(5_000, speechStarted, speechStopped, user('u2'), created('r2'), written('u2', 'What time is it?'));
+    const { told } = takeOver(6_500);
+    expect(told).toContainEqual('user: Hm.');
+    expect(told).not.toContainEqual('user: What time is it?');
+    take(7_500, speechStarted, speechStopped, user('u3'), created('r3'), written('u3', 'What time is it?'));
+    expect(call.transcript.entries().map(({ text }) => text)).toEqual(['Hm.', 'What time is it?']);
   });
 });
 

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Entry } from '../../src/contract.ts';
 import { Transcript } from '../../src/conversation/transcript.ts';
+import { delta } from '../support/wire.ts';
 
 let transcript: Transcript;
 beforeEach(() => {
@@ -21,6 +22,17 @@ function added(itemId: string, previousItemId: string | null | undefined): void 
   transcript.text(itemId, 'caller', itemId);
 }
 
+/** Audio of the assistant's. */
+function sound(itemId: string, ms = 1_000): void {
+  transcript.listen(delta('r', itemId, ms));
+}
+
+/** The assistant's words, and their audio. */
+function spoken(itemId: string, text: string, ms = 1_000): void {
+  sound(itemId, ms);
+  transcript.text(itemId, 'assistant', text);
+}
+
 function texts(): string[] {
   return transcript.entries().map(({ text }) => text);
 }
@@ -29,7 +41,7 @@ describe('the order of the conversation', () => {
   it('What the caller said is before the reply, however late its text comes', () => {
     transcript.added('question', 'caller', null);
     transcript.added('answer', 'assistant', 'question');
-    transcript.text('answer', 'assistant', 'At nine.');
+    spoken('answer', 'At nine.');
     transcript.text('question', 'caller', 'When do you open?');
     expect(transcript.entries()).toEqual([caller('When do you open?'), assistant('At nine.')]);
   });
@@ -73,7 +85,7 @@ describe('the order of the conversation', () => {
   it('What a new session begins with comes behind all that was said before', () => {
     added('a', null);
     transcript.text('b', 'caller', 'b');
-    transcript.sessionLost(() => 0, false);
+    transcript.sessionLost(false);
     added('d', null);
     added('c', null);
     expect(texts()).toEqual(['a', 'b', 'c', 'd']);
@@ -82,10 +94,11 @@ describe('the order of the conversation', () => {
 
 describe('what was said', () => {
   it('What the assistant says is gathered, then replaced by the whole of it', () => {
+    sound('answer');
     transcript.said('answer', 'At');
     transcript.said('answer', ' nin');
     expect(texts()).toEqual(['At nin']);
-    transcript.text('answer', 'assistant', 'At nine.');
+    spoken('answer', 'At nine.');
     expect(transcript.entries()).toEqual([assistant('At nine.')]);
   });
 
@@ -111,26 +124,40 @@ describe('what the caller heard of it', () => {
     ['Ask 👩‍🚒 Ada', 6 / 13, 'Ask'],
     ['我们今天下午见面', 5 / 8, '我们今天'],
   ])('Of "%s", the whole words in %f were heard', (text, share, heard) => {
-    transcript.text('answer', 'assistant', text);
-    transcript.cut('answer', share * 1e6, 1e6);
+    spoken('answer', text, 1e4);
+    transcript.cut('answer', share * 1e4);
     expect(transcript.entries()).toEqual([{ who: 'assistant', text: heard, cut: true }]);
   });
 
   it('An item that is cut at its end is whole, and marked as cut', () => {
-    transcript.text('answer', 'assistant', 'At nine.');
-    transcript.cut('answer', 800, 800);
+    spoken('answer', 'At nine.', 800);
+    transcript.cut('answer', 800);
     expect(transcript.entries()).toEqual([{ who: 'assistant', text: 'At nine.', cut: true }]);
   });
 
   it.each([1000, 0])('An item of %i ms of which nothing was heard is left out', (ms) => {
     transcript.said('answer', 'At nine.');
-    transcript.cut('answer', 0, ms);
+    sound('answer', ms);
+    transcript.cut('answer', 0);
     transcript.text('answer', 'assistant', 'At nine.');
     expect(transcript.entries()).toEqual([]);
   });
 
+  it('An item that comes without a sound is left out', () => {
+    transcript.said('answer', 'At nine.');
+    expect(transcript.entries()).toEqual([]);
+  });
+
+  it('Audio that comes after the cut was not heard either', () => {
+    sound('answer', 1_000);
+    transcript.cut('answer', 500);
+    spoken('answer', 'one two three four five six seven eight', 3_000);
+    expect(texts()).toEqual(['one']);
+  });
+
   it('Text that comes after the cut is cut in the same proportion', () => {
-    transcript.cut('answer', 500, 1000);
+    sound('answer', 1_000);
+    transcript.cut('answer', 500);
     transcript.said('answer', 'We open at');
     expect(texts()).toEqual(['We']);
     transcript.text('answer', 'assistant', 'We open at nine and close at five.');
@@ -142,14 +169,15 @@ describe('what the caller heard of it', () => {
     transcript.added('reply', 'assistant', 'question');
     for (const delta of ['Olá', ',', ' Marcelo', '!', ' É', ' um', ' prazer'])
       transcript.said('reply', delta);
-    transcript.cut('reply', 600, 1050);
+    sound('reply', 1_050);
+    transcript.cut('reply', 600);
     transcript.text('reply', 'assistant', 'Olá, Marcelo! É um prazer');
     transcript.added('interruption', 'caller', 'reply');
     transcript.text('question', 'caller', 'Hello, my name is Marcelo.');
     transcript.added('second reply', 'assistant', 'interruption');
     transcript.said('second reply', 'Oi');
     transcript.text('interruption', 'caller', 'Hello, my name is Marcelo.');
-    transcript.text('second reply', 'assistant', 'Oi, Marcelo!');
+    spoken('second reply', 'Oi, Marcelo!');
     expect(transcript.entries()).toEqual([
       caller('Hello, my name is Marcelo.'),
       { who: 'assistant', text: 'Olá, Marcelo!', cut: true },
@@ -189,6 +217,7 @@ describe('a call without end', () => {
     transcript.text('a', 'caller', 'a'.repeat(half));
     transcript.text('b', 'caller', 'b'.repeat(half));
     expect(texts()).toHaveLength(2);
+    sound('c');
     transcript.said('c', 'c');
     expect(texts()).toEqual(['b'.repeat(half), 'c']);
     transcript.text('d', 'caller', 'd'.repeat(half - 1));
@@ -204,7 +233,7 @@ describe('a call without end', () => {
   });
 
   it('Of one text, 1 MiB is kept', () => {
-    transcript.text('a', 'assistant', 'a'.repeat(2 * 1024 * 1024));
+    transcript.text('a', 'caller', 'a'.repeat(2 * 1024 * 1024));
     expect(texts()).toEqual(['a'.repeat(512 * 1024)]);
   });
 
