@@ -20,10 +20,9 @@ export class Caller {
   #offset: number;
   /** What to add to a timestamp to get the stream's clock: timestamps may start late, or anew. */
   #origin = 0;
-  /** The last frame's timestamp and length, and where the audio ends: there, or later where silence was added. */
+  /** The last frame's timestamp and length. */
   #timestamp: number | undefined;
   #frameMs = 0;
-  #audioEnds = 0;
   /** Whether silence for the end of a turn follows the last frame. */
   #isTurnEnded = false;
   readonly #turnEndMs: number;
@@ -95,7 +94,6 @@ export class Caller {
     const quietMs = this.clock(now) - this.#origin - this.#timestamp;
     if (quietMs < MUTED_AFTER_MS) return [];
     this.#isTurnEnded = true;
-    this.#audioEnds += this.#turnEndMs;
     return this.#fill(this.#turnEndMs, true);
   }
 
@@ -115,19 +113,20 @@ export class Caller {
     // The clock never goes back, or audio that has been sent would begin anew.
     const isAhead = timestamp + this.#origin - clock > MAX_JUMP_MS;
     const restarted = isAhead || timestamp < (this.#timestamp ?? clock);
-    const missing = this.#timestamp === undefined || restarted ? 0 : this.#missingBefore(timestamp);
+    const missing = restarted ? 0 : this.#missingBefore(timestamp);
     if (restarted) this.#origin = clock - timestamp;
     this.#offset = this.#origin + timestamp - now;
     this.#timestamp = timestamp;
     this.#frameMs = ms;
-    this.#audioEnds = timestamp + ms;
     this.#isTurnEnded = false;
     return missing;
   }
 
   /** Timestamps may be rounded: less than a frame isn't a frame that is missing. */
   #missingBefore(timestamp: number): number {
-    const missing = timestamp - this.#audioEnds;
+    if (this.#timestamp === undefined) return 0;
+    const filledMs = this.#isTurnEnded ? this.#turnEndMs : 0;
+    const missing = timestamp - (this.#timestamp + this.#frameMs + filledMs);
     return missing > 0 && missing >= this.#frameMs ? missing : 0;
   }
 }

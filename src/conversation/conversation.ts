@@ -70,7 +70,8 @@ export class Conversation {
   /** Whether the caller wouldn't notice a switch to another session. */
   isPause(now: number): boolean {
     const isBusy = this.#tools.running.length > 0 || this.#keypad.isCollecting || this.#farewell.isPending;
-    return !isBusy && this.#replies.isPause && this.#playback.lateMs(now) >= 0;
+    const isQuiet = this.#replies.isIdle && !this.#replies.isCallerSpeaking;
+    return !isBusy && isQuiet && this.#playback.lateMs(now) >= 0;
   }
 
   /** Whether the caller has spoken since the last reply. */
@@ -289,7 +290,6 @@ export class Conversation {
 
   /** Ends the call once the goodbye was heard. */
   #goodbye(now: number): Effect[] {
-    if (!this.#farewell.isPending) return [];
     const isIdle = this.#replies.isIdle && !this.#areToolsAwaited && !this.#keypad.isCollecting;
     return this.#farewell.due(isIdle, this.#playback.isHeard, this.#playback.lateMs(now), now);
   }

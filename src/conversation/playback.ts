@@ -32,8 +32,6 @@ const MAX_ITEMS = 100;
 /** How much may be on its way to the caller, in deltas and in ms. */
 const MAX_CHUNKS = 10_000;
 const MAX_BUFFERED_MS = 590_000;
-/** After so many chunks that are done with, the list is made anew. */
-const MAX_DONE = 1_000;
 
 /**
  * What the caller has heard of what was sent, by dead reckoning corrected by marks.
@@ -49,13 +47,10 @@ const MAX_DONE = 1_000;
  */
 export class Playback {
   readonly #clock: (now: number) => number;
+  /** The oldest first. */
   #chunks: Chunk[] = [];
-  /** How many chunks at the front are done with: taking each out by itself would cost more, the more there are. */
-  #done = 0;
-  /** When the first chunk that isn't begins; the others begin when it, or what is before them, has ended. */
+  /** When the first chunk begins; the others begin when it, or what is before them, has ended. */
   #headBegins = 0;
-  /** When the last chunk is reckoned to end. */
-  #endsAt = 0;
   /** The last items, the oldest first. */
   readonly #items = new Map<string, Item>();
   /** How many marks were named: the last `#chunks.length` of them are those of the chunks. */
@@ -75,9 +70,7 @@ export class Playback {
 
   /** Whether nothing more may be sent before some of it was heard: Twilio holds 10 minutes (31931), and we what it holds. */
   isFull(now: number): boolean {
-    return (
-      this.#chunks.length - this.#done >= MAX_CHUNKS || this.#endsAt - this.#clock(now) > MAX_BUFFERED_MS
-    );
+    return this.#chunks.length >= MAX_CHUNKS || this.lateMs(now) < -MAX_BUFFERED_MS;
   }
 
   /** Notes a delta that is sent now; returns the name of the mark that must follow it. */
@@ -88,7 +81,6 @@ export class Playback {
     const item = this.#item(itemId);
     this.#marks += 1;
     this.#chunks.push({ itemId, offset: item.ms, ms, sentAt: clock });
-    this.#endsAt = Math.max(this.#endsAt, clock) + ms;
     item.ms += ms;
     return `audio-${this.#marks}`;
   }
@@ -98,8 +90,8 @@ export class Playback {
     const clock = this.#clock(now);
     const number = Number(/^audio-(?<number>\d+)$/.exec(mark)?.groups?.number);
     const index = this.#chunks.length - 1 - (this.#marks - number);
-    if (!(index >= this.#done && index < this.#chunks.length)) return;
-    for (let before = index - this.#done; before > 0; before -= 1) this.#drop();
+    if (!(index >= 0 && index < this.#chunks.length)) return;
+    for (let before = index; before > 0; before -= 1) this.#drop();
     const late = clock - this.#headEnds;
     if (late >= 0) this.#roundTrip = Math.min(late, this.#roundTrip ?? late);
     if (this.#isOverdue(late)) this.#headBegins += late - (this.#roundTrip ?? 0);
@@ -125,7 +117,7 @@ export class Playback {
   /** How long ago all that was sent should have been heard, in ms; negative while it plays. */
   lateMs(now: number): number {
     let ends = this.#headBegins;
-    for (const { ms, sentAt } of this.#chunks.slice(this.#done)) ends = Math.max(ends, sentAt) + ms;
+    for (const { ms, sentAt } of this.#chunks) ends = Math.max(ends, sentAt) + ms;
     return this.#clock(now) - ends;
   }
 
@@ -136,7 +128,7 @@ export class Playback {
     const late = clock - this.#headEnds;
     // The first mark still out is long overdue: Twilio is playing its audio, and has a ms of it left at least.
     let begins = this.#isOverdue(late) ? this.#headBegins + late + 1 : this.#headBegins;
-    for (const { itemId, offset, ms, sentAt } of this.#chunks.slice(this.#done)) {
+    for (const { itemId, offset, ms, sentAt } of this.#chunks) {
       begins = Math.max(begins, sentAt);
       const item = this.#item(itemId);
       if (clock < begins + ms && !item.isCut) {
@@ -147,8 +139,6 @@ export class Playback {
       begins += ms;
     }
     this.#chunks = [];
-    this.#done = 0;
-    this.#endsAt = 0;
     return cuts;
   }
 
@@ -161,7 +151,7 @@ export class Playback {
 
   /** The first chunk whose mark is still out. */
   get #head(): Chunk | undefined {
-    return this.#chunks[this.#done];
+    return this.#chunks[0];
   }
 
   get #headEnds(): number {
@@ -175,11 +165,7 @@ export class Playback {
 
   #drop(): void {
     const ends = this.#headEnds;
-    this.#done += 1;
-    if (this.#done === MAX_DONE) {
-      this.#chunks = this.#chunks.slice(MAX_DONE);
-      this.#done = 0;
-    }
+    this.#chunks.shift();
     this.#headBegins = Math.max(ends, this.#head?.sentAt ?? 0);
   }
 }

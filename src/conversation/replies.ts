@@ -26,7 +26,6 @@ type Response =
 interface Debt {
   items: number;
   notBefore: number;
-  isRetry: boolean;
 }
 
 /** Whose turn it is: the caller's; the assistant's, when turn detection is about to make a response; or nobody's. */
@@ -45,7 +44,7 @@ type Turn =
  * response sees an item if it is created after `conversation.item.added`, or was asked for after the item was sent.
  */
 export class Replies {
-  /** Responses that were asked for once more, for the log. */
+  /** Responses that failed and are to be asked for once more, for the log. */
   retries = 0;
   /** Whether either side has said anything that the other could hear. */
   isBegun = false;
@@ -68,11 +67,6 @@ export class Replies {
   /** Whether the assistant has nothing more to say. */
   get isIdle(): boolean {
     return this.#response.is === 'none' && this.#debt === undefined && this.#turn.is !== 'assistant';
-  }
-
-  /** Whether neither side is speaking, or about to. */
-  get isPause(): boolean {
-    return this.isIdle && !this.isCallerSpeaking;
   }
 
   get isCallerSpeaking(): boolean {
@@ -132,7 +126,7 @@ export class Replies {
     if (error.code === 'conversation_already_has_active_response') {
       if (this.#response.is === 'active') {
         const { sees = 0, had } = this.#response;
-        if (sees > had) this.#debt ??= { items: sees, notBefore: 0, isRetry: false };
+        if (sees > had) this.#debt ??= { items: sees, notBefore: 0 };
         this.#response.sees = undefined;
       } else this.#response = { is: 'none' };
     }
@@ -221,7 +215,8 @@ export class Replies {
     if (this.#interrupted.has(id) || this.isCallerSpeaking) return undefined;
     if (this.#hasFailed || this.watchdog.isTooLong(waitMs, now)) return failure;
     this.#hasFailed = true;
-    this.#owe(now, waitMs, true);
+    this.retries += 1;
+    this.#owe(now, waitMs);
     return undefined;
   }
 
@@ -229,8 +224,6 @@ export class Replies {
   due(areToolsRunning: boolean, now: number): Effect[] {
     const isBusy = areToolsRunning || this.#response.is !== 'none' || this.#turn.is !== 'open';
     if (this.#debt === undefined || isBusy || now < this.#debt.notBefore) return [];
-    if (this.#debt.isRetry) this.retries += 1;
-    this.#debt.isRetry = false;
     this.#response = { is: 'asked', sees: this.#items.sent, isCut: false };
     this.watchdog.start(now);
     const response = { tool_choice: 'none' } as const;
@@ -243,9 +236,9 @@ export class Replies {
     return isHeld || this.watchdog.isOverdue(isBusy, now);
   }
 
-  #owe(now: number, delayMs = 0, isRetry = false): void {
+  #owe(now: number, delayMs = 0): void {
     const notBefore = Math.max(now + delayMs, this.#debt?.notBefore ?? now);
-    this.#debt = { items: this.#items.sent, notBefore, isRetry: isRetry || this.#debt?.isRetry === true };
+    this.#debt = { items: this.#items.sent, notBefore };
   }
 
   /** Cancels the debt if it is for no more items than a response has seen. */

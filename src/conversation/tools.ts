@@ -17,10 +17,9 @@ export interface RunningTool {
   isOrphan: boolean;
 }
 
-/** What the model is told of a tool, and the log as well where it `isFailure`. */
+/** What the model is told of a tool. */
 interface Told {
   output: string;
-  isFailure?: true;
 }
 
 /** What came of a tool: what to tell the model, or how it ends the call. */
@@ -41,7 +40,7 @@ export const OUTPUTS = {
   timedOut: 'The tool took too long. Tell the caller that it did not work.',
 };
 
-export const TIMED_OUT: ToolResult = { output: OUTPUTS.timedOut, isFailure: true };
+export const TIMED_OUT = { output: OUTPUTS.timedOut };
 
 const MAX_RUNNING = 10;
 /** How many calls are remembered, so that none is run twice. */
@@ -144,13 +143,10 @@ function functionOutput(call_id: string, output: string): Effect {
 }
 
 /** Tells the model what came of a tool: in words, where it isn't the session that made the call. */
-export function outputOf(
-  callId: string,
-  { name, isOrphan }: RunningTool,
-  { output, isFailure }: Told,
-): Effect[] {
-  const told = isOrphan
+export function outputOf(callId: string, { name, isOrphan }: RunningTool, told: Told): Effect[] {
+  const { output } = told;
+  const message = isOrphan
     ? textMessage('user', `(${name} returned: ${output})`)
     : functionOutput(callId, output);
-  return isFailure ? [{ failedTool: name, why: output, callId }, told] : [told];
+  return told === TIMED_OUT ? [{ failedTool: name, why: output, callId }, message] : [message];
 }

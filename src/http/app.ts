@@ -3,7 +3,6 @@ import { parse } from 'node:querystring';
 import formbody from '@fastify/formbody';
 import websocket from '@fastify/websocket';
 import Fastify, {
-  type FastifyBaseLogger,
   type FastifyInstance,
   type FastifyReply,
   type FastifyRequest,
@@ -122,15 +121,6 @@ export async function buildApp(
     reply.type('text/xml');
     if (callSid === undefined) return connect(request, callSid, details, assistant.twiml);
     const log = request.log.child({ callSid, from: masked(details.from) });
-    return answer(request, callSid, details, log);
-  });
-
-  async function answer(
-    request: FastifyRequest,
-    callSid: string,
-    details: CallDetails,
-    log: FastifyBaseLogger,
-  ): Promise<string> {
     const call = await calls.ring(callSid, details, log);
     switch (call) {
       case 'busy':
@@ -155,7 +145,7 @@ export async function buildApp(
         );
     }
     return connect(request, callSid, details, typeof call === 'object' ? call.twiml : assistant.twiml);
-  }
+  });
 
   function connect(
     request: FastifyRequest,
