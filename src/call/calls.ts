@@ -132,11 +132,14 @@ export class Calls {
     if (call?.isRinging) call.end('not claimed');
   }
 
-  /** What Twilio, which asks, is to do next; undefined for a call that this process doesn't know. */
-  next(callSid: string | undefined): NextStep {
+  /**
+   * What Twilio, which asks when a stream has ended, is to do next; undefined for a call that this process doesn't know. A call
+   * whose stream seems to live ends: the caller has hung up if it `isOver`.
+   */
+  next(callSid: string | undefined, isOver = false): NextStep {
     const known = this.#known.find(callSid ?? '');
-    // Twilio asks when a stream has ended, perhaps before its start, though its loss is still to be noticed here.
-    known?.call?.end(known.call.isRinging ? 'no start' : 'twilio lost');
+    const lost = isOver ? 'twilio stopped' : 'twilio lost';
+    known?.call?.end(known.call.isRinging ? 'no start' : lost);
     return known?.takeNext();
   }
 

@@ -169,9 +169,9 @@ export async function buildApp(
   }
 
   app.all('/call-ended/:callSid?', signed, async (request, reply) => {
-    const { callSid } = webhook(request);
+    const { callSid, isOver } = webhook(request);
     reply.type('text/xml');
-    return takeStep(calls.next(callSid), action(request, '/transfer-ended', callSid));
+    return takeStep(calls.next(callSid, isOver), action(request, '/transfer-ended', callSid));
   });
 
   app.all('/transfer-ended/:callSid?', signed, async (request, reply) => {

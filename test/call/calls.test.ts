@@ -267,6 +267,12 @@ describe('A stream that Twilio has lost, and this server has not', () => {
     expect(await server.lastWords(CALL)).toContain(assistant.apology);
     expect(server.calls.live).toBe(0);
   });
+
+  it('ends as usual if the caller has hung up', async () => {
+    const { server } = await liveCall();
+    await fetch(`${server.origin}/call-ended?CallSid=${CALL}&CallStatus=completed`);
+    expect(await server.log.find('call ended')).toMatchObject({ reason: 'twilio stopped' });
+  });
 });
 
 describe('A stream that is lost before its start', () => {
