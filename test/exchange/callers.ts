@@ -96,7 +96,8 @@ export function endsBadly(call: Call, stream: Stream): string[] {
     ({ begins, ends, ms }) => ends === closed?.at && ends - begins < ms - ACCURACY_MS,
   );
   const last = call.sessions.at(-1)?.responses.at(-1)?.status;
-  return isGoodbye && held < ON_ITS_WAY_MS && cut !== undefined
+  // What breaks off while it is generated can't be heard to its end.
+  return isGoodbye && last !== undefined && held < ON_ITS_WAY_MS && cut !== undefined
     ? [`is cut off in its goodbye at ${cut.ends}, as a response is ${last}`]
     : [];
 }

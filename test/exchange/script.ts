@@ -149,6 +149,9 @@ export function scriptOf(seed: number, calls: number, withFaults = true): Script
       at += between(1_200, 5_000);
     }
     if (faulty(0.35)) acts.push(act(upTo(at)));
+    const says = replies.findIndex(({ tool }) => tool === 'bye' || tool === 'transfer');
+    // The key is withdrawn, perhaps over the goodbye.
+    if (says === 0 && faulty(0.3)) acts.push({ at: upTo(5_000), does: 'close', side: 'openai', code: 3000 });
     if (!waits) acts.push({ at: at + upTo(1_500), does: 'hang up' });
     const comes = faulty(0.12)
       ? oneOf<Plan['comes']>(
