@@ -96,8 +96,8 @@ export function endsBadly(call: Call, stream: Stream): string[] {
     ({ begins, ends, ms }) => ends === closed?.at && ends - begins < ms - ACCURACY_MS,
   );
   const last = call.sessions.at(-1)?.responses.at(-1)?.status;
-  // What breaks off while it is generated can't be heard to its end.
-  return isGoodbye && last !== undefined && held < ON_ITS_WAY_MS && cut !== undefined
+  // What breaks off or fails can't be heard to its end.
+  return isGoodbye && last === 'completed' && held < ON_ITS_WAY_MS && cut !== undefined
     ? [`is cut off in its goodbye at ${cut.ends}, as a response is ${last}`]
     : [];
 }
@@ -175,7 +175,9 @@ export function isMisheard(call: Call, stream: Stream, session: Session, item: I
   const { played, clears } = stream.playout;
   const parts = played.filter((part) => part.session === session.number && part.item === item.number);
   const heardMs = sum(parts.map(({ begins, ends }) => ends - begins));
-  const allowed = ACCURACY_MS + heldUp(call, stream);
+  // Nobody can tell how long audio was held up on its way, and frames on theirs.
+  const held = heldUp(call, stream);
+  const allowed = ACCURACY_MS + (held > 1_000 ? 2 * held : held);
   const cut = item.toldAt ?? clears.find((at) => parts.some(({ ends }) => ends === at)) ?? Infinity;
   const end = Math.min(connectedUntil(call, stream), session.lostAt ?? Infinity);
   const isAlive = cut + ON_ITS_WAY_MS < end;

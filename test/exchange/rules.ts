@@ -134,12 +134,14 @@ function asksTooSoon({ creates, responses, deafAt = Infinity }: Session, held: n
 }
 
 /** A response that fails is asked for once more. */
-function triesTooOften({ responses, turns, creates }: Session): string[] {
+function triesTooOften({ responses, turns, creates, debts }: Session): string[] {
   const wrong = responses.find(({ began }, index) => {
     const [first, second] = responses.slice(Math.max(0, index - 2), index);
     const haveFailed = first?.status === 'failed' && second?.status === 'failed';
-    const isAsked =
-      creates.includes(began) && !turns.some(({ ended = Infinity }) => ended > (first?.began ?? 0));
+    const isAnswer =
+      turns.some(({ ended = Infinity }) => ended > (first?.began ?? 0)) ||
+      debts.some(({ seenAt }) => seenAt === began);
+    const isAsked = creates.includes(began) && !isAnswer;
     return haveFailed && isAsked;
   });
   return wrong === undefined ? [] : [`tries a third time at ${wrong.began}`];
@@ -153,7 +155,7 @@ function asksTooOften(call: Call, stream: Stream): string[] {
   const asked = sessions.flatMap(({ questions, toolCalls, responses, deafAt = Infinity }) =>
     questions.filter(({ at, response }) => {
       const isAwaited = toolCalls.some(
-        (tool) => at > tool.at && at < tool.at + (TOOL_MS[tool.name] ?? 0) + ON_ITS_WAY_MS,
+        (tool) => at > tool.at && at < tool.at + (TOOL_MS[tool.name] ?? 0) + 1_000,
       );
       const isHeard = at > startedAt && at < Math.min(deafAt, connectedUntil(call, stream));
       return isHeard && !isAwaited && responses[response]?.status === 'completed';
@@ -164,12 +166,12 @@ function asksTooOften(call: Call, stream: Stream): string[] {
     const since = asked[index - MAX_ASKED]?.at;
     return since !== undefined && !sounds.some((sound) => sound > since && sound < at);
   });
-  const early = sessions.flatMap(({ number, questions, responses }) =>
+  const early = sessions.flatMap(({ number, questions, responses, deafAt = Infinity }) =>
     questions.filter(({ at, response }) => {
       const isHeard = stream.playout.played.some(
         (part) => part.session === number && part.response < response && part.ends > at + ON_ITS_WAY_MS,
       );
-      return isHeard && at > startedAt && responses[response]?.status === 'completed';
+      return isHeard && at > startedAt && at < deafAt && responses[response]?.status === 'completed';
     }),
   );
   return [
@@ -243,7 +245,7 @@ function leavesSession({ script, metAt }: World, call: Call, stream: Stream): st
       fault.ms > 0
         ? { at: fault.at, until: fault.at + fault.ms }
         : { at: metAt.get(fault) ?? 0, until: metAt.get(fault) ?? 0 };
-    return at < end + 1_000 && until > call.plan.at ? [fault] : [];
+    return at <= end + 1_000 && until > call.plan.at ? [fault] : [];
   });
   const failures = losses.length + dials.length;
   const wasReady = losses.every(({ readyAt = Infinity, lostAt = 0 }) => readyAt + ON_ITS_WAY_MS < lostAt);

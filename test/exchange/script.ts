@@ -57,7 +57,14 @@ export interface Reply {
   thinkMs: number;
   tool?: ToolName;
   /** How it goes wrong: with an error, or while it is generated. */
-  fails?: 'server_error' | 'rate_limit_exceeded' | 'insufficient_quota' | 'resets' | 'closes' | 'hangs';
+  fails?:
+    | 'server_error'
+    | 'rate_limit_exceeded'
+    | 'insufficient_quota'
+    | 'incomplete'
+    | 'resets'
+    | 'closes'
+    | 'hangs';
 }
 
 export const TOOLS = ['quick', 'slow', 'endless', 'throws', 'floats', 'bye', 'transfer'] as const;
@@ -125,6 +132,7 @@ export function scriptOf(seed: number, calls: number, withFaults = true): Script
         'server_error',
         'rate_limit_exceeded',
         'insufficient_quota',
+        'incomplete',
         'resets',
         'closes',
         'hangs',

@@ -253,6 +253,7 @@ export class Session {
     if (half && fails === 'resets') return this.reset();
     if (half && fails === 'closes') return this.close(1011);
     if (half && fails === 'hangs') return;
+    if (half && fails === 'incomplete') return this.#finish('incomplete');
     const delta = Math.min(DELTA_MS, ms - item.ms);
     if (delta === 0) return this.#callTool(response);
     const ids = { event_id: 'event_1', response_id: response.id, item_id: item.id };
@@ -289,11 +290,12 @@ export class Session {
     response.isDone = true;
     Object.assign(this.responses[response.number] ?? {}, { done: this.#world.clock.now, status });
     const error = code === undefined ? undefined : { code, message: 'Please try again in 1s.' };
+    const details = status === 'incomplete' ? { reason: 'max_output_tokens' } : error && { error };
     const { id, number } = response;
     const output = this.responses[number]?.isEmpty ? [] : [{}];
     this.#send({
       type: 'response.done',
-      response: { id, status, output, ...(error && { status_details: { error } }) },
+      response: { id, status, output, ...(details && { status_details: details }) },
     });
     this.#note(`ends ${response.id}: ${code ?? status}`);
     if (this.#idleMs > 0) this.#later(this.#idleMs + (response.item?.ms ?? 0), () => this.#idle(number));
