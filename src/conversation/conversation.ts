@@ -168,12 +168,12 @@ export class Conversation {
     }
   }
 
-  /** The assistant asks whether the caller is there: too early if the caller is still hearing what it said before. */
+  /** The assistant asks whether the caller is there: in vain if the caller still hears something, or the call is to end. */
   #timedOut(now: number): Effect[] {
-    const isEarly = this.#playback.lateMs(now) < 0;
-    this.#replies.turnEnded(now, { isQuestion: true, isCut: isEarly });
+    const isCut = this.#playback.lateMs(now) < 0 || this.#farewell.isPending;
+    this.#replies.turnEnded(now, { isQuestion: true, isCut });
     // A caller who waits for a tool is right to be silent.
-    if (isEarly || this.#areToolsAwaited) return [];
+    if (isCut || this.#areToolsAwaited) return [];
     const task = this.#farewell.timedOut(this.#replies.latest);
     return task === undefined ? [] : [...this.#replies.cancel(), ...this.#tell([task], undefined, now)];
   }
@@ -225,6 +225,7 @@ export class Conversation {
 
   #owed(now: number): Effect[] {
     if (this.#isCatchingUp) return [];
+    if (this.#farewell.isSaid) this.#replies.settle();
     // Only a response's other tools hold up what one of them returned.
     const isOther = (id: string) => id !== this.#replies.latest || this.#replies.isInterrupted(id);
     return this.#replies.due(this.#tools.areAwaited(isOther), now);

@@ -97,7 +97,7 @@ export class Farewell {
   /** The assistant asks whether the caller is there; returns what has it say goodbye instead, after some questions. */
   timedOut(latestId: string | undefined): Effect | undefined {
     this.#questions += 1;
-    if (this.#questions <= MAX_QUESTIONS || this.#pending !== undefined) return undefined;
+    if (this.#questions <= MAX_QUESTIONS) return undefined;
     this.#pending = { reason: 'nobody there', notId: latestId };
     return textMessage('system', SAY_GOODBYE);
   }

@@ -126,7 +126,7 @@ export class Replies {
     if (error.code === 'conversation_already_has_active_response') {
       if (this.#response.is === 'active') {
         const { sees = 0, had } = this.#response;
-        if (sees > had) this.#debt ??= { items: sees, notBefore: 0 };
+        if (sees > had) this.#debt ??= { items: sees, notBefore: Number.NEGATIVE_INFINITY };
         this.#response.sees = undefined;
       } else this.#response = { is: 'none' };
     }
@@ -218,6 +218,11 @@ export class Replies {
     this.retries += 1;
     this.#owe(now, waitMs);
     return undefined;
+  }
+
+  /** Nothing more is to be said. */
+  settle(): void {
+    this.#debt = undefined;
   }
 
   /** Asks for what is owed, unless something else is going on. */

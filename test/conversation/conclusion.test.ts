@@ -8,6 +8,7 @@ import {
   delta,
   done,
   echo,
+  error,
   expected,
   failed,
   functionCall,
@@ -15,6 +16,7 @@ import {
   STREAM,
   speechStarted,
   speechStopped,
+  timedOut,
 } from '../support/wire.ts';
 import { inCall } from './ready-call.ts';
 
@@ -107,6 +109,16 @@ it('A caller who cuts the last words off hears them as the answer', () => {
   ]);
   call.fromTwilio(echo('audio-1'), 2_000);
   expect(call.fromTwilio(echo('audio-2'), 2_560)).toMatchObject([{ end: 'time limit', isTold: true }]);
+});
+
+it('A question that crosses the last words is not taken for them', () => {
+  conclude();
+  take(1_010, timedOut, itemAdded('s', { role: 'system', text: 'No speech.' }));
+  expect(take(1_020, created('q'))).toEqual([cancel('q')]);
+  take(1_030, error('conversation_already_has_active_response'), ADDED);
+  expect(take(1_050, cancelled('q'))).toEqual([respond]);
+  take(1_500, created('r2'), delta('r2', 'a2', 400), done('r2'));
+  expect(call.fromTwilio(echo('audio-1'), 1_950)).toMatchObject([{ end: 'time limit', isTold: true }]);
 });
 
 it('The last words do not wait for a tool', () => {

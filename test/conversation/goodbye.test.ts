@@ -98,6 +98,15 @@ describe('A goodbye', () => {
     ]);
   });
 
+  it('is not followed by what another tool returned', () => {
+    turn('r1', 0);
+    take(100, functionCall('r1', 'c1', 'time'), done('r1'));
+    turn('r2', 1_000);
+    expect(call.toolDone('c1', { output: '1' }, 1_100)).toEqual([output('c1', '1')]);
+    expect(goodbye('r2', 'a', 1_200)).toEqual([output('r2-bye', DONE)]);
+    expect(call.fromTwilio(echo('audio-1'), 3_260)).toEqual([hungUp]);
+  });
+
   it('is not begun by a tool whose response the caller has cut off', () => {
     turn('r1', 0);
     take(1_000, delta('r1', 'a', 2_000), functionCall('r1', 'c1', 'bye'), done('r1'), speechStarted);

@@ -1,5 +1,7 @@
 /** When the world begins, in ms since 1970. */
 export const EPOCH = Date.UTC(2026, 10, 28);
+/** How long the machine has been up then, in ms: longer than all stalls of the worlds before. */
+const UP_MS = 2 ** 30;
 /** How often the event loop turns before what still moves counts as a loop without end. */
 const MAX_TURNS = 1_000;
 /** What is due at the same time comes in Node's order: timers, what the network brings, immediates. */
@@ -142,7 +144,8 @@ export class Clock {
     });
     process.hrtime.bigint = () => BigInt(this.now * 1e6);
     Date.now = () => EPOCH + Math.floor(this.now) + this.party.skewMs;
-    Object.defineProperty(performance, 'now', { value: () => this.now, configurable: true, writable: true });
+    const value = () => UP_MS + this.now;
+    Object.defineProperty(performance, 'now', { value, configurable: true, writable: true });
     this.#restore = () => {
       Object.assign(globalThis, real);
       Date.now = realNow;
