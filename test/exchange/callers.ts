@@ -89,7 +89,7 @@ export function endsBadly(call: Call, stream: Stream): string[] {
   if (issuer !== server && (issuer?.hasJumped || server.hasJumped || isUnknown)) return [];
   const reason = reasonOf(stream);
   const silentMs = overAt - Math.max(...voices(call, stream).map(({ ends }) => ends));
-  if (silentMs > LAST_WORD_MS + held)
+  if (silentMs > LAST_WORD_MS + held + toolMs(sessionsOf(call, stream)))
     return [`ends after ${Math.round(silentMs)} ms of silence: ${reason}, ${closed?.code}`];
   const isGoodbye = reason === 'assistant hung up' || reason === 'put through';
   const cut = playout.played.find(
@@ -100,6 +100,11 @@ export function endsBadly(call: Call, stream: Stream): string[] {
   return isGoodbye && last === 'completed' && held < ON_ITS_WAY_MS && cut !== undefined
     ? [`is cut off in its goodbye at ${cut.ends}, as a response is ${last}`]
     : [];
+}
+
+/** How long the tools of some sessions run, in ms. */
+function toolMs(sessions: Session[]): number {
+  return sum(sessions.flatMap(({ toolCalls }) => toolCalls).map(({ name }) => TOOL_MS[name] ?? 0));
 }
 
 function started({ server, sid }: Stream): boolean {
@@ -133,8 +138,7 @@ export function hearsNothing(call: Call, stream: Stream): string[] {
     ...[startedAt, ...turns, ...keys].map((at) => ({ at })),
     ...lost.filter(({ at }) => at > startedAt && at < Infinity),
   ];
-  const toolMs = sessions.flatMap(({ toolCalls }) => toolCalls).map(({ name }) => TOOL_MS[name] ?? 0);
-  const allowed = SILENCE_MS + heldUp(call, stream) + sum(toolMs);
+  const allowed = SILENCE_MS + heldUp(call, stream) + toolMs(sessions);
   const end = connectedUntil(call, stream);
   const speaks = plan.acts.filter(({ does }) => does === 'speak').map(({ at }) => startedAt + at);
   const heard = voices(call, stream);
