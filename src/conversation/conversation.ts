@@ -6,13 +6,15 @@ import { ANSWER, Briefing, type BriefingOptions, GO_ON, WAIT } from './briefing.
 import { Caller } from './caller.ts';
 import { addsItem, type Effect, type End, sound, textMessage, truncate } from './effect.ts';
 import { Farewell, MAX_SENTENCE_MS, SHORT_SENTENCE_MS } from './farewell.ts';
-import { Held } from './held.ts';
 import { Keypad } from './keypad.ts';
 import { type Cut, Playback } from './playback.ts';
 import { Replies } from './replies.ts';
 import { Tally } from './tally.ts';
 import { outputOf, TIMED_OUT, type ToolInfo, type ToolResult, Tools } from './tools.ts';
 import { Transcript } from './transcript.ts';
+
+/** The most of OpenAI's events that waits for the stream, in characters: 90 s of audio, which Twilio takes at once. */
+const MAX_HELD_CHARACTERS = 1_000_000;
 
 /**
  * One conversation: takes messages and returns effects, in order; `now` is the process's monotonic clock in ms. It begins
@@ -25,11 +27,14 @@ export class Conversation {
   readonly #playback = new Playback((now) => this.#caller.clock(now));
   readonly #keypad = new Keypad();
   readonly #farewell = new Farewell();
-  readonly #held = new Held();
   readonly transcript = new Transcript();
   readonly #caller: Caller;
   readonly tally: Tally;
   #streamSid: string | undefined;
+  /** OpenAI's events that wait for the stream, and the tools' results that wait for a session. */
+  #events: ServerEvent[] = [];
+  #heldCharacters = 0;
+  #results: [callId: string, ToolResult][] = [];
   #isCatchingUp = false;
 
   constructor(turnEndMs: number, tools: readonly ToolInfo[], briefing: BriefingOptions, now: number) {
@@ -45,7 +50,8 @@ export class Conversation {
     const { items, speaks } = this.#briefing;
     this.#replies.sessionReady(items.length, speaks, this.#caller.turn.hasTurn, now);
     const audio = this.#caller.sessionReady();
-    const told = this.#catchUp(now, () => this.#tools.kept().flatMap((kept) => this.toolDone(...kept, now)));
+    const results = this.#results.splice(0);
+    const told = this.#catchUp(now, () => results.flatMap((result) => this.toolDone(...result, now)));
     return [...items, ...told, ...audio];
   }
 
@@ -57,12 +63,13 @@ export class Conversation {
     const goOn = this.#caller.turn.hasTurn ? ANSWER : GO_ON;
     const task = isSilent || this.#farewell.isSaid ? WAIT : (this.#farewell.unsaid ?? goOn);
     this.transcript.sessionLost(task === ANSWER);
-    this.#held.take();
-    this.#tools.sessionLost();
+    this.#events = [];
+    this.#heldCharacters = 0;
+    const { running } = this.#tools;
+    this.#results = this.#tools.sessionLost();
     this.#playback.sessionLost();
     this.#caller.sessionLost();
     this.#replies.sessionLost(task !== WAIT, now);
-    const { running } = this.#tools;
     if (this.#replies.isBegun || running.length > 0)
       this.#briefing.sessionLost(this.transcript.newest(), running, task);
   }
@@ -107,9 +114,8 @@ export class Conversation {
     this.#caller.streamStarted(now);
     this.tally.streamStarted(now);
     this.#replies.watchdog.streamStarted(now);
-    return this.#catchUp(now, () =>
-      this.#held.take().flatMap((event) => this.#receive(streamSid, event, now)),
-    );
+    const events = this.#events.splice(0);
+    return this.#catchUp(now, () => events.flatMap((event) => this.#receive(streamSid, event, now)));
   }
 
   /** Asks for responses only after all that has come meanwhile. */
@@ -130,8 +136,10 @@ export class Conversation {
 
   fromOpenAI(event: ServerEvent, now: number): Effect[] {
     this.tally.listen(event);
-    if (this.#streamSid === undefined) this.#held.add(event);
-    return this.#streamSid === undefined ? [] : this.#receive(this.#streamSid, event, now);
+    if (this.#streamSid !== undefined) return this.#receive(this.#streamSid, event, now);
+    this.#heldCharacters += JSON.stringify(event).length;
+    if (this.#heldCharacters <= MAX_HELD_CHARACTERS) this.#events.push(event);
+    return [];
   }
 
   #receive(streamSid: string, event: ServerEvent, now: number): Effect[] {
@@ -193,7 +201,11 @@ export class Conversation {
 
   /** A tool has returned, failed or timed out. */
   toolDone(callId: string, result: ToolResult, now: number): Effect[] {
-    const tool = this.#tools.finished(callId, result, this.#caller.isSessionReady);
+    if (!this.#caller.isSessionReady) {
+      this.#results.push([callId, result]);
+      return [];
+    }
+    const tool = this.#tools.finished(callId, result);
     if (tool === undefined) return [];
     const { responseId } = tool;
     const isLeft = this.#replies.isInterrupted(responseId);

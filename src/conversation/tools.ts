@@ -49,13 +49,12 @@ const MAX_REMEMBERED = 1_000;
 /** The tools that the model calls: each call is run once at most, and answered once. */
 export class Tools {
   readonly #tools: readonly ToolInfo[];
+  // By `call_id`, all of them.
   readonly #calls = new Set<string>();
-  /** By `call_id`. */
   readonly #running = new Map<string, RunningTool>();
   /** Those that haven't returned, though they may have taken too long. */
   readonly #unreturned = new Set<string>();
-  readonly #kept = new Map<string, ToolResult>();
-  /** What the model was told last, by `call_id`, and may not have passed on to the caller yet. */
+  /** What the model was told last, and may not have passed on to the caller yet. */
   readonly #unspoken = new Map<string, { tool: RunningTool; told: Told; isSeen: boolean }>();
 
   constructor(tools: readonly ToolInfo[]) {
@@ -69,7 +68,7 @@ export class Tools {
 
   /** The names of those that run. */
   get running(): string[] {
-    return [...this.#running].filter(([callId]) => !this.#kept.has(callId)).map(([, { name }]) => name);
+    return [...this.#running.values()].map(({ name }) => name);
   }
 
   /** Returns the tool to run, or what to tell the model at once; nothing for a call that was made before. */
@@ -89,19 +88,15 @@ export class Tools {
     return [{ run: name, callId, args }];
   }
 
-  /** Notes that a call is over, and returns it; undefined if it was over before, or no session is ready to be told. */
-  finished(callId: string, result: ToolResult, isSessionReady: boolean): RunningTool | undefined {
+  /** Notes that a call is over, and returns it; undefined if it was over before. */
+  finished(callId: string, result: ToolResult): RunningTool | undefined {
     if (result !== TIMED_OUT) this.#unreturned.delete(callId);
-    const running = this.#running.get(callId);
-    if (running === undefined) return undefined;
-    if (!isSessionReady) {
-      if (!this.#kept.has(callId)) this.#kept.set(callId, result);
-      return undefined;
-    }
+    const tool = this.#running.get(callId);
     this.#running.delete(callId);
-    if ('output' in result) this.#unspoken.set(callId, { tool: running, told: result, isSeen: false });
+    if (tool !== undefined && 'output' in result)
+      this.#unspoken.set(callId, { tool, told: result, isSeen: false });
     dropOldest(this.#unspoken, MAX_RUNNING);
-    return running;
+    return tool;
   }
 
   /** A response begins, which sees what the model was told before. */
@@ -114,26 +109,19 @@ export class Tools {
     for (const [callId, { isSeen }] of this.#unspoken) if (isSeen) this.#unspoken.delete(callId);
   }
 
-  /** What has come of tools while no session was ready, by `call_id`; each is given once. */
-  kept(): [string, ToolResult][] {
-    const kept = [...this.#kept];
-    this.#kept.clear();
-    return kept;
-  }
-
-  /** The session that made the calls is gone; the tools go on, and what it had no time to pass on is kept for the next. */
-  sessionLost(): void {
-    for (const [callId, { tool, told }] of this.#unspoken) {
-      this.#running.set(callId, tool);
-      this.#kept.set(callId, told);
-    }
+  /** The session that made the calls is gone: the tools go on. Returns what it had no time to pass on, for the next one. */
+  sessionLost(): [string, ToolResult][] {
+    const unspoken = [...this.#unspoken];
     this.#unspoken.clear();
-    for (const running of this.#running.values()) running.isOrphan = true;
+    for (const [callId, { tool }] of unspoken) this.#running.set(callId, tool);
+    for (const tool of this.#running.values()) tool.isOrphan = true;
+    return unspoken.map(([callId, { told }]) => [callId, told]);
   }
 
-  /** The `call_id`s of those that have taken too long. */
+  /** The `call_id`s of those that have taken too long, each once. */
   overdue(now: number): string[] {
     const overdue = [...this.#running].filter(([, { deadline }]) => now >= deadline);
+    for (const [, tool] of overdue) tool.deadline = Number.POSITIVE_INFINITY;
     return overdue.map(([callId]) => callId);
   }
 }
