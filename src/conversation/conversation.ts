@@ -4,7 +4,7 @@ import type { ResponseDone, ServerEvent } from '../wire/openai.ts';
 import type { TwilioMessage } from '../wire/twilio.ts';
 import { ANSWER, Briefing, type BriefingOptions, GO_ON, WAIT } from './briefing.ts';
 import { Caller } from './caller.ts';
-import { addsItem, type Effect, type End, sound, textMessage, truncate } from './effect.ts';
+import { type Effect, type End, textMessage, toOpenAI } from './effect.ts';
 import { Farewell, MAX_SENTENCE_MS, SHORT_SENTENCE_MS } from './farewell.ts';
 import { Keypad } from './keypad.ts';
 import { type Cut, Playback } from './playback.ts';
@@ -250,7 +250,11 @@ export class Conversation {
     if (isUnwanted || this.#playback.isFull(now)) return this.#truncate(this.#playback.dropped(itemId));
     this.tally.sound(this.#replies.heard(responseId, now), now);
     this.#answered();
-    return sound(streamSid, delta, this.#playback.sent(itemId, ms, now));
+    const name = this.#playback.sent(itemId, ms, now);
+    return [
+      { to: 'twilio', message: { event: 'media', streamSid, media: { payload: delta } } },
+      { to: 'twilio', message: { event: 'mark', streamSid, mark: { name } } },
+    ];
   }
 
   /** The caller's turn needs no other answer. */
@@ -274,14 +278,18 @@ export class Conversation {
   }
 
   #truncate(cuts: Cut[]): Effect[] {
-    for (const { item_id, audio_end_ms } of cuts) this.transcript.cut(item_id, audio_end_ms);
-    return cuts.filter(({ isLost }) => !isLost).map(truncate);
+    return cuts.flatMap(({ item_id, audio_end_ms, isLost }) => {
+      this.transcript.cut(item_id, audio_end_ms);
+      if (isLost) return [];
+      return toOpenAI({ type: 'conversation.item.truncate', item_id, content_index: 0, audio_end_ms });
+    });
   }
 
-  /** Sends items, which owe a response unless they are `isEnough`, or come from one that the caller has interrupted. */
+  /** Sends items: a response is owed unless they are `isEnough`, or come from one that the caller has interrupted. */
   #tell(effects: Effect[], responseId: string | undefined, now: number, isEnough = false): Effect[] {
     const isLeft = responseId !== undefined && this.#replies.isInterrupted(responseId);
-    this.#replies.sent(effects.filter(addsItem).length, !isLeft && !isEnough, now);
+    const items = effects.filter((effect) => 'to' in effect).length;
+    this.#replies.sent(items, !isLeft && !isEnough, now);
     return [...effects, ...this.#owed(now), ...(isEnough ? this.#goodbye(now) : [])];
   }
 

@@ -68,11 +68,10 @@ export interface AddedItem {
   text: string | undefined;
 }
 
-/** An item that a client adds to the conversation. */
+/** An item that a client adds to the conversation; the `output_text` is the assistant's. */
 export type NewItem =
   | { type: 'function_call_output'; call_id: string; output: string }
-  | { type: 'message'; role: 'system' | 'user'; content: [{ type: 'input_text'; text: string }] }
-  | { type: 'message'; role: 'assistant'; content: [{ type: 'output_text'; text: string }] };
+  | { type: 'message'; role: string; content: [{ type: 'input_text' | 'output_text'; text: string }] };
 
 /** The events sent to OpenAI. */
 export type ClientEvent =
