@@ -105,7 +105,7 @@ export function parseServerEvent(data: Buffer, apiKey: string): ServerEvent | un
 }
 
 function parseAnyEvent(event: JsonObject, apiKey: string): ServerEvent | undefined {
-  const { type, response_id, item_id } = event;
+  const { type, response_id, item_id, delta, transcript } = event;
   const ofResponse = isId(response_id) ? { response_id } : {};
   switch (type) {
     case 'session.created': {
@@ -124,29 +124,24 @@ function parseAnyEvent(event: JsonObject, apiKey: string): ServerEvent | undefin
       return isId(id) ? { type, response: { id } } : undefined;
     }
     case 'response.output_audio.delta':
-      return isAudio(event.delta) ? audioDelta(event, event.delta) : undefined;
+      return isAudio(delta) ? audioDelta(event, delta) : undefined;
     case 'response.done':
       return responseDone(asObject(event.response), apiKey);
-    case 'response.output_audio_transcript.delta': {
-      const { delta } = event;
+    case 'response.output_audio_transcript.delta':
       if (!isId(item_id) || typeof delta !== 'string') return undefined;
       return { type, ...ofResponse, item_id, delta };
-    }
-    case 'response.output_audio_transcript.done': {
-      const { transcript } = event;
+    case 'response.output_audio_transcript.done':
       return isId(item_id) && typeof transcript === 'string' ? { type, item_id, transcript } : undefined;
-    }
     case 'conversation.item.input_audio_transcription.failed':
     case 'conversation.item.input_audio_transcription.completed': {
-      const { transcript = '' } = event;
-      if (!isId(item_id) || typeof transcript !== 'string') return undefined;
+      if (!isId(item_id)) return undefined;
       const { seconds, input_tokens, output_tokens } = asObject(event.usage);
       const usage = {
         transcriptionSeconds: count(seconds),
         transcriptionTokensIn: count(input_tokens),
         transcriptionTokensOut: count(output_tokens),
       };
-      return { type: 'caller transcribed', item_id, transcript, usage };
+      return { type: 'caller transcribed', item_id, transcript: asText(transcript) ?? '', usage };
     }
     case 'response.output_item.done': {
       const { type: kind, status, call_id, name, arguments: json } = asObject(event.item);
