@@ -28,7 +28,6 @@ type OnOver = (reason: Reason, next: NextStep, isAsked: boolean) => void;
 /** Time for the stream of a ringing call, in ms, with and without TwiML before it. */
 const CLAIM_MS = 15_000;
 const SHORT_CLAIM_MS = 5_000;
-const TOOL_MS = 10_000;
 const NO_CALLER_ID = 'give putThrough a callerId: Twilio refuses to dial without one (13214)';
 /** Time for the transcription of the caller's last words, in ms. */
 const LATE_TEXT_MS = 2_000;
@@ -80,7 +79,7 @@ export class Call {
     const { greeting, turnDetection, tools = [], about } = persona;
     this.#conversation = new Conversation(
       turnEndMs(turnDetection),
-      tools.map(({ name, timeoutMs = TOOL_MS }) => ({ name, timeoutMs })),
+      tools,
       { greets: greeting !== '', about },
       running(),
     );

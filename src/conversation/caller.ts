@@ -16,8 +16,8 @@ export class Caller {
   readonly #counts = { framesUp: 0, gapsFilled: 0 };
   readonly turn = new TurnAudio();
   #isSessionReady = false;
-  /** What to add to the process's clock to get the stream's. */
-  #offset: number;
+  /** What to add to the process's clock, `now` in ms, to get the stream's. */
+  #offset = 0;
   /** What to add to a timestamp to get the stream's clock: timestamps may start late, or anew. */
   #origin = 0;
   /** The last frame's timestamp and length. */
@@ -27,19 +27,14 @@ export class Caller {
   #isTurnEnded = false;
   readonly #turnEndMs: number;
   /** When the stream began, and how much audio its timestamps have claimed since, in ms. */
-  #began: number;
+  #began = 0;
   #audioMs = 0;
 
-  /**
-   * `turnEndMs` is how much silence ends a turn at the latest; `now`, here and below, the process's monotonic clock in ms.
-   */
-  constructor(turnEndMs: number, now: number) {
+  /** `turnEndMs` is how much silence ends a turn at the latest. */
+  constructor(turnEndMs: number) {
     this.#turnEndMs = turnEndMs;
-    this.#began = now;
-    this.#offset = -now;
   }
 
-  /** The stream begins only now: there was no audio before it. */
   streamStarted(now: number): void {
     this.#began = now;
     this.#offset = -now;

@@ -2,7 +2,7 @@ import type { Failure } from '../failure.ts';
 import { audioMs } from '../wire/audio.ts';
 import type { ResponseDone, ServerEvent } from '../wire/openai.ts';
 import type { TwilioMessage } from '../wire/twilio.ts';
-import { ANSWER, Briefing, type BriefingOptions, GO_ON, WAIT } from './briefing.ts';
+import { ANSWER, aboutCaller, GO_ON, handover, WAIT } from './briefing.ts';
 import { Caller } from './caller.ts';
 import { type Effect, type End, textMessage, toOpenAI } from './effect.ts';
 import { Farewell, MAX_SENTENCE_MS, SHORT_SENTENCE_MS } from './farewell.ts';
@@ -21,7 +21,10 @@ const MAX_HELD_CHARACTERS = 1_000_000;
  * while the phone rings: the assistant's first words wait for the stream, and the caller's for the session.
  */
 export class Conversation {
-  readonly #briefing: Briefing;
+  /** What a session is told at its beginning, and whether it speaks first: to greet, or to go on where another was lost. */
+  readonly #about: Effect[];
+  #handover: Effect[] = [];
+  #speaks: boolean;
   readonly #replies = new Replies();
   readonly #tools: Tools;
   readonly #playback = new Playback((now) => this.#caller.clock(now));
@@ -37,9 +40,16 @@ export class Conversation {
   #results: [callId: string, ToolResult][] = [];
   #isCatchingUp = false;
 
-  constructor(turnEndMs: number, tools: readonly ToolInfo[], briefing: BriefingOptions, now: number) {
-    this.#briefing = new Briefing(briefing);
-    this.#caller = new Caller(turnEndMs, now);
+  /** `turnEndMs` of silence end the caller's turn at the latest; the assistant speaks first if it `greets`. */
+  constructor(
+    turnEndMs: number,
+    tools: readonly ToolInfo[],
+    { greets, about }: { greets: boolean; about?: string | undefined },
+    now: number,
+  ) {
+    this.#speaks = greets;
+    this.#about = about ? [aboutCaller(about)] : [];
+    this.#caller = new Caller(turnEndMs);
     this.#tools = new Tools(tools);
     this.tally = new Tally(now);
   }
@@ -47,8 +57,8 @@ export class Conversation {
   /** A session takes audio: asks for the greeting, if one is due, before the caller's words begin a turn. */
   sessionReady(now: number): Effect[] {
     this.tally.sessionReady(now);
-    const { items, speaks } = this.#briefing;
-    this.#replies.sessionReady(items.length, speaks, this.#caller.turn.hasTurn, now);
+    const items = [...this.#about, ...this.#handover];
+    this.#replies.sessionReady(items.length, this.#speaks, this.#caller.turn.hasTurn, now);
     const audio = this.#caller.sessionReady();
     const results = this.#results.splice(0);
     const told = this.#catchUp(now, () => results.flatMap((result) => this.toolDone(...result, now)));
@@ -70,8 +80,9 @@ export class Conversation {
     this.#playback.sessionLost();
     this.#caller.sessionLost();
     this.#replies.sessionLost(task !== WAIT, now);
-    if (this.#replies.isBegun || running.length > 0)
-      this.#briefing.sessionLost(this.transcript.newest(), running, task);
+    if (!this.#replies.isBegun && running.length === 0) return;
+    this.#handover = handover(this.transcript.newest(), running, task);
+    this.#speaks = task !== WAIT;
   }
 
   /** Whether the caller wouldn't notice a switch to another session. */

@@ -1,13 +1,11 @@
+import type { Tool } from '../contract.ts';
 import { parseObject } from '../wire/json.ts';
 import type { FunctionCall } from '../wire/openai.ts';
 import { dropOldest } from './drop-oldest.ts';
 import { type Effect, newItem, textMessage } from './effect.ts';
 
-/** A tool that may be called, and how long it may take, in ms. */
-export interface ToolInfo {
-  name: string;
-  timeoutMs: number;
-}
+/** What is read of a tool here. */
+export type ToolInfo = Pick<Tool, 'name' | 'timeoutMs'>;
 
 /** A tool that runs: the response that called it, and when it has taken too long; `isOrphan` if its session was lost. */
 export interface RunningTool {
@@ -42,6 +40,8 @@ export const OUTPUTS = {
 
 export const TIMED_OUT = { output: OUTPUTS.timedOut };
 
+/** Time for a tool, in ms, unless it says another. */
+const TOOL_MS = 10_000;
 const MAX_RUNNING = 10;
 /** How many calls are remembered, so that none is run twice. */
 const MAX_REMEMBERED = 1_000;
@@ -84,7 +84,12 @@ export class Tools {
     if (args === undefined) return refuse(OUTPUTS.badArguments);
     if (this.#unreturned.size >= MAX_RUNNING) return refuse(OUTPUTS.tooMany);
     this.#unreturned.add(callId);
-    this.#running.set(callId, { name, responseId, deadline: now + tool.timeoutMs, isOrphan: false });
+    this.#running.set(callId, {
+      name,
+      responseId,
+      deadline: now + (tool.timeoutMs ?? TOOL_MS),
+      isOrphan: false,
+    });
     return [{ run: name, callId, args }];
   }
 
