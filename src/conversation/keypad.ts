@@ -3,7 +3,6 @@ const PAUSE_MS = 1_500;
 const MAX_DIGITS = 32;
 /** Numbers that are told to the model within a minute: each costs a response. */
 const MAX_A_MINUTE = 20;
-const MINUTE_MS = 60_000;
 
 /** The keys that the caller presses, collected until they make a number, and told to the model then. */
 export class Keypad {
@@ -26,7 +25,7 @@ export class Keypad {
     if (!isSessionReady || !this.isCollecting) return undefined;
     const isComplete = this.#digits.endsWith('#') || this.#digits.length === MAX_DIGITS;
     if (!isComplete && now - this.#lastAt < PAUSE_MS) return undefined;
-    if (now - (this.#toldAt.at(-MAX_A_MINUTE) ?? Number.NEGATIVE_INFINITY) < MINUTE_MS) return undefined;
+    if (now - (this.#toldAt.at(-MAX_A_MINUTE) ?? Number.NEGATIVE_INFINITY) < 60_000) return undefined;
     this.#toldAt.splice(0, this.#toldAt.length - MAX_A_MINUTE + 1);
     this.#toldAt.push(now);
     // A `#` ends the number, and is part of it only if it is alone.

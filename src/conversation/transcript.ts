@@ -41,7 +41,6 @@ export class Transcript {
     return ![...this.#items.values()].some(({ who, isToCome }) => who === 'caller' && isToCome);
   }
 
-  /** Takes in what it tells of what was said. */
   listen(event: ServerEvent): void {
     switch (event.type) {
       case 'conversation.item.added':

@@ -73,7 +73,6 @@ export type NewItem =
   | { type: 'function_call_output'; call_id: string; output: string }
   | { type: 'message'; role: string; content: [{ type: 'input_text' | 'output_text'; text: string }] };
 
-/** The events sent to OpenAI. */
 export type ClientEvent =
   | { type: 'session.update'; session: object }
   | { type: 'input_audio_buffer.append'; audio: string }
