@@ -108,7 +108,7 @@ export class Conversation {
     const task = this.#farewell.conclude(reason, sentence, this.#replies.latest, from);
     if (task === undefined) return [];
     const cut = mayFinish ? [] : this.#cut(this.#streamSid, now);
-    return [...cut, ...this.#replies.cancel(), ...this.#tell([task], undefined, now)];
+    return [...cut, ...this.#replies.cancel(), ...this.#tell([task], true, now)];
   }
 
   /** Nothing more can be said: ends the call, as it was to end anyway, but not before a goodbye that was said is heard. */
@@ -162,8 +162,11 @@ export class Conversation {
         return this.#replies.created(event.response.id);
       case 'response.output_audio.delta':
         return this.#play(streamSid, event.response_id, event.item_id, event.delta, now);
-      case 'response.output_item.done':
-        return this.#tell(this.#tools.called(event.response_id, event.item, now), event.response_id, now);
+      case 'response.output_item.done': {
+        const { response_id, item } = event;
+        const isLeft = this.#replies.isInterrupted(response_id);
+        return this.#tell(this.#tools.called(response_id, item, now), !isLeft, now);
+      }
       case 'response.done':
         return this.#responseDone(event.response, now);
       case 'conversation.item.added':
@@ -194,7 +197,7 @@ export class Conversation {
     // A caller who waits for a tool is right to be silent.
     if (isEarly || this.#areToolsAwaited) return [];
     const task = this.#farewell.timedOut(this.#replies.latest);
-    return task === undefined ? [] : [...this.#replies.cancel(), ...this.#tell([task], undefined, now)];
+    return task === undefined ? [] : [...this.#replies.cancel(), ...this.#tell([task], true, now)];
   }
 
   #responseDone(response: ResponseDone, now: number): Effect[] {
@@ -210,7 +213,6 @@ export class Conversation {
     return [...this.#owed(now), ...this.#goodbye(now)];
   }
 
-  /** A tool has returned, failed or timed out. */
   toolDone(callId: string, result: ToolResult, now: number): Effect[] {
     if (!this.#caller.isSessionReady) {
       this.#results.push([callId, result]);
@@ -222,7 +224,8 @@ export class Conversation {
     const isLeft = this.#replies.isInterrupted(responseId);
     const isSaid = 'ends' in result && this.#replies.hasSpoken(responseId);
     const told = 'output' in result ? result : this.#farewell.begin(result.ends, responseId, isSaid, isLeft);
-    return this.#tell(outputOf(callId, tool, told), responseId, now, isSaid);
+    const effects = this.#tell(outputOf(callId, tool, told), !isLeft && !isSaid, now);
+    return isSaid ? [...effects, ...this.#goodbye(now)] : effects;
   }
 
   /** To be called a few times a second. */
@@ -296,12 +299,10 @@ export class Conversation {
     });
   }
 
-  /** Sends items: a response is owed unless they are `isEnough`, or come from one that the caller has interrupted. */
-  #tell(effects: Effect[], responseId: string | undefined, now: number, isEnough = false): Effect[] {
-    const isLeft = responseId !== undefined && this.#replies.isInterrupted(responseId);
-    const items = effects.filter((effect) => 'to' in effect).length;
-    this.#replies.sent(items, !isLeft && !isEnough, now);
-    return [...effects, ...this.#owed(now), ...(isEnough ? this.#goodbye(now) : [])];
+  /** Sends items, to which OpenAI should respond if a response `isOwed`. */
+  #tell(effects: Effect[], isOwed: boolean, now: number): Effect[] {
+    this.#replies.sent(effects.filter((effect) => 'to' in effect).length, isOwed, now);
+    return [...effects, ...this.#owed(now)];
   }
 
   #pressed(streamSid: string, digit: string, now: number): Effect[] {
@@ -316,7 +317,7 @@ export class Conversation {
 
   #keys(now: number): Effect[] {
     const keys = this.#keypad.take(this.#caller.isSessionReady, now);
-    return keys ? this.#tell([textMessage('user', this.transcript.keys(keys))], undefined, now) : [];
+    return keys ? this.#tell([textMessage('user', this.transcript.keys(keys))], true, now) : [];
   }
 
   /** Ends the call once the goodbye was heard. */

@@ -1,6 +1,6 @@
+import type { Ending } from '../contract.ts';
 import type { Reason } from '../failure.ts';
 import { type Effect, type End, textMessage } from './effect.ts';
-import type { Dial } from './tools.ts';
 
 /** What the model is told that ends the call: what is left to say, if it has said nothing. */
 export const DONE = 'Done.';
@@ -33,23 +33,20 @@ export class Farewell {
   #deadline = Number.POSITIVE_INFINITY;
 
   /**
-   * A tool ends the call, unless the caller has cut in: `to` says whom the caller is put through to, which no later hang-up
-   * undoes; `isSaid` whether its response has said goodbye. Returns what to tell the model.
+   * A tool of response `id` ends the call, unless the caller has cut in; no later hang-up undoes a put-through. `isSaid` says
+   * whether the response has said goodbye. Returns what to tell the model.
    */
-  begin({ to, callerId }: Dial, responseId: string, isSaid: boolean, hasCutIn: boolean): { output: string } {
-    if (to === undefined && this.#pending?.end.putThrough !== undefined)
-      return { output: this.unsaid ?? DONE };
-    const end: End = {
-      end: to === undefined ? 'assistant hung up' : 'put through',
-      putThrough: to,
-      callerId,
-    };
+  begin(ends: Partial<Ending>, id: string, isSaid: boolean, hasCutIn: boolean): { output: string } {
+    const { to: putThrough, callerId } = ends;
+    const isHangUp = putThrough === undefined;
+    if (isHangUp && this.#pending?.end.putThrough !== undefined) return { output: this.unsaid ?? DONE };
+    const end: End = { end: isHangUp ? 'assistant hung up' : 'put through', putThrough, callerId };
     if (this.#mustEnd) {
-      if (this.#pending !== undefined && to !== undefined) this.#pending.end = end;
+      if (this.#pending !== undefined && !isHangUp) this.#pending.end = end;
       return { output: DONE };
     }
     if (hasCutIn) return { output: KEPT };
-    this.#pending = { end, notId: responseId, goodbyeId: isSaid ? responseId : undefined };
+    this.#pending = { end, notId: id, goodbyeId: isSaid ? id : undefined };
     return { output: this.unsaid ?? DONE };
   }
 
@@ -79,7 +76,6 @@ export class Farewell {
     return this.#pending !== undefined;
   }
 
-  /** Whether the goodbye was said. */
   get isSaid(): boolean {
     return this.#pending?.goodbyeId !== undefined;
   }

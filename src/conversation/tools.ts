@@ -1,4 +1,4 @@
-import type { Tool } from '../contract.ts';
+import type { Ending, Tool } from '../contract.ts';
 import { parseObject } from '../wire/json.ts';
 import type { FunctionCall } from '../wire/openai.ts';
 import { dropOldest } from './drop-oldest.ts';
@@ -15,19 +15,12 @@ export interface RunningTool {
   isOrphan: boolean;
 }
 
-/** What the model is told of a tool. */
 interface Told {
   output: string;
 }
 
 /** What came of a tool: what to tell the model, or how it ends the call. */
-export type ToolResult = Told | { ends: Dial };
-
-/** Whom to put the caller through to, if anybody, and the number that they see. */
-export interface Dial {
-  to: string | undefined;
-  callerId?: string | undefined;
-}
+export type ToolResult = Told | { ends: Partial<Ending> };
 
 /** What the model is told where a tool gives it nothing: never what was thrown, which it might read aloud. */
 export const OUTPUTS = {
@@ -66,7 +59,6 @@ export class Tools {
     return [...this.#running.values()].some(({ responseId, isOrphan }) => !isOrphan && !isLeft(responseId));
   }
 
-  /** The names of those that run. */
   get running(): string[] {
     return [...this.#running.values()].map(({ name }) => name);
   }
