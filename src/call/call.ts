@@ -236,7 +236,7 @@ export class Call {
       ...(putThrough !== undefined && { putThrough }),
       tools: this.#tools.reports,
       seconds: durationMs / 1_000,
-      usage: this.usage,
+      usage: { ...this.usage },
       transcript: this.#conversation.transcript.entries(),
     };
     await reportCall(this.#shared.assistant, report, this.#log);

@@ -15,7 +15,8 @@ const MUTED_AFTER_MS = 750;
 export class Caller {
   readonly #counts = { framesUp: 0, gapsFilled: 0 };
   readonly turn = new TurnAudio();
-  #isSessionReady = false;
+  /** Whether a session takes audio. */
+  isSessionReady = false;
   /** What to add to the process's clock, `now` in ms, to get the stream's. */
   #offset = 0;
   /** What to add to a timestamp to get the stream's clock: timestamps may start late, or anew. */
@@ -67,19 +68,15 @@ export class Caller {
     return { ...this.#counts, earlyFramesDropped: this.turn.dropped };
   }
 
-  get isSessionReady(): boolean {
-    return this.#isSessionReady;
-  }
-
   /** A session takes audio from now on; returns what no reply has answered yet. */
   sessionReady(): Effect[] {
-    this.#isSessionReady = true;
+    this.isSessionReady = true;
     return this.turn.frames.map((audio) => toOpenAI({ type: 'input_audio_buffer.append', audio }));
   }
 
   /** Another session will be ready: the caller's audio waits for it. */
   sessionLost(): void {
-    this.#isSessionReady = false;
+    this.isSessionReady = false;
     this.turn.keepPreRoll();
   }
 
@@ -98,8 +95,8 @@ export class Caller {
   }
 
   #append(audio: string, ms: number, isCallerSpeaking: boolean): Effect[] {
-    this.turn.add(audio, ms, isCallerSpeaking || !this.#isSessionReady);
-    return this.#isSessionReady ? [toOpenAI({ type: 'input_audio_buffer.append', audio })] : [];
+    this.turn.add(audio, ms, isCallerSpeaking || !this.isSessionReady);
+    return this.isSessionReady ? [toOpenAI({ type: 'input_audio_buffer.append', audio })] : [];
   }
 
   /** Sets the clock by a frame of `ms`; returns how many ms are missing between it and the audio before it. */

@@ -14,7 +14,7 @@ export class Tally {
   #framesDown = 0;
   /** OpenAI's errors, by code. */
   readonly #errors = new Map<string, number>();
-  readonly #usage: Usage = { ...NO_USAGE, ...NO_TRANSCRIPTION };
+  readonly usage: Usage = { ...NO_USAGE, ...NO_TRANSCRIPTION };
   readonly #began: number;
   #readyAt = 0;
   #readyMs: number | undefined;
@@ -31,16 +31,12 @@ export class Tally {
 
   /** Counts an event's errors and usage. */
   listen(event: ServerEvent): void {
-    if (event.type === 'caller transcribed') add(event.usage, this.#usage);
+    if (event.type === 'caller transcribed') add(event.usage, this.usage);
     if (event.type === 'error') this.#error(event.error.code);
     if (event.type !== 'response.done') return;
     const { status, error, usage } = event.response;
-    add(usage, this.#usage);
+    add(usage, this.usage);
     if (status === 'failed' || status === 'incomplete') this.#error(error?.code);
-  }
-
-  get usage(): Usage {
-    return { ...this.#usage };
   }
 
   /** The session is ready; that of a session which took over from one that was heard is no news. */
