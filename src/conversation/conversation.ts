@@ -201,9 +201,9 @@ export class Conversation {
   }
 
   #responseDone(response: ResponseDone, now: number): Effect[] {
-    const { id, isEmpty } = response;
+    const { id, status, isEmpty } = response;
     const isCut = this.#replies.isInterrupted(id);
-    const isSaid = this.#replies.isSaid(response);
+    const isSaid = this.#replies.hasSpoken(id) && ['completed', 'incomplete'].includes(status);
     // One that only calls a tool is no goodbye, nor one that the caller has cancelled.
     if (isSaid || (isEmpty && !isCut)) this.#farewell.responseDone(id);
     if (isSaid) this.#tools.responseSaid();
