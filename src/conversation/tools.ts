@@ -42,7 +42,7 @@ const MAX_REMEMBERED = 1_000;
 /** The tools that the model calls: each call is run once at most, and answered once. */
 export class Tools {
   readonly #tools: readonly ToolInfo[];
-  // By `call_id`, all of them.
+  // All by `call_id`.
   readonly #calls = new Set<string>();
   readonly #running = new Map<string, RunningTool>();
   /** Those that haven't returned, though they may have taken too long. */
@@ -130,8 +130,7 @@ function functionOutput(call_id: string, output: string): Effect {
 /** Tells the model what came of a tool: in words, where it isn't the session that made the call. */
 export function outputOf(callId: string, { name, isOrphan }: RunningTool, told: Told): Effect[] {
   const { output } = told;
-  const message = isOrphan
-    ? textMessage('user', `(${name} returned: ${output})`)
-    : functionOutput(callId, output);
+  const words = `(${name} returned: ${output})`;
+  const message = isOrphan ? textMessage('user', words) : functionOutput(callId, output);
   return told === TIMED_OUT ? [{ failedTool: name, why: output, callId }, message] : [message];
 }

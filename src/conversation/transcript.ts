@@ -1,6 +1,6 @@
 import type { Entry } from '../contract.ts';
 import { audioMs } from '../wire/audio.ts';
-import type { AddedItem, ServerEvent } from '../wire/openai.ts';
+import type { ServerEvent } from '../wire/openai.ts';
 
 /**
  * Its text, whole unless more of it `isToCome`, and how long its audio is; `heardMs` of that if the caller stopped hearing it.
@@ -43,8 +43,13 @@ export class Transcript {
 
   listen(event: ServerEvent): void {
     switch (event.type) {
-      case 'conversation.item.added':
-        return this.#itemAdded(event.previous_item_id, event.item);
+      case 'conversation.item.added': {
+        const { id, role, text } = event.item;
+        // Text items are those that were sent: nobody said them.
+        if (role === 'system' || text !== undefined) return;
+        if (role === 'user') this.#unanswered.add(id);
+        return this.added(id, role === 'user' ? 'caller' : 'assistant', event.previous_item_id);
+      }
       case 'response.output_audio.delta':
         this.#item(event.item_id, 'assistant').ms += audioMs(event.delta);
         return;
@@ -56,13 +61,6 @@ export class Transcript {
         if (event.transcript !== '') this.#forgetRepeated();
         return this.text(event.item_id, 'caller', event.transcript);
     }
-  }
-
-  /** Text items are those that were sent: nobody said them. */
-  #itemAdded(previousItemId: string | null | undefined, { id, role, text }: AddedItem): void {
-    if (role === 'system' || text !== undefined) return;
-    if (role === 'user') this.#unanswered.add(id);
-    this.added(id, role === 'user' ? 'caller' : 'assistant', previousItemId);
   }
 
   /** A reply is heard, or the model has chosen to say nothing. */
