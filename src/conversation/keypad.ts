@@ -28,8 +28,8 @@ export class Keypad {
     if (now - (this.#toldAt.at(-MAX_A_MINUTE) ?? Number.NEGATIVE_INFINITY) < 60_000) return undefined;
     this.#toldAt.splice(0, this.#toldAt.length - MAX_A_MINUTE + 1);
     this.#toldAt.push(now);
-    // A `#` ends the number, and is part of it only if it is alone.
-    const digits = this.#digits.replace(/(?<=.)#$/, '');
+    // A `#` ends the number before it.
+    const digits = this.#digits.replace(/(?<=[^#])#$/, '');
     this.#digits = '';
     return digits;
   }
