@@ -9,8 +9,9 @@ import { turnEndMs } from '../openai/session-update.ts';
 import type { Standby } from '../openai/standby.ts';
 import { after, isDoneWithin, running } from '../timers.ts';
 import { texts } from '../wire/json.ts';
-import type { Twilio, TwilioCommand, TwilioMessage } from '../wire/twilio.ts';
+import type { TwilioCommand, TwilioMessage } from '../wire/twilio.ts';
 import type { NextStep } from '../wire/twiml.ts';
+import type { Stream } from './stream.ts';
 import { reportCall, ToolRuns, userCode } from './user-code.ts';
 
 /** What calls share. */
@@ -27,7 +28,6 @@ type OnOver = (reason: Reason, next: NextStep, isAsked: boolean) => void;
 /** Time for the stream of a ringing call, in ms, with and without TwiML before it. */
 const CLAIM_MS = 15_000;
 const SHORT_CLAIM_MS = 5_000;
-const TOOL_MS = 10_000;
 const NO_CALLER_ID = 'give putThrough a callerId: Twilio refuses to dial without one (13214)';
 /** Time for the transcription of the caller's last words, in ms. */
 const LATE_TEXT_MS = 2_000;
@@ -51,7 +51,7 @@ export class Call {
   #state: 'ringing' | 'live' | 'over' = 'ringing';
   #log: FastifyBaseLogger;
   #cancelClaim = () => {};
-  #twilio: Twilio | undefined;
+  #twilio: Stream | undefined;
   /** When its time is up, by `running()`. */
   #endsAt = Number.POSITIVE_INFINITY;
   readonly #tools: ToolRuns;
@@ -79,7 +79,7 @@ export class Call {
     const { greeting, turnDetection, tools = [], about } = persona;
     this.#conversation = new Conversation(
       turnEndMs(turnDetection),
-      tools.map(({ name, timeoutMs = TOOL_MS }) => ({ name, timeoutMs })),
+      tools,
       { greets: greeting !== '', about },
       running(),
     );
@@ -108,7 +108,7 @@ export class Call {
   }
 
   /** The stream of a ringing call has started. */
-  attach(twilio: Twilio, log: FastifyBaseLogger): void {
+  attach(twilio: Stream, log: FastifyBaseLogger): void {
     this.#cancelClaim();
     this.#state = 'live';
     this.#twilio = twilio;
@@ -236,7 +236,7 @@ export class Call {
       ...(putThrough !== undefined && { putThrough }),
       tools: this.#tools.reports,
       seconds: durationMs / 1_000,
-      usage: this.usage,
+      usage: { ...this.usage },
       transcript: this.#conversation.transcript.entries(),
     };
     await reportCall(this.#shared.assistant, report, this.#log);

@@ -10,7 +10,6 @@ import {
   encodeTwilioCommand,
   parseTwilioMessage,
   type Start,
-  type Twilio,
   type TwilioCommand,
   type TwilioMessage,
 } from '../wire/twilio.ts';
@@ -28,10 +27,13 @@ const NORMAL_CLOSES = [1000, 1001, 1005];
  *     connecting ── start ──▶ starting ── its call may begin ──▶ started ──▶ over
  *         └── 10 s, or anything else ─┴── it may not ─────────────────────────▲
  */
-export class Stream implements Twilio {
+export class Stream {
   streamSid = '';
+  /** Messages that were ignored. */
   ignored = 0;
+  /** Resolves when the socket is closed. */
   readonly closed: Promise<Close>;
+  /** Whether too much is coming, asked a few times a second. */
   readonly isFlooded: (now: number) => boolean;
   readonly #socket: WebSocket;
   readonly #tcp: Socket;
@@ -71,8 +73,8 @@ export class Stream implements Twilio {
     socket.on('close', (code) => this.end(NORMAL_CLOSES.includes(code) ? 'twilio closed' : 'twilio lost'));
   }
 
+  /** Sends `commands` in one write: audio and its mark. */
   send(commands: TwilioCommand[]): void {
-    // Audio and its mark leave in one write.
     this.#tcp.cork();
     for (const command of commands) this.#socket.send(encodeTwilioCommand(command), TEXT);
     this.#tcp.uncork();

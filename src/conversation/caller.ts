@@ -15,9 +15,10 @@ const MUTED_AFTER_MS = 750;
 export class Caller {
   readonly #counts = { framesUp: 0, gapsFilled: 0 };
   readonly turn = new TurnAudio();
-  #isSessionReady = false;
-  /** What to add to the process's clock to get the stream's. */
-  #offset: number;
+  /** Whether a session takes audio. */
+  isSessionReady = false;
+  /** What to add to the process's clock, `now` in ms, to get the stream's. */
+  #offset = 0;
   /** What to add to a timestamp to get the stream's clock: timestamps may start late, or anew. */
   #origin = 0;
   /** The last frame's timestamp and length. */
@@ -27,19 +28,14 @@ export class Caller {
   #isTurnEnded = false;
   readonly #turnEndMs: number;
   /** When the stream began, and how much audio its timestamps have claimed since, in ms. */
-  #began: number;
+  #began = 0;
   #audioMs = 0;
 
-  /**
-   * `turnEndMs` is how much silence ends a turn at the latest; `now`, here and below, the process's monotonic clock in ms.
-   */
-  constructor(turnEndMs: number, now: number) {
+  /** `turnEndMs` is how much silence ends a turn at the latest. */
+  constructor(turnEndMs: number) {
     this.#turnEndMs = turnEndMs;
-    this.#began = now;
-    this.#offset = -now;
   }
 
-  /** The stream begins only now: there was no audio before it. */
   streamStarted(now: number): void {
     this.#began = now;
     this.#offset = -now;
@@ -72,19 +68,15 @@ export class Caller {
     return { ...this.#counts, earlyFramesDropped: this.turn.dropped };
   }
 
-  get isSessionReady(): boolean {
-    return this.#isSessionReady;
-  }
-
   /** A session takes audio from now on; returns what no reply has answered yet. */
   sessionReady(): Effect[] {
-    this.#isSessionReady = true;
+    this.isSessionReady = true;
     return this.turn.frames.map((audio) => toOpenAI({ type: 'input_audio_buffer.append', audio }));
   }
 
   /** Another session will be ready: the caller's audio waits for it. */
   sessionLost(): void {
-    this.#isSessionReady = false;
+    this.isSessionReady = false;
     this.turn.keepPreRoll();
   }
 
@@ -103,8 +95,8 @@ export class Caller {
   }
 
   #append(audio: string, ms: number, isCallerSpeaking: boolean): Effect[] {
-    this.turn.add(audio, ms, isCallerSpeaking || !this.#isSessionReady);
-    return this.#isSessionReady ? [toOpenAI({ type: 'input_audio_buffer.append', audio })] : [];
+    this.turn.add(audio, ms, isCallerSpeaking || !this.isSessionReady);
+    return this.isSessionReady ? [toOpenAI({ type: 'input_audio_buffer.append', audio })] : [];
   }
 
   /** Sets the clock by a frame of `ms`; returns how many ms are missing between it and the audio before it. */

@@ -2,11 +2,10 @@ import type { Failure } from '../failure.ts';
 import { audioMs } from '../wire/audio.ts';
 import type { ResponseDone, ServerEvent } from '../wire/openai.ts';
 import type { TwilioMessage } from '../wire/twilio.ts';
-import { ANSWER, Briefing, type BriefingOptions, GO_ON, WAIT } from './briefing.ts';
+import { ANSWER, aboutCaller, GO_ON, handover, WAIT } from './briefing.ts';
 import { Caller } from './caller.ts';
-import { addsItem, type Effect, type End, sound, textMessage, truncate } from './effect.ts';
+import { type Effect, type End, textMessage, toOpenAI } from './effect.ts';
 import { Farewell, MAX_SENTENCE_MS, SHORT_SENTENCE_MS } from './farewell.ts';
-import { Held } from './held.ts';
 import { Keypad } from './keypad.ts';
 import { type Cut, Playback } from './playback.ts';
 import { Replies } from './replies.ts';
@@ -14,27 +13,43 @@ import { Tally } from './tally.ts';
 import { outputOf, TIMED_OUT, type ToolInfo, type ToolResult, Tools } from './tools.ts';
 import { Transcript } from './transcript.ts';
 
+/** The most of OpenAI's events that waits for the stream, in characters: 90 s of audio, which Twilio takes at once. */
+const MAX_HELD_CHARACTERS = 1_000_000;
+
 /**
  * One conversation: takes messages and returns effects, in order; `now` is the process's monotonic clock in ms. It begins
  * while the phone rings: the assistant's first words wait for the stream, and the caller's for the session.
  */
 export class Conversation {
-  readonly #briefing: Briefing;
+  /** What a session is told at its beginning, and whether it speaks first: to greet, or to go on where another was lost. */
+  readonly #about: Effect[];
+  #handover: Effect[] = [];
+  #speaks: boolean;
   readonly #replies = new Replies();
   readonly #tools: Tools;
   readonly #playback = new Playback((now) => this.#caller.clock(now));
   readonly #keypad = new Keypad();
   readonly #farewell = new Farewell();
-  readonly #held = new Held();
   readonly transcript = new Transcript();
   readonly #caller: Caller;
   readonly tally: Tally;
   #streamSid: string | undefined;
+  /** OpenAI's events that wait for the stream, and the tools' results that wait for a session. */
+  #events: ServerEvent[] = [];
+  #heldCharacters = 0;
+  #results: [callId: string, ToolResult][] = [];
   #isCatchingUp = false;
 
-  constructor(turnEndMs: number, tools: readonly ToolInfo[], briefing: BriefingOptions, now: number) {
-    this.#briefing = new Briefing(briefing);
-    this.#caller = new Caller(turnEndMs, now);
+  /** `turnEndMs` of silence end the caller's turn at the latest; the assistant speaks first if it `greets`. */
+  constructor(
+    turnEndMs: number,
+    tools: readonly ToolInfo[],
+    { greets, about }: { greets: boolean; about?: string | undefined },
+    now: number,
+  ) {
+    this.#speaks = greets;
+    this.#about = about ? [aboutCaller(about)] : [];
+    this.#caller = new Caller(turnEndMs);
     this.#tools = new Tools(tools);
     this.tally = new Tally(now);
   }
@@ -42,10 +57,11 @@ export class Conversation {
   /** A session takes audio: asks for the greeting, if one is due, before the caller's words begin a turn. */
   sessionReady(now: number): Effect[] {
     this.tally.sessionReady(now);
-    const { items, speaks } = this.#briefing;
-    this.#replies.sessionReady(items.length, speaks, this.#caller.turn.hasTurn, now);
+    const items = [...this.#about, ...this.#handover];
+    this.#replies.sessionReady(items.length, this.#speaks, this.#caller.turn.hasTurn, now);
     const audio = this.#caller.sessionReady();
-    const told = this.#catchUp(now, () => this.#tools.kept().flatMap((kept) => this.toolDone(...kept, now)));
+    const results = this.#results.splice(0);
+    const told = this.#catchUp(now, () => results.flatMap((result) => this.toolDone(...result, now)));
     return [...items, ...told, ...audio];
   }
 
@@ -57,14 +73,16 @@ export class Conversation {
     const goOn = this.#caller.turn.hasTurn ? ANSWER : GO_ON;
     const task = isSilent || this.#farewell.isSaid ? WAIT : (this.#farewell.unsaid ?? goOn);
     this.transcript.sessionLost(task === ANSWER);
-    this.#held.take();
-    this.#tools.sessionLost();
+    this.#events = [];
+    this.#heldCharacters = 0;
+    const { running } = this.#tools;
+    this.#results = this.#tools.sessionLost();
     this.#playback.sessionLost();
     this.#caller.sessionLost();
     this.#replies.sessionLost(task !== WAIT, now);
-    const { running } = this.#tools;
-    if (this.#replies.isBegun || running.length > 0)
-      this.#briefing.sessionLost(this.transcript.newest(), running, task);
+    if (!this.#replies.isBegun && running.length === 0) return;
+    this.#handover = handover(this.transcript.newest(), running, task);
+    this.#speaks = task !== WAIT;
   }
 
   /** Whether the caller wouldn't notice a switch to another session. */
@@ -90,7 +108,7 @@ export class Conversation {
     const task = this.#farewell.conclude(reason, sentence, this.#replies.latest, from);
     if (task === undefined) return [];
     const cut = mayFinish ? [] : this.#cut(this.#streamSid, now);
-    return [...cut, ...this.#replies.cancel(), ...this.#tell([task], undefined, now)];
+    return [...cut, ...this.#replies.cancel(), ...this.#tell([task], true, now)];
   }
 
   /** Nothing more can be said: ends the call, as it was to end anyway, but not before a goodbye that was said is heard. */
@@ -107,9 +125,8 @@ export class Conversation {
     this.#caller.streamStarted(now);
     this.tally.streamStarted(now);
     this.#replies.watchdog.streamStarted(now);
-    return this.#catchUp(now, () =>
-      this.#held.take().flatMap((event) => this.#receive(streamSid, event, now)),
-    );
+    const events = this.#events.splice(0);
+    return this.#catchUp(now, () => events.flatMap((event) => this.#receive(streamSid, event, now)));
   }
 
   /** Asks for responses only after all that has come meanwhile. */
@@ -130,8 +147,10 @@ export class Conversation {
 
   fromOpenAI(event: ServerEvent, now: number): Effect[] {
     this.tally.listen(event);
-    if (this.#streamSid === undefined) this.#held.add(event);
-    return this.#streamSid === undefined ? [] : this.#receive(this.#streamSid, event, now);
+    if (this.#streamSid !== undefined) return this.#receive(this.#streamSid, event, now);
+    this.#heldCharacters += JSON.stringify(event).length;
+    if (this.#heldCharacters <= MAX_HELD_CHARACTERS) this.#events.push(event);
+    return [];
   }
 
   #receive(streamSid: string, event: ServerEvent, now: number): Effect[] {
@@ -143,8 +162,11 @@ export class Conversation {
         return this.#replies.created(event.response.id);
       case 'response.output_audio.delta':
         return this.#play(streamSid, event.response_id, event.item_id, event.delta, now);
-      case 'response.output_item.done':
-        return this.#tell(this.#tools.called(event.response_id, event.item, now), event.response_id, now);
+      case 'response.output_item.done': {
+        const { response_id, item } = event;
+        const isLeft = this.#replies.isInterrupted(response_id);
+        return this.#tell(this.#tools.called(response_id, item, now), !isLeft, now);
+      }
       case 'response.done':
         return this.#responseDone(event.response, now);
       case 'conversation.item.added':
@@ -175,13 +197,13 @@ export class Conversation {
     // A caller who waits for a tool is right to be silent.
     if (isCut || this.#areToolsAwaited) return [];
     const task = this.#farewell.timedOut(this.#replies.latest);
-    return task === undefined ? [] : [...this.#replies.cancel(), ...this.#tell([task], undefined, now)];
+    return task === undefined ? [] : [...this.#replies.cancel(), ...this.#tell([task], true, now)];
   }
 
   #responseDone(response: ResponseDone, now: number): Effect[] {
-    const { id, isEmpty } = response;
+    const { id, status, isEmpty } = response;
     const isCut = this.#replies.isInterrupted(id);
-    const isSaid = this.#replies.isSaid(response);
+    const isSaid = this.#replies.hasSpoken(id) && ['completed', 'incomplete'].includes(status);
     // One that only calls a tool is no goodbye, nor one that the caller has cancelled.
     if (isSaid || (isEmpty && !isCut)) this.#farewell.responseDone(id);
     if (isSaid) this.#tools.responseSaid();
@@ -191,15 +213,19 @@ export class Conversation {
     return [...this.#owed(now), ...this.#goodbye(now)];
   }
 
-  /** A tool has returned, failed or timed out. */
   toolDone(callId: string, result: ToolResult, now: number): Effect[] {
-    const tool = this.#tools.finished(callId, result, this.#caller.isSessionReady);
+    if (!this.#caller.isSessionReady) {
+      this.#results.push([callId, result]);
+      return [];
+    }
+    const tool = this.#tools.finished(callId, result);
     if (tool === undefined) return [];
     const { responseId } = tool;
     const isLeft = this.#replies.isInterrupted(responseId);
     const isSaid = 'ends' in result && this.#replies.hasSpoken(responseId);
     const told = 'output' in result ? result : this.#farewell.begin(result.ends, responseId, isSaid, isLeft);
-    return this.#tell(outputOf(callId, tool, told), responseId, now, isSaid);
+    const effects = this.#tell(outputOf(callId, tool, told), !isLeft && !isSaid, now);
+    return isSaid ? [...effects, ...this.#goodbye(now)] : effects;
   }
 
   /** To be called a few times a second. */
@@ -239,7 +265,11 @@ export class Conversation {
     if (isUnwanted || this.#playback.isFull(now)) return this.#truncate(this.#playback.dropped(itemId));
     this.tally.sound(this.#replies.heard(responseId, now), now);
     this.#answered();
-    return sound(streamSid, delta, this.#playback.sent(itemId, ms, now));
+    const name = this.#playback.sent(itemId, ms, now);
+    return [
+      { to: 'twilio', message: { event: 'media', streamSid, media: { payload: delta } } },
+      { to: 'twilio', message: { event: 'mark', streamSid, mark: { name } } },
+    ];
   }
 
   /** The caller's turn needs no other answer. */
@@ -263,15 +293,17 @@ export class Conversation {
   }
 
   #truncate(cuts: Cut[]): Effect[] {
-    for (const { item_id, audio_end_ms } of cuts) this.transcript.cut(item_id, audio_end_ms);
-    return cuts.filter(({ isLost }) => !isLost).map(truncate);
+    return cuts.flatMap(({ item_id, audio_end_ms, isLost }) => {
+      this.transcript.cut(item_id, audio_end_ms);
+      if (isLost) return [];
+      return toOpenAI({ type: 'conversation.item.truncate', item_id, content_index: 0, audio_end_ms });
+    });
   }
 
-  /** Sends items, which owe a response unless they are `isEnough`, or come from one that the caller has interrupted. */
-  #tell(effects: Effect[], responseId: string | undefined, now: number, isEnough = false): Effect[] {
-    const isLeft = responseId !== undefined && this.#replies.isInterrupted(responseId);
-    this.#replies.sent(effects.filter(addsItem).length, !isLeft && !isEnough, now);
-    return [...effects, ...this.#owed(now), ...(isEnough ? this.#goodbye(now) : [])];
+  /** Sends items, to which OpenAI should respond if a response `isOwed`. */
+  #tell(effects: Effect[], isOwed: boolean, now: number): Effect[] {
+    this.#replies.sent(effects.filter((effect) => 'to' in effect).length, isOwed, now);
+    return [...effects, ...this.#owed(now)];
   }
 
   #pressed(streamSid: string, digit: string, now: number): Effect[] {
@@ -286,7 +318,7 @@ export class Conversation {
 
   #keys(now: number): Effect[] {
     const keys = this.#keypad.take(this.#caller.isSessionReady, now);
-    return keys ? this.#tell([textMessage('user', this.transcript.keys(keys))], undefined, now) : [];
+    return keys ? this.#tell([textMessage('user', this.transcript.keys(keys))], true, now) : [];
   }
 
   /** Ends the call once the goodbye was heard. */

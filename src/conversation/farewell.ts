@@ -1,6 +1,6 @@
+import type { Ending } from '../contract.ts';
 import type { Reason } from '../failure.ts';
 import { type Effect, type End, textMessage } from './effect.ts';
-import type { Dial } from './tools.ts';
 
 /** What the model is told that ends the call: what is left to say, if it has said nothing. */
 export const DONE = 'Done.';
@@ -19,15 +19,9 @@ const MAX_CONCLUSION_MS = 10_000;
 
 /** An end to come. The goodbye is any response but `notId`, the latest one before; `goodbyeId` once it was generated. */
 interface Pending {
-  reason: Reason;
-  to?: string | undefined;
-  callerId?: string | undefined;
+  end: End;
   notId: string | undefined;
   goodbyeId?: string | undefined;
-}
-
-function endOf({ reason, to, callerId }: Pending, isTold: boolean): End {
-  return { end: reason, putThrough: to, callerId, isTold };
 }
 
 /** How the assistant ends the call: once the caller has heard the goodbye and hasn't objected, or by a deadline. */
@@ -39,18 +33,20 @@ export class Farewell {
   #deadline = Number.POSITIVE_INFINITY;
 
   /**
-   * A tool ends the call, unless the caller has cut in: `to` says whom the caller is put through to, which no later hang-up
-   * undoes; `isSaid` whether its response has said goodbye. Returns what to tell the model.
+   * A tool of response `id` ends the call, unless the caller has cut in; no later hang-up undoes a put-through. `isSaid` says
+   * whether the response has said goodbye. Returns what to tell the model.
    */
-  begin({ to, callerId }: Dial, responseId: string, isSaid: boolean, hasCutIn: boolean): { output: string } {
-    if (to === undefined && this.#pending?.to !== undefined) return { output: this.unsaid ?? DONE };
-    const end = { reason: to === undefined ? 'assistant hung up' : 'put through', to, callerId } as const;
+  begin(ends: Partial<Ending>, id: string, isSaid: boolean, hasCutIn: boolean): { output: string } {
+    const { to: putThrough, callerId } = ends;
+    const isHangUp = putThrough === undefined;
+    if (isHangUp && this.#pending?.end.putThrough !== undefined) return { output: this.unsaid ?? DONE };
+    const end: End = { end: isHangUp ? 'assistant hung up' : 'put through', putThrough, callerId };
     if (this.#mustEnd) {
-      if (this.#pending !== undefined && to !== undefined) this.#pending = { ...this.#pending, ...end };
+      if (this.#pending !== undefined && !isHangUp) this.#pending.end = end;
       return { output: DONE };
     }
     if (hasCutIn) return { output: KEPT };
-    this.#pending = { ...end, notId: responseId, goodbyeId: isSaid ? responseId : undefined };
+    this.#pending = { end, notId: id, goodbyeId: isSaid ? id : undefined };
     return { output: this.unsaid ?? DONE };
   }
 
@@ -58,7 +54,7 @@ export class Farewell {
   conclude(reason: Reason, sentence: string, latestId: string | undefined, now: number): Effect | undefined {
     this.#deadline = Math.min(this.#deadline, now + MAX_CONCLUSION_MS);
     if (this.#pending !== undefined) return undefined;
-    this.#pending = { reason, notId: latestId };
+    this.#pending = { end: { end: reason }, notId: latestId };
     const task =
       'The call must end. Say this to the caller, in the language that is spoken, and nothing else';
     return textMessage('system', `${task}: "${sentence}"`);
@@ -80,7 +76,6 @@ export class Farewell {
     return this.#pending !== undefined;
   }
 
-  /** Whether the goodbye was said. */
   get isSaid(): boolean {
     return this.#pending?.goodbyeId !== undefined;
   }
@@ -98,7 +93,7 @@ export class Farewell {
   timedOut(latestId: string | undefined): Effect | undefined {
     this.#questions += 1;
     if (this.#questions <= MAX_QUESTIONS) return undefined;
-    this.#pending = { reason: 'nobody there', notId: latestId };
+    this.#pending = { end: { end: 'nobody there' }, notId: latestId };
     return textMessage('system', SAY_GOODBYE);
   }
 
@@ -108,18 +103,18 @@ export class Farewell {
     const { goodbyeId } = this.#pending;
     const isOver = goodbyeId !== undefined && (isIdle || this.#isFinal);
     const isTold = isOver && (isHeard || lateMs >= MAX_LATE_MS);
-    return isTold || now >= this.#deadline ? [endOf(this.#pending, isTold)] : [];
+    return isTold || now >= this.#deadline ? [{ ...this.#pending.end, isTold }] : [];
   }
 
   /** How the call ends at once, if it is to end. */
   get now(): End | undefined {
-    return this.#pending && endOf(this.#pending, false);
+    return this.#pending && { ...this.#pending.end, isTold: false };
   }
 
   /** What the model is still to say before the call ends, as an instruction. */
   get unsaid(): string | undefined {
-    if (this.#pending === undefined || this.#pending.goodbyeId !== undefined) return undefined;
-    return this.#pending.to === undefined ? SAY_GOODBYE : SAY_PUT_THROUGH;
+    if (this.#pending === undefined || this.isSaid) return undefined;
+    return this.#pending.end.putThrough === undefined ? SAY_GOODBYE : SAY_PUT_THROUGH;
   }
 
   get #mustEnd(): boolean {

@@ -3,12 +3,10 @@ const PAUSE_MS = 1_500;
 const MAX_DIGITS = 32;
 /** Numbers that are told to the model within a minute: each costs a response. */
 const MAX_A_MINUTE = 20;
-const MINUTE_MS = 60_000;
 
 /** The keys that the caller presses, collected until they make a number, and told to the model then. */
 export class Keypad {
   #digits = '';
-  #isComplete = false;
   #lastAt = 0;
   readonly #toldAt: number[] = [];
 
@@ -17,25 +15,22 @@ export class Keypad {
     return this.#digits !== '';
   }
 
-  /** Notes a key. A `#` ends the number, and is part of it only if it is alone. */
   press(digit: string, now: number): void {
     this.#lastAt = now;
-    // Another number, while the first one waits.
-    if (this.#isComplete && this.#digits.length < MAX_DIGITS) this.#digits += '#';
-    if ((digit !== '#' || !this.isCollecting) && this.#digits.length < MAX_DIGITS) this.#digits += digit;
-    this.#isComplete = digit === '#' || this.#digits.length === MAX_DIGITS;
+    if (this.#digits.length < MAX_DIGITS) this.#digits += digit;
   }
 
   /** Takes what to tell the model, once that is complete or the caller has paused; it waits for the session. */
   take(isSessionReady: boolean, now: number): string | undefined {
     if (!isSessionReady || !this.isCollecting) return undefined;
-    if (!this.#isComplete && now - this.#lastAt < PAUSE_MS) return undefined;
-    if (now - (this.#toldAt.at(-MAX_A_MINUTE) ?? Number.NEGATIVE_INFINITY) < MINUTE_MS) return undefined;
+    const isComplete = this.#digits.endsWith('#') || this.#digits.length === MAX_DIGITS;
+    if (!isComplete && now - this.#lastAt < PAUSE_MS) return undefined;
+    if (now - (this.#toldAt.at(-MAX_A_MINUTE) ?? Number.NEGATIVE_INFINITY) < 60_000) return undefined;
     this.#toldAt.splice(0, this.#toldAt.length - MAX_A_MINUTE + 1);
     this.#toldAt.push(now);
-    const digits = this.#digits;
+    // A `#` ends the number before it.
+    const digits = this.#digits.replace(/(?<=[^#])#$/, '');
     this.#digits = '';
-    this.#isComplete = false;
     return digits;
   }
 }

@@ -102,11 +102,8 @@ export class Playback {
 
   /** Notes audio that isn't sent; returns where the caller stopped in its item, unless that was told before. */
   dropped(itemId: string): Cut[] {
-    const item = this.#item(itemId);
-    if (item.isCut) return [];
-    item.isCut = true;
     // An interruption leaves nothing unheard of an item but what it cuts.
-    return [{ item_id: itemId, audio_end_ms: Math.floor(item.ms), isLost: item.isLost }];
+    return this.#cut(itemId, this.#item(itemId).ms);
   }
 
   /** Whether the caller has heard all that was sent, as marks or an interruption tell. */
@@ -130,16 +127,18 @@ export class Playback {
     let begins = this.#isOverdue(late) ? this.#headBegins + late + 1 : this.#headBegins;
     for (const { itemId, offset, ms, sentAt } of this.#chunks) {
       begins = Math.max(begins, sentAt);
-      const item = this.#item(itemId);
-      if (clock < begins + ms && !item.isCut) {
-        item.isCut = true;
-        const heardMs = Math.floor(offset + Math.max(0, clock - begins));
-        cuts.push({ item_id: itemId, audio_end_ms: heardMs, isLost: item.isLost });
-      }
+      if (clock < begins + ms) cuts.push(...this.#cut(itemId, offset + Math.max(0, clock - begins)));
       begins += ms;
     }
     this.#chunks = [];
     return cuts;
+  }
+
+  #cut(item_id: string, heardMs: number): Cut[] {
+    const item = this.#item(item_id);
+    if (item.isCut) return [];
+    item.isCut = true;
+    return [{ item_id, audio_end_ms: Math.floor(heardMs), isLost: item.isLost }];
   }
 
   #item(id: string): Item {

@@ -138,11 +138,6 @@ export class Replies {
     return this.#spoken === responseId;
   }
 
-  /** Whether a response that is over had audio, and came to its end. */
-  isSaid({ id, status }: ResponseDone): boolean {
-    return this.hasSpoken(id) && (status === 'completed' || status === 'incomplete');
-  }
-
   /** Audio is passed on; returns how long the caller waited for it, in ms, if it begins a reply. */
   heard(responseId: string, now: number): number | undefined {
     this.latest = responseId;

@@ -1,5 +1,5 @@
 import type { Usage } from '../contract.ts';
-import { NO_TRANSCRIPTION, NO_USAGE, type ResponseDone, type ServerEvent } from '../wire/openai.ts';
+import { NO_TRANSCRIPTION, NO_USAGE, type ServerEvent } from '../wire/openai.ts';
 
 /** How many codes are counted apart. */
 const MAX_CODES = 20;
@@ -14,7 +14,7 @@ export class Tally {
   #framesDown = 0;
   /** OpenAI's errors, by code. */
   readonly #errors = new Map<string, number>();
-  readonly #usage: Usage = { ...NO_USAGE, ...NO_TRANSCRIPTION };
+  readonly usage: Usage = { ...NO_USAGE, ...NO_TRANSCRIPTION };
   readonly #began: number;
   #readyAt = 0;
   #readyMs: number | undefined;
@@ -31,13 +31,12 @@ export class Tally {
 
   /** Counts an event's errors and usage. */
   listen(event: ServerEvent): void {
-    if (event.type === 'caller transcribed') add(event.usage, this.#usage);
-    if (event.type === 'response.done') this.#response(event.response);
+    if (event.type === 'caller transcribed') add(event.usage, this.usage);
     if (event.type === 'error') this.#error(event.error.code);
-  }
-
-  get usage(): Usage {
-    return { ...this.#usage };
+    if (event.type !== 'response.done') return;
+    const { status, error, usage } = event.response;
+    add(usage, this.usage);
+    if (status === 'failed' || status === 'incomplete') this.#error(error?.code);
   }
 
   /** The session is ready; that of a session which took over from one that was heard is no news. */
@@ -54,11 +53,6 @@ export class Tally {
     if (waitedMs === undefined) return;
     this.#replyMs.push(Math.round(waitedMs));
     if (this.#replyMs.length > MAX_LATENCIES) this.#replyMs.shift();
-  }
-
-  #response({ status, error, usage }: ResponseDone): void {
-    add(usage, this.#usage);
-    if (status === 'failed' || status === 'incomplete') this.#error(error?.code);
   }
 
   #error(code = 'unknown'): void {

@@ -1,13 +1,11 @@
+import type { Ending, Tool } from '../contract.ts';
 import { parseObject } from '../wire/json.ts';
 import type { FunctionCall } from '../wire/openai.ts';
 import { dropOldest } from './drop-oldest.ts';
 import { type Effect, newItem, textMessage } from './effect.ts';
 
-/** A tool that may be called, and how long it may take, in ms. */
-export interface ToolInfo {
-  name: string;
-  timeoutMs: number;
-}
+/** What is read of a tool here. */
+export type ToolInfo = Pick<Tool, 'name' | 'timeoutMs'>;
 
 /** A tool that runs: the response that called it, and when it has taken too long; `isOrphan` if its session was lost. */
 export interface RunningTool {
@@ -17,19 +15,12 @@ export interface RunningTool {
   isOrphan: boolean;
 }
 
-/** What the model is told of a tool. */
 interface Told {
   output: string;
 }
 
 /** What came of a tool: what to tell the model, or how it ends the call. */
-export type ToolResult = Told | { ends: Dial };
-
-/** Whom to put the caller through to, if anybody, and the number that they see. */
-export interface Dial {
-  to: string | undefined;
-  callerId?: string | undefined;
-}
+export type ToolResult = Told | { ends: Partial<Ending> };
 
 /** What the model is told where a tool gives it nothing: never what was thrown, which it might read aloud. */
 export const OUTPUTS = {
@@ -42,6 +33,8 @@ export const OUTPUTS = {
 
 export const TIMED_OUT = { output: OUTPUTS.timedOut };
 
+/** Time for a tool, in ms, unless it says another. */
+const TOOL_MS = 10_000;
 const MAX_RUNNING = 10;
 /** How many calls are remembered, so that none is run twice. */
 const MAX_REMEMBERED = 1_000;
@@ -49,13 +42,12 @@ const MAX_REMEMBERED = 1_000;
 /** The tools that the model calls: each call is run once at most, and answered once. */
 export class Tools {
   readonly #tools: readonly ToolInfo[];
+  // All by `call_id`.
   readonly #calls = new Set<string>();
-  /** By `call_id`. */
   readonly #running = new Map<string, RunningTool>();
   /** Those that haven't returned, though they may have taken too long. */
   readonly #unreturned = new Set<string>();
-  readonly #kept = new Map<string, ToolResult>();
-  /** What the model was told last, by `call_id`, and may not have passed on to the caller yet. */
+  /** What the model was told last, and may not have passed on to the caller yet. */
   readonly #unspoken = new Map<string, { tool: RunningTool; told: Told; isSeen: boolean }>();
 
   constructor(tools: readonly ToolInfo[]) {
@@ -67,9 +59,8 @@ export class Tools {
     return [...this.#running.values()].some(({ responseId, isOrphan }) => !isOrphan && !isLeft(responseId));
   }
 
-  /** The names of those that run. */
   get running(): string[] {
-    return [...this.#running].filter(([callId]) => !this.#kept.has(callId)).map(([, { name }]) => name);
+    return [...this.#running.values()].map(({ name }) => name);
   }
 
   /** Returns the tool to run, or what to tell the model at once; nothing for a call that was made before. */
@@ -85,23 +76,24 @@ export class Tools {
     if (args === undefined) return refuse(OUTPUTS.badArguments);
     if (this.#unreturned.size >= MAX_RUNNING) return refuse(OUTPUTS.tooMany);
     this.#unreturned.add(callId);
-    this.#running.set(callId, { name, responseId, deadline: now + tool.timeoutMs, isOrphan: false });
+    this.#running.set(callId, {
+      name,
+      responseId,
+      deadline: now + (tool.timeoutMs ?? TOOL_MS),
+      isOrphan: false,
+    });
     return [{ run: name, callId, args }];
   }
 
-  /** Notes that a call is over, and returns it; undefined if it was over before, or no session is ready to be told. */
-  finished(callId: string, result: ToolResult, isSessionReady: boolean): RunningTool | undefined {
+  /** Notes that a call is over, and returns it; undefined if it was over before. */
+  finished(callId: string, result: ToolResult): RunningTool | undefined {
     if (result !== TIMED_OUT) this.#unreturned.delete(callId);
-    const running = this.#running.get(callId);
-    if (running === undefined) return undefined;
-    if (!isSessionReady) {
-      if (!this.#kept.has(callId)) this.#kept.set(callId, result);
-      return undefined;
-    }
+    const tool = this.#running.get(callId);
     this.#running.delete(callId);
-    if ('output' in result) this.#unspoken.set(callId, { tool: running, told: result, isSeen: false });
+    if (tool !== undefined && 'output' in result)
+      this.#unspoken.set(callId, { tool, told: result, isSeen: false });
     dropOldest(this.#unspoken, MAX_RUNNING);
-    return running;
+    return tool;
   }
 
   /** A response begins, which sees what the model was told before. */
@@ -114,26 +106,19 @@ export class Tools {
     for (const [callId, { isSeen }] of this.#unspoken) if (isSeen) this.#unspoken.delete(callId);
   }
 
-  /** What has come of tools while no session was ready, by `call_id`; each is given once. */
-  kept(): [string, ToolResult][] {
-    const kept = [...this.#kept];
-    this.#kept.clear();
-    return kept;
-  }
-
-  /** The session that made the calls is gone; the tools go on, and what it had no time to pass on is kept for the next. */
-  sessionLost(): void {
-    for (const [callId, { tool, told }] of this.#unspoken) {
-      this.#running.set(callId, tool);
-      this.#kept.set(callId, told);
-    }
+  /** The session that made the calls is gone: the tools go on. Returns what it had no time to pass on, for the next one. */
+  sessionLost(): [string, ToolResult][] {
+    const unspoken = [...this.#unspoken];
     this.#unspoken.clear();
-    for (const running of this.#running.values()) running.isOrphan = true;
+    for (const [callId, { tool }] of unspoken) this.#running.set(callId, tool);
+    for (const tool of this.#running.values()) tool.isOrphan = true;
+    return unspoken.map(([callId, { told }]) => [callId, told]);
   }
 
-  /** The `call_id`s of those that have taken too long. */
+  /** The `call_id`s of those that have taken too long, each once. */
   overdue(now: number): string[] {
     const overdue = [...this.#running].filter(([, { deadline }]) => now >= deadline);
+    for (const [, tool] of overdue) tool.deadline = Number.POSITIVE_INFINITY;
     return overdue.map(([callId]) => callId);
   }
 }
@@ -145,8 +130,7 @@ function functionOutput(call_id: string, output: string): Effect {
 /** Tells the model what came of a tool: in words, where it isn't the session that made the call. */
 export function outputOf(callId: string, { name, isOrphan }: RunningTool, told: Told): Effect[] {
   const { output } = told;
-  const message = isOrphan
-    ? textMessage('user', `(${name} returned: ${output})`)
-    : functionOutput(callId, output);
+  const words = `(${name} returned: ${output})`;
+  const message = isOrphan ? textMessage('user', words) : functionOutput(callId, output);
   return told === TIMED_OUT ? [{ failedTool: name, why: output, callId }, message] : [message];
 }

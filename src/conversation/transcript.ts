@@ -1,10 +1,10 @@
 import type { Entry } from '../contract.ts';
 import { audioMs } from '../wire/audio.ts';
-import type { AddedItem, ServerEvent } from '../wire/openai.ts';
+import type { ServerEvent } from '../wire/openai.ts';
 
 /**
  * Its text, whole unless more of it `isToCome`, and how long its audio is; `heardMs` of that if the caller stopped hearing it.
- * `secret` is what the model knows instead of `text`, which is for the record.
+ * `secret` is what the model knows instead of `text`, which is for the record: nothing of a turn that it hears once more.
  */
 interface Item {
   who: Entry['who'];
@@ -35,21 +35,21 @@ export class Transcript {
   #keys = 0;
   /** The caller's turns that no reply has answered. */
   readonly #unanswered = new Set<string>();
-  /** The caller's turns that the next session hears again: its text replaces theirs. */
-  readonly #repeated = new Set<string>();
-  /** The caller's turns that are still to be written down, where that is asked for. */
-  readonly #unwritten = new Set<string>();
 
   /** Whether all that the caller said is written down, if anything is. */
   get isWritten(): boolean {
-    return this.#unwritten.size === 0;
+    return ![...this.#items.values()].some(({ who, isToCome }) => who === 'caller' && isToCome);
   }
 
-  /** Takes in what it tells of what was said. */
   listen(event: ServerEvent): void {
     switch (event.type) {
-      case 'conversation.item.added':
-        return this.#itemAdded(event.previous_item_id, event.item);
+      case 'conversation.item.added': {
+        const { id, role, text } = event.item;
+        // Text items are those that were sent: nobody said them.
+        if (role === 'system' || text !== undefined) return;
+        if (role === 'user') this.#unanswered.add(id);
+        return this.added(id, role === 'user' ? 'caller' : 'assistant', event.previous_item_id);
+      }
       case 'response.output_audio.delta':
         this.#item(event.item_id, 'assistant').ms += audioMs(event.delta);
         return;
@@ -61,13 +61,6 @@ export class Transcript {
         if (event.transcript !== '') this.#forgetRepeated();
         return this.text(event.item_id, 'caller', event.transcript);
     }
-  }
-
-  /** Text items are those that were sent: nobody said them. */
-  #itemAdded(previousItemId: string | null | undefined, { id, role, text }: AddedItem): void {
-    if (role === 'system' || text !== undefined) return;
-    if (role === 'user') this.#unanswered.add(id);
-    this.added(id, role === 'user' ? 'caller' : 'assistant', previousItemId);
   }
 
   /** A reply is heard, or the model has chosen to say nothing. */
@@ -91,7 +84,7 @@ export class Transcript {
     const previous = previousItemId === null ? this.#lastBefore : this.#items.get(previousItemId ?? '');
     const item = this.#item(itemId, who);
     if (this.#order.includes(item)) return;
-    if (who === 'caller' && item.text === '' && this.#unwritten.size < MAX_ITEMS) this.#unwritten.add(itemId);
+    if (who === 'caller' && item.text === '') item.isToCome = true;
     const index = previous === undefined ? -1 : this.#order.indexOf(previous);
     const isAtEnd = index === -1 && previousItemId !== null;
     this.#order.splice(isAtEnd ? this.#order.length : index + 1, 0, item);
@@ -106,7 +99,6 @@ export class Transcript {
 
   /** The whole text of an item, which replaces what was gathered; it may come before the item is added. */
   text(itemId: string, who: Entry['who'], text: string): void {
-    this.#unwritten.delete(itemId);
     const item = this.#item(itemId, who);
     item.isToCome = false;
     this.#write(item, text);
@@ -124,13 +116,12 @@ export class Transcript {
   sessionLost(isRepeated: boolean): void {
     for (const item of this.#items.values()) {
       // Its text ran ahead of its sound, the rest of which won't come.
-      if (item.isToCome) item.heardMs ??= item.ms;
+      if (item.isToCome && item.who === 'assistant') item.heardMs ??= item.ms;
       item.isToCome = false;
     }
+    if (isRepeated) for (const id of this.#unanswered) this.#item(id, 'caller').secret = '';
     this.#order = this.#all();
-    if (isRepeated) this.#repeatLatestTurn();
     this.#lastBefore = this.#order.at(-1);
-    this.#unwritten.clear();
   }
 
   /** The newest 8,000 characters of what was heard so far, as the model is told. */
@@ -159,20 +150,9 @@ export class Transcript {
     return entries.filter(({ text }) => text !== '');
   }
 
-  /** Keeps the caller's unanswered turns from the model, which hears them again. */
-  #repeatLatestTurn(): void {
-    for (const id of this.#unanswered) {
-      this.#item(id, 'caller').secret = '';
-      this.#repeated.add(id);
-    }
-  }
-
+  /** The caller's turn that was repeated is written down anew. */
   #forgetRepeated(): void {
-    for (const id of this.#repeated) {
-      const item = this.#items.get(id);
-      if (item !== undefined) this.#delete(id, item);
-    }
-    this.#repeated.clear();
+    for (const [id, item] of this.#items) if (item.secret === '') this.#delete(id, item);
   }
 
   #all(): Item[] {

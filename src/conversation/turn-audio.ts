@@ -19,7 +19,6 @@ export class TurnAudio {
   readonly #preRoll = Buffer.allocUnsafeSlow(PRE_ROLL_BYTES);
   #preRollEnd = 0;
 
-  /** A turn begins. */
   begin(): void {
     this.hasTurn = true;
     this.keepPreRoll();
@@ -39,7 +38,6 @@ export class TurnAudio {
     this.#keep(audio, audioMs(audio));
   }
 
-  /** A reply is heard. */
   answered(): void {
     this.hasTurn = false;
     this.frames = [];

@@ -39,7 +39,6 @@ export class Watchdog {
     return waited;
   }
 
-  /** A response shows a sign of work. */
   working(now: number): void {
     if (this.#waiting !== undefined) this.#waiting.idleSince = now;
   }

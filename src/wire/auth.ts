@@ -16,7 +16,6 @@ export function sign(authToken: string, url: string, parameters: Parameters = {}
   return createHmac('sha1', authToken).update(text).digest('base64');
 }
 
-/** Whether a header has the form of a signature. */
 export function isSignature(header: unknown): header is string {
   return typeof header === 'string' && /^[A-Za-z0-9+/]{27}=$/.test(header);
 }

@@ -68,13 +68,11 @@ export interface AddedItem {
   text: string | undefined;
 }
 
-/** An item that a client adds to the conversation. */
+/** An item that a client adds to the conversation; the `output_text` is the assistant's. */
 export type NewItem =
   | { type: 'function_call_output'; call_id: string; output: string }
-  | { type: 'message'; role: 'system' | 'user'; content: [{ type: 'input_text'; text: string }] }
-  | { type: 'message'; role: 'assistant'; content: [{ type: 'output_text'; text: string }] };
+  | { type: 'message'; role: string; content: [{ type: 'input_text' | 'output_text'; text: string }] };
 
-/** The events sent to OpenAI. */
 export type ClientEvent =
   | { type: 'session.update'; session: object }
   | { type: 'input_audio_buffer.append'; audio: string }
@@ -106,7 +104,7 @@ export function parseServerEvent(data: Buffer, apiKey: string): ServerEvent | un
 }
 
 function parseAnyEvent(event: JsonObject, apiKey: string): ServerEvent | undefined {
-  const { type, response_id, item_id } = event;
+  const { type, response_id, item_id, delta, transcript } = event;
   const ofResponse = isId(response_id) ? { response_id } : {};
   switch (type) {
     case 'session.created': {
@@ -114,8 +112,13 @@ function parseAnyEvent(event: JsonObject, apiKey: string): ServerEvent | undefin
       const expiresAt = typeof expires_at === 'number' ? expires_at * 1_000 : undefined;
       return isId(id) ? { type, session: { id: withoutKey(id, apiKey), expiresAt } } : undefined;
     }
-    case 'session.updated':
-      return { type, isForPhone: isForPhone(event.session) };
+    case 'session.updated': {
+      const { input, output } = asObject(asObject(event.session).audio);
+      const isForPhone = [input, output].every(
+        (side) => asObject(asObject(side).format).type === PHONE_AUDIO,
+      );
+      return { type, isForPhone };
+    }
     case 'input_audio_buffer.speech_started':
     case 'input_audio_buffer.speech_stopped':
     case 'input_audio_buffer.timeout_triggered':
@@ -125,29 +128,30 @@ function parseAnyEvent(event: JsonObject, apiKey: string): ServerEvent | undefin
       return isId(id) ? { type, response: { id } } : undefined;
     }
     case 'response.output_audio.delta':
-      return isAudio(event.delta) ? audioDelta(event, event.delta) : undefined;
-    case 'response.done':
-      return responseDone(asObject(event.response), apiKey);
-    case 'response.output_audio_transcript.delta': {
-      const { delta } = event;
+      return isAudio(delta) ? audioDelta(event, delta) : undefined;
+    case 'response.done': {
+      const { id, status, status_details, output, usage } = asObject(event.response);
+      if (!isId(id) || typeof status !== 'string') return undefined;
+      const { error: cause, reason } = asObject(status_details);
+      const error = parseError(status === 'incomplete' ? { code: reason } : cause, apiKey);
+      const isEmpty = status === 'completed' && Array.isArray(output) && output.length === 0;
+      return { type, response: { id, status, isEmpty, error, usage: tokenUsage(asObject(usage)) } };
+    }
+    case 'response.output_audio_transcript.delta':
       if (!isId(item_id) || typeof delta !== 'string') return undefined;
       return { type, ...ofResponse, item_id, delta };
-    }
-    case 'response.output_audio_transcript.done': {
-      const { transcript } = event;
+    case 'response.output_audio_transcript.done':
       return isId(item_id) && typeof transcript === 'string' ? { type, item_id, transcript } : undefined;
-    }
     case 'conversation.item.input_audio_transcription.failed':
     case 'conversation.item.input_audio_transcription.completed': {
-      const { transcript = '' } = event;
-      if (!isId(item_id) || typeof transcript !== 'string') return undefined;
+      if (!isId(item_id)) return undefined;
       const { seconds, input_tokens, output_tokens } = asObject(event.usage);
       const usage = {
         transcriptionSeconds: count(seconds),
         transcriptionTokensIn: count(input_tokens),
         transcriptionTokensOut: count(output_tokens),
       };
-      return { type: 'caller transcribed', item_id, transcript, usage };
+      return { type: 'caller transcribed', item_id, transcript: asText(transcript) ?? '', usage };
     }
     case 'response.output_item.done': {
       const { type: kind, status, call_id, name, arguments: json } = asObject(event.item);
@@ -157,8 +161,15 @@ function parseAnyEvent(event: JsonObject, apiKey: string): ServerEvent | undefin
         return undefined;
       return { type, response_id, item: { type: kind, call_id, name, arguments: json } };
     }
-    case 'conversation.item.added':
-      return addedItem(event.previous_item_id, asObject(event.item));
+    case 'conversation.item.added': {
+      const { previous_item_id: previous } = event;
+      const { id, type: kind, role, content } = asObject(event.item);
+      if (!isId(id) || typeof kind !== 'string') return undefined;
+      const part = asObject(Array.isArray(content) ? content[0] : undefined);
+      const isText = part.type === 'input_text' || part.type === 'output_text';
+      const item = { id, type: kind, role: asText(role), text: isText ? asText(part.text) : undefined };
+      return { type, previous_item_id: isId(previous) || previous === null ? previous : undefined, item };
+    }
     case 'error':
       return { type, error: parseError(event.error, apiKey) ?? {} };
     default:
@@ -177,33 +188,6 @@ function audioDelta(event: JsonObject | undefined, delta: string): ServerEvent |
   const { response_id, item_id } = event ?? {};
   if (!isId(response_id) || !isId(item_id)) return undefined;
   return { type: 'response.output_audio.delta', response_id, item_id, delta };
-}
-
-function responseDone(response: JsonObject, apiKey: string): ServerEvent | undefined {
-  const { id, status, output } = response;
-  if (!isId(id) || typeof status !== 'string') return undefined;
-  const { error: cause, reason } = asObject(response.status_details);
-  const error = parseError(status === 'incomplete' ? { code: reason } : cause, apiKey);
-  const isEmpty = status === 'completed' && Array.isArray(output) && output.length === 0;
-  const usage = tokenUsage(asObject(response.usage));
-  return { type: 'response.done', response: { id, status, isEmpty, error, usage } };
-}
-
-function addedItem(previous: unknown, { id, type, role, content }: JsonObject): ServerEvent | undefined {
-  if (!isId(id) || typeof type !== 'string') return undefined;
-  const part = asObject(Array.isArray(content) ? content[0] : undefined);
-  const text = part.type === 'input_text' || part.type === 'output_text' ? asText(part.text) : undefined;
-  return {
-    type: 'conversation.item.added',
-    previous_item_id: isId(previous) || previous === null ? previous : undefined,
-    item: { id, type, role: asText(role), text },
-  };
-}
-
-/** Whether a session hears and speaks a telephone's audio. */
-function isForPhone(session: unknown): boolean {
-  const { input, output } = asObject(asObject(session).audio);
-  return [input, output].every((side) => asObject(asObject(side).format).type === PHONE_AUDIO);
 }
 
 /** OpenAI's counts of text and audio include the cached ones. */

@@ -60,7 +60,6 @@ const PIECE = new RegExp(
   'gy',
 );
 
-/** Whether `verbs` are well-formed XML. */
 export function isWellFormed(verbs: string): boolean {
   const parents: string[] = [];
   let length = 0;
@@ -73,7 +72,6 @@ export function isWellFormed(verbs: string): boolean {
   return length === verbs.length && parents.length === 0;
 }
 
-/** Hangs up, perhaps after a sentence. */
 export function hangUp(sentence?: string, as?: SayOptions): string {
   return twiml(`${sentence === undefined ? '' : say(sentence, as)}<Hangup/>`);
 }

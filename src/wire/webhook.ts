@@ -23,37 +23,21 @@ const TWILIOS =
   /^(A(ccount|pplication)Sid|AddOns|AnsweredBy|ApiVersion|(Parent)?CallSid|Call(Status|Token|erName)|Direction|Error(Code|Url)|ForwardedFrom|MachineDetectionDuration|Sip(CallId|Domain|DomainSid|Header_.+|SourceIp|Username)|Stir(PassportToken|Verstat)|(Called|Caller|From|To)(City|Country|State|Zip)?)$/;
 
 /** Reads what Twilio posted; all of the query is the owner's then. In a GET, the two are mixed. */
-export function readWebhook(
-  query: Record<string, string>,
-  form: Record<string, string>,
-  isSigned = false,
-): {
-  callSid: string | undefined;
-  isOver: boolean;
-  transfer: { status: string; seconds: number };
-  details: CallDetails;
-} {
+export function readWebhook(query: Record<string, string>, form: Record<string, string>, isSigned = false) {
   const isPost = Object.keys(form).length > 0;
-  const {
-    CallSid = '',
-    CallStatus = '',
-    Direction,
-    From,
-    To,
-    DialCallStatus = '',
-    DialCallDuration,
-  } = isPost ? form : query;
+  const { CallSid = '', CallStatus = '', Direction, From, To, ...dial } = isPost ? form : query;
   const own = Object.entries(query).filter(([name]) => isPost || !TWILIOS.test(name));
+  const details: CallDetails = {
+    direction: Direction?.startsWith('outbound') ? 'outbound' : 'inbound',
+    ...numbers(From, To),
+    query: Object.fromEntries(own),
+  };
   return {
     // Only who needs no signature may call by another name.
     callSid: (isSigned ? CALL_SID.test(CallSid) : isSid(CallSid)) ? CallSid : undefined,
     isOver: OVER.has(CallStatus),
-    transfer: { status: DialCallStatus, seconds: Number(DialCallDuration) || 0 },
-    details: {
-      direction: Direction?.startsWith('outbound') ? 'outbound' : 'inbound',
-      ...numbers(From, To),
-      query: Object.fromEntries(own),
-    },
+    transfer: { status: dial.DialCallStatus ?? '', seconds: Number(dial.DialCallDuration) || 0 },
+    details,
   };
 }
 
@@ -61,9 +45,9 @@ export function readWebhook(
 const MAX_PARAMETER = 480;
 
 /** The details in a parameter for the stream; without the query where there is no room for it. */
-export function encodeDetails({ direction, from, to, query }: CallDetails): string {
-  const all = JSON.stringify({ direction, from, to, query });
-  return all.length <= MAX_PARAMETER ? all : JSON.stringify({ direction, from, to });
+export function encodeDetails(details: CallDetails): string {
+  const all = JSON.stringify(details);
+  return all.length <= MAX_PARAMETER ? all : JSON.stringify({ ...details, query: undefined });
 }
 
 /** Reads what `encodeDetails` wrote; there is little to know of a call that brings nothing. */
@@ -74,10 +58,7 @@ export function readDetails(parameter: string): CallDetails {
   return { direction: direction === 'outbound' ? direction : 'inbound', ...numbers(from, to), query };
 }
 
-function numbers(from: string | undefined, to: string | undefined): { from?: string; to?: string } {
-  const isNumber = (text = '') => isE164(text) && !WITHHELD.has(text);
-  return {
-    ...(from !== undefined && isNumber(from) && { from }),
-    ...(to !== undefined && isNumber(to) && { to }),
-  };
+function numbers(from = '', to = ''): { from?: string; to?: string } {
+  const isNumber = (text: string) => isE164(text) && !WITHHELD.has(text);
+  return { ...(isNumber(from) && { from }), ...(isNumber(to) && { to }) };
 }

@@ -8,14 +8,15 @@ const silence = (ms: number) => append(audio(ms, 0xff));
 
 /** A caller whose session is ready. */
 function readyCaller(now = 0): Caller {
-  const caller = new Caller(1_000, now);
+  const caller = new Caller(1_000);
+  caller.streamStarted(now);
   caller.sessionReady();
   return caller;
 }
 
 describe("the stream's clock", () => {
   it('The clock starts with the stream', () => {
-    expect(new Caller(1_000, 1000).clock(1300)).toBe(300);
+    expect(readyCaller(1000).clock(1300)).toBe(300);
   });
 
   it('The clock says the last timestamp and the time that has passed since', () => {
@@ -53,14 +54,14 @@ describe("the caller's audio", () => {
   });
 
   it('Audio from before the session is ready is passed on in order', () => {
-    const caller = new Caller(1_000, 0);
+    const caller = new Caller(1_000);
     expect(caller.frame({ timestamp: 0, payload: audio(20, 1) }, false, 0)).toEqual([]);
     expect(caller.frame({ timestamp: 20, payload: audio(20, 2) }, false, 20)).toEqual([]);
     expect(caller.sessionReady()).toEqual([append(audio(20, 1)), append(audio(20, 2))]);
   });
 
   it('Audio of 20 s waits for the session: older frames are dropped and counted', () => {
-    const caller = new Caller(1_000, 0);
+    const caller = new Caller(1_000);
     for (let n = 0; n < 1_003; n++)
       caller.frame({ timestamp: n * 20, payload: audio(20, n % 256) }, false, n * 20);
     const kept = caller.sessionReady();
@@ -72,7 +73,7 @@ describe("the caller's audio", () => {
 
 describe("the caller's audio, where a stream is hostile", () => {
   it('No more than 1,000 frames wait for the session, however short they are', () => {
-    const caller = new Caller(1_000, 0);
+    const caller = new Caller(1_000);
     for (let n = 0; n < 3_000; n++) caller.frame({ timestamp: n, payload: audio(1) }, false, n);
     expect(caller.sessionReady()).toHaveLength(1_000);
   });
@@ -156,7 +157,7 @@ describe('a caller who is muted in mid-sentence', () => {
   });
 
   it('The silence that a muted caller was given leaves room for gaps later on', () => {
-    const caller = new Caller(8_500, 0);
+    const caller = new Caller(8_500);
     caller.sessionReady();
     caller.frame({ timestamp: 0, payload: FRAME }, false, 0);
     caller.tick(true, 1_000);

@@ -57,6 +57,11 @@ describe('The keypad', () => {
     expect(keypad.take(true, 0)).toBe('12#34');
   });
 
+  it.each(['##', '#1'])('keeps %s as it was pressed while it waits', (keys) => {
+    for (const key of keys) keypad.press(key, 0);
+    expect(keypad.take(true, 60_000)).toBe(keys);
+  });
+
   it('returns 20 numbers a minute at most', () => {
     let told = 0;
     for (let now = 0; now < 180_000; now += 250) {

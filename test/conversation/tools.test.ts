@@ -16,9 +16,8 @@ function call(call_id: string, changes: Partial<FunctionCall> = {}): ['r1', Func
   return ['r1', { type: 'function_call', call_id, name: 'time', arguments: '{"city":"Oslo"}', ...changes }];
 }
 
-/** Has a tool finish, while the session is ready. */
 function finished(callId: string) {
-  return tools.finished(callId, { output: '"noon"' }, true);
+  return tools.finished(callId, { output: '"noon"' });
 }
 
 /** What is returned for a call that isn't run. */
@@ -82,18 +81,14 @@ describe('a call that cannot be run', () => {
 });
 
 describe('a tool that takes too long', () => {
-  it.each([true, false])(
-    'counts as running until it returns, with a session that is ready: %s',
-    (isReady) => {
-      for (let n = 1; n <= 10; n++) tools.called(...call(`c${n}`), 0);
-      for (const callId of tools.overdue(10_000)) tools.finished(callId, TIMED_OUT, isReady);
-      tools.sessionLost();
-      for (const [callId, result] of tools.kept()) tools.finished(callId, result, true);
-      expect(tools.called(...call('c11'), 10_000)).toMatchObject([{ why: OUTPUTS.tooMany }, {}]);
-      finished('c1');
-      expect(tools.called(...call('c12'), 10_000)).toMatchObject([{ run: 'time' }]);
-    },
-  );
+  it('counts as running until it returns, through the loss of its session', () => {
+    for (let n = 1; n <= 10; n++) tools.called(...call(`c${n}`), 0);
+    for (const callId of tools.overdue(10_000)) tools.finished(callId, TIMED_OUT);
+    for (const [callId, result] of tools.sessionLost()) tools.finished(callId, result);
+    expect(tools.called(...call('c11'), 10_000)).toMatchObject([{ why: OUTPUTS.tooMany }, {}]);
+    finished('c1');
+    expect(tools.called(...call('c12'), 10_000)).toMatchObject([{ run: 'time' }]);
+  });
 });
 
 describe('a tool that finishes', () => {
@@ -109,12 +104,12 @@ describe('a tool that finishes', () => {
     expect(finished('c2')).toBeUndefined();
   });
 
-  it('Each tool is overdue after the time that it has', () => {
+  it('Each tool is overdue once, after the time that it has', () => {
     tools.called(...call('c1'), 1_000);
     tools.called(...call('c2', { name: 'weather' }), 1_000);
     expect(tools.overdue(3_999)).toEqual([]);
     expect(tools.overdue(4_000)).toEqual(['c2']);
-    expect(tools.overdue(11_000)).toEqual(['c1', 'c2']);
+    expect(tools.overdue(11_000)).toEqual(['c1']);
   });
 
   it('A tool that was overdue and given up is over: its late result is dropped', () => {
@@ -141,15 +136,11 @@ describe('what came of a call', () => {
     expect(tool && outputOf('c1', tool, { output: '"noon"' })).toEqual([words]);
   });
 
-  it('What comes while no session is ready is kept, once, and is over when it is taken', () => {
+  it('What was not passed on when the session is lost is returned for the next, once', () => {
     tools.called(...call('c1'), 0);
-    tools.sessionLost();
-    expect(tools.finished('c1', { output: '"noon"' }, false)).toBeUndefined();
-    expect(tools.finished('c1', TIMED_OUT, false)).toBeUndefined();
-    expect(tools.kept()).toEqual([['c1', { output: '"noon"' }]]);
-    expect(tools.kept()).toEqual([]);
-    expect(tools.running).toEqual(['time']);
     finished('c1');
     expect(tools.running).toEqual([]);
+    expect(tools.sessionLost()).toEqual([['c1', { output: '"noon"' }]]);
+    expect(tools.sessionLost()).toEqual([]);
   });
 });
