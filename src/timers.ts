@@ -11,43 +11,30 @@ const LOGGED_MS = 500;
 const TURN_MS = 20;
 
 let stalledMs = 0;
-let heart: NodeJS.Timeout | undefined;
-const listeners = new Set<(ms: number) => void>();
 
 /** The time, in ms, for which the process has run. */
 export function running(): number {
   return performance.now() - stalledMs;
 }
 
-/** Notices stalls, and calls `onStall` for each of 500 ms or more, until the returned function is called. */
+/** Notices stalls, and calls `onStall` for each of 500 ms or more, until the returned function is called. One at a time. */
 export function watchStalls(onStall: (ms: number) => void): () => void {
-  listeners.add(onStall);
-  heart ??= every(BEAT_MS, () => {}, noteStall).unref();
-  return () => {
-    listeners.delete(onStall);
-    if (listeners.size > 0) return;
-    clearInterval(heart);
-    heart = undefined;
+  const noteStall = (lateMs: number) => {
+    stalledMs += lateMs;
+    if (lateMs >= LOGGED_MS) onStall(Math.round(lateMs));
   };
-}
-
-function noteStall(lateMs: number): void {
-  stalledMs += lateMs;
-  if (lateMs >= LOGGED_MS) for (const onStall of listeners) onStall(Math.round(lateMs));
+  const heart = every(BEAT_MS, () => {}, noteStall).unref();
+  return () => clearInterval(heart);
 }
 
 /** Calls `act` every `ms`, after the sockets were read. */
-export function every(
-  ms: number,
-  act: () => void,
-  onLate: (lateMs: number) => void = () => {},
-): NodeJS.Timeout {
+export function every(ms: number, act: () => void, onLate?: (lateMs: number) => void): NodeJS.Timeout {
   let due = clock() + ms;
   return setInterval(() => {
     const lateMs = clock() - due;
     due = clock() + ms;
     if (lateMs < LATE_MS) return act();
-    onLate(lateMs);
+    onLate?.(lateMs);
     setImmediate(act);
   }, ms);
 }
@@ -82,13 +69,6 @@ export function after(ms: number, act: () => void): () => void {
   };
 }
 
-/** Resolves once the process has run for `ms`. */
-export function wait(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    after(ms, resolve);
-  });
-}
-
 const waiting: (() => void)[] = [];
 
 /** Calls `act` in its turn, before others if it `isUrgent`: what many calls do at once leaves time for audio in between. */
@@ -111,14 +91,9 @@ function clock(): number {
 }
 
 /** Resolves when `work` has, or once the process has run for `ms`; to whether it has. Rejects if `work` does before. */
-export async function isDoneWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
-  let cancel = () => {};
-  const timeout = new Promise<boolean>((resolve) => {
-    cancel = after(ms, () => resolve(false));
+export function isDoneWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const cancel = after(ms, () => resolve(false));
+    void work.then(() => resolve(true), reject).finally(cancel);
   });
-  try {
-    return await Promise.race([work.then(() => true), timeout]);
-  } finally {
-    cancel();
-  }
 }
