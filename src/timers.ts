@@ -29,10 +29,10 @@ export function watchStalls(onStall: (ms: number) => void): () => void {
 
 /** Calls `act` every `ms`, after the sockets were read. */
 export function every(ms: number, act: () => void, onLate?: (lateMs: number) => void): NodeJS.Timeout {
-  let due = clock() + ms;
+  let due = performance.now() + ms;
   return setInterval(() => {
-    const lateMs = clock() - due;
-    due = clock() + ms;
+    const lateMs = performance.now() - due;
+    due = performance.now() + ms;
     if (lateMs < LATE_MS) return act();
     onLate?.(lateMs);
     setImmediate(act);
@@ -46,10 +46,10 @@ export function after(ms: number, act: () => void): () => void {
   let isOver = false;
 
   function start(restMs: number): NodeJS.Timeout {
-    const due = clock() + restMs;
+    const due = performance.now() + restMs;
     // A late timer comes before the heartbeat's, perhaps: that has run when the sockets are read.
     return setTimeout(() => {
-      const lateMs = clock() - due;
+      const lateMs = performance.now() - due;
       if (lateMs < LATE_MS) judge(0);
       else setImmediate(() => judge(lateMs));
     }, restMs).unref();
@@ -79,15 +79,10 @@ export function inTurn(act: () => void, isUrgent: boolean): void {
 }
 
 function takeTurns(): void {
-  const until = clock() + TURN_MS;
+  const until = performance.now() + TURN_MS;
   do waiting.shift()?.();
-  while (waiting.length > 0 && clock() < until);
+  while (waiting.length > 0 && performance.now() < until);
   if (waiting.length > 0) setImmediate(takeTurns);
-}
-
-/** A clock that nothing sets. */
-function clock(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
 }
 
 /** Resolves when `work` has, or once the process has run for `ms`; to whether it has. Rejects if `work` does before. */
