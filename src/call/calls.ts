@@ -225,8 +225,8 @@ export class Calls {
 
   /** Notes what Twilio is to do when it asks, which it will about a stream that this process closes. */
   #over(known: Known, next: NextStep, isAsked: boolean): void {
-    known.setNext(next);
-    if (next !== undefined && isAsked) this.track(known.untilAsked());
+    const asked = known.setNext(next);
+    if (next !== undefined && isAsked) this.track(asked);
   }
 
   /** Counts the usage of a given-up call, for a line once a minute. */

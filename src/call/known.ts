@@ -23,7 +23,7 @@ export class Known {
   /** Tokens that were used, and those that were issued here, with the time by `running()`. */
   #used: readonly string[] = [];
   #issued: readonly (readonly [token: string, at: number])[] = [];
-  #outcome: { next: NextStep; at: number; asked?: () => void } | undefined;
+  #outcome: { next: NextStep; at: number; asked: () => void } | undefined;
 
   issue(token: string): void {
     this.#issued = [...this.#issued, [token, running()] as const].slice(-MAX_TOKENS);
@@ -42,24 +42,17 @@ export class Known {
     return this.#issued.some(([issued, at]) => issued === token && running() - at < TOKEN_MS);
   }
 
-  /** Notes what Twilio is to do when it asks. */
-  setNext(next: NextStep): void {
-    this.#outcome = { next, at: performance.now() };
-  }
-
-  /** Resolves when Twilio has asked, or after 2 s. */
-  async untilAsked(): Promise<void> {
-    const outcome = this.#outcome;
-    if (outcome === undefined) return;
-    const wasAsked = new Promise<void>((resolve) => {
-      outcome.asked = resolve;
+  /** Notes what Twilio is to do when it asks; resolves when it has asked, or after 2 s. */
+  async setNext(next: NextStep): Promise<void> {
+    const wasAsked = new Promise<void>((asked) => {
+      this.#outcome = { next, at: performance.now(), asked };
     });
     await isDoneWithin(wasAsked, ASKED_MS);
   }
 
   /** Discards the outcome of an earlier stream. */
   clearNext(): void {
-    this.#outcome?.asked?.();
+    this.#outcome?.asked();
     this.#outcome = undefined;
   }
 
