@@ -9,8 +9,9 @@ import { turnEndMs } from '../openai/session-update.ts';
 import type { Standby } from '../openai/standby.ts';
 import { after, isDoneWithin, running } from '../timers.ts';
 import { texts } from '../wire/json.ts';
-import type { Twilio, TwilioCommand, TwilioMessage } from '../wire/twilio.ts';
+import type { TwilioCommand, TwilioMessage } from '../wire/twilio.ts';
 import type { NextStep } from '../wire/twiml.ts';
+import type { Stream } from './stream.ts';
 import { reportCall, ToolRuns, userCode } from './user-code.ts';
 
 /** What calls share. */
@@ -51,7 +52,7 @@ export class Call {
   #state: 'ringing' | 'live' | 'over' = 'ringing';
   #log: FastifyBaseLogger;
   #cancelClaim = () => {};
-  #twilio: Twilio | undefined;
+  #twilio: Stream | undefined;
   /** When its time is up, by `running()`. */
   #endsAt = Number.POSITIVE_INFINITY;
   readonly #tools: ToolRuns;
@@ -108,7 +109,7 @@ export class Call {
   }
 
   /** The stream of a ringing call has started. */
-  attach(twilio: Twilio, log: FastifyBaseLogger): void {
+  attach(twilio: Stream, log: FastifyBaseLogger): void {
     this.#cancelClaim();
     this.#state = 'live';
     this.#twilio = twilio;

@@ -21,13 +21,19 @@ const GIVEN_UP_MS = 60_000;
 /** Interval of the calls' ticks, in ms: one timer for all wakes the process less than one for each. */
 const TICK_MS = 250;
 
+/** A call of a webhook while `answer` is asked, and what aborts it. */
+interface Beginning {
+  call: Promise<Call | Reason>;
+  details: CallDetails;
+  abort: AbortController;
+}
+
 /** The calls of this process, by CallSid, and the only place that says whether one may begin. */
 export class Calls {
   readonly #shared: Shared;
   readonly #known = new KnownCalls();
   readonly #live = new Set<Call>();
-  /** Calls of webhooks while `answer` is asked. */
-  readonly #beginning = new Set<CallDetails>();
+  readonly #beginning = new Map<string, Beginning>();
   /** What must be done before the process may exit. */
   readonly #unfinished = new Set<Promise<unknown>>();
   /** `closing` takes only streams of calls that were answered, here or by another process; `closed` none. */
@@ -65,22 +71,17 @@ export class Calls {
   ): Promise<Call | Reason | undefined> {
     const known = this.#known.of(callSid);
     if (known.call?.isRinging) return known.call;
-    if (known.beginning !== undefined) return known.beginning.call;
+    const beginning = this.#beginning.get(callSid);
+    if (beginning !== undefined) return beginning.call;
     const refusal = this.#refusal(known, 'webhook');
     if (refusal !== undefined) return refusal;
     if (known.wasGivenUp) return undefined;
     if (this.#isRingingTooOften(details)) return 'too many ringing';
     const abort = new AbortController();
-    known.beginning = { call: this.#begin(callSid, details, abort, log), abort };
-    this.#beginning.add(details);
-    try {
-      const call = await known.beginning.call;
-      if (typeof call === 'object') log.info('call answered');
-      return call;
-    } finally {
-      known.beginning = undefined;
-      this.#beginning.delete(details);
-    }
+    const call = this.#begin(callSid, details, abort, log).finally(() => this.#beginning.delete(callSid));
+    this.#beginning.set(callSid, { call, details, abort });
+    if (typeof (await call) === 'object') log.info('call answered');
+    return call;
   }
 
   /**
@@ -127,8 +128,8 @@ export class Calls {
 
   /** The caller has hung up, perhaps while the call rang. */
   hungUp(callSid = ''): void {
-    const { call, beginning } = this.#known.find(callSid) ?? {};
-    beginning?.abort.abort();
+    this.#beginning.get(callSid)?.abort.abort();
+    const call = this.#known.find(callSid)?.call;
     if (call?.isRinging) call.end('not claimed');
   }
 
@@ -184,8 +185,9 @@ export class Calls {
   /** Whether the number of a call has as many ringing calls as it may. */
   #isRingingTooOften(details: CallDetails): boolean {
     const number = theirs(details);
+    const beginning = [...this.#beginning.values()].map(({ details }) => details);
     const ringing = [...this.#live].filter(({ isRinging }) => isRinging).map(({ info }) => info);
-    const same = [...this.#beginning, ...ringing].filter((each) => theirs(each) === number);
+    const same = [...beginning, ...ringing].filter((each) => theirs(each) === number);
     return same.length >= (number === undefined ? MAX_RINGING_WITHHELD : MAX_RINGING);
   }
 

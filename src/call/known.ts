@@ -1,4 +1,3 @@
-import type { Reason } from '../failure.ts';
 import { isDoneWithin, running } from '../timers.ts';
 import { TOKEN_MS } from '../wire/auth.ts';
 import type { NextStep } from '../wire/twiml.ts';
@@ -16,8 +15,6 @@ const ASKED_MS = 2_000;
 export class Known {
   /** The call, unless it is over. */
   call: Call | undefined;
-  /** The webhook's call while `answer` is asked, and what aborts it. */
-  beginning: { call: Promise<Call | Reason>; abort: AbortController } | undefined;
   streams = 0;
   wasGivenUp = false;
   /** Tokens that were used, and those that were issued here, with the time by `running()`. */
@@ -77,9 +74,9 @@ export class KnownCalls {
   of(callSid: string): Known {
     const known = this.#calls.get(callSid) ?? new Known();
     this.#calls.delete(callSid);
-    for (const [oldest, { call, beginning }] of this.#calls) {
+    for (const [oldest, { call }] of this.#calls) {
       if (this.#calls.size < MAX_KNOWN) break;
-      if (call === undefined && beginning === undefined) this.#calls.delete(oldest);
+      if (call === undefined) this.#calls.delete(oldest);
     }
     this.#calls.set(callSid, known);
     return known;

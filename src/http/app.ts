@@ -156,22 +156,22 @@ export async function buildApp(
     const call = encodeDetails(details);
     const token = callSid && calls.issueToken(callSid, call);
     return connectStream(
-      streamUrl(signatures.base(request), pathOf(STREAM_PATH, callSid)),
-      action(request, '/call-ended', callSid),
+      streamUrl(urlOf(request, STREAM_PATH, callSid)),
+      urlOf(request, '/call-ended', callSid),
       { ...(token && { token }), ...(callSid && { call }) },
       twiml,
     );
   }
 
-  /** The address that Twilio asks when it has done what it was told. */
-  function action(request: FastifyRequest, path: string, callSid: string | undefined): string {
-    return signatures.base(request) + pathOf(path, callSid);
+  /** The address of a path, with the CallSid in it, by which a balancer can keep a call on one process. */
+  function urlOf(request: FastifyRequest, path: string, callSid: string | undefined): string {
+    return signatures.base(request) + path + (callSid === undefined ? '' : `/${callSid}`);
   }
 
   app.all('/call-ended/:callSid?', signed, async (request, reply) => {
     const { callSid } = webhook(request);
     reply.type('text/xml');
-    return takeStep(calls.next(callSid), action(request, '/transfer-ended', callSid));
+    return takeStep(calls.next(callSid), urlOf(request, '/transfer-ended', callSid));
   });
 
   app.all('/transfer-ended/:callSid?', signed, async (request, reply) => {
@@ -193,9 +193,8 @@ export async function buildApp(
     preHandler: signatures.check,
     handler: (_request, reply) => reply.send(),
     wsHandler(socket, { raw, log }) {
-      const stream = new Stream(socket, raw.socket, calls, refusals, log, (hasStarted) =>
-        connections.settled(stream, hasStarted),
-      );
+      const onSettled = (hasStarted: boolean) => connections.settled(stream, hasStarted);
+      const stream = new Stream(socket, raw.socket, { calls, refusals, log, onSettled });
       calls.track(stream.closed);
       connections.accept(raw.socket, stream);
     },
@@ -209,11 +208,6 @@ export async function buildApp(
   }
 
   return { app, calls, shutDown: (graceMs) => shutDown(app.server, calls, graceMs) };
-}
-
-/** The path with the CallSid in it, by which a balancer can keep a call on one process. */
-function pathOf(path: string, callSid: string | undefined): string {
-  return callSid === undefined ? path : `${path}/${callSid}`;
 }
 
 /** A phone number as it may be logged: its last four digits. */

@@ -86,14 +86,14 @@ export function form(request: FastifyRequest): Parameters {
   return Object.fromEntries(Object.entries(request.body ?? {}));
 }
 
-export function streamUrl(base: string, path: string): string {
-  return base.replace(/^https?:/i, 'wss:') + path;
+export function streamUrl(url: string): string {
+  return url.replace(/^https?:/i, 'wss:');
 }
 
 /** Twilio may sign the address of a stream with a slash at its end. */
 function signedUrls(request: FastifyRequest, base: string): string[] {
   if (!request.ws) return [base + request.originalUrl];
-  const url = streamUrl(base, request.originalUrl.replace(/\/?(\?.*)?$/, ''));
+  const url = streamUrl(base + request.originalUrl.replace(/\/?(\?.*)?$/, ''));
   return [url, `${url}/`];
 }
 

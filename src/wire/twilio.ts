@@ -1,6 +1,5 @@
 import { BASE64, isAudio, isPadded } from './audio.ts';
 import { asObject, asText, isObject, isSid, type JsonObject, parseObject, texts } from './json.ts';
-import type { Close } from './socket.ts';
 
 // Media Streams on the wire: https://www.twilio.com/docs/voice/media-streams/websocket-messages
 
@@ -41,20 +40,6 @@ export function isPhoneAudio({ encoding, sampleRate, channels }: MediaFormat): b
 const MEDIA_FRAME = new RegExp(
   String.raw`^\{"event":"media","sequenceNumber":"\d{1,15}","media":\{"track":"inbound","chunk":"\d{1,15}","timestamp":"(\d{1,15})","payload":"(${BASE64})"\},"streamSid":"(\w{1,200})"\}$`,
 );
-
-/** Twilio's end of a call. */
-export interface Twilio {
-  readonly streamSid: string;
-  /** Messages that were ignored. */
-  readonly ignored: number;
-  /** Resolves when the socket is closed. */
-  readonly closed: Promise<Close>;
-  /** Sends `commands` in one write. */
-  send(commands: TwilioCommand[]): void;
-  close(code: number): void;
-  /** Whether too much is coming, asked a few times a second. */
-  isFlooded(now: number): boolean;
-}
 
 /** Returns the message in one text frame; undefined for anything undocumented. Never throws. */
 export function parseTwilioMessage(data: Buffer): TwilioMessage | undefined {
