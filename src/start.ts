@@ -60,32 +60,26 @@ export async function start(load: Load): Promise<void> {
   for (let restarts = 0; isDev || restarts === 0; restarts++) {
     // Watched before it is read, so that no change is lost.
     const changed = isDev ? envFileChanged() : undefined;
-    running = await startOnce(() => load(restarts), isDev);
-    if (running === undefined && !isDev) process.exit(1);
-    if (running === undefined) console.error(`Waiting for src/ or ${ENV_FILE} to change.`);
+    try {
+      running = await startOnce(() => load(restarts), isDev);
+    } catch (error) {
+      console.error(error instanceof ConfigError ? error.message : error);
+      running = undefined;
+      if (!isDev) process.exit(1);
+      console.error(`Waiting for src/ or ${ENV_FILE} to change.`);
+    }
     await changed;
     if (isDev) await running?.stop({ changed: ENV_FILE });
   }
 }
 
-/** Resolves to undefined if the server can't start, and prints why. */
-async function startOnce(load: () => ReturnType<Load>, isDev: boolean): Promise<Running | undefined> {
-  let config: Config;
-  let assistant: Assistant;
-  try {
-    readEnvFile();
-    config = readConfig(process.env);
-    assistant = (await userCode.run({}, load)).assistant;
-  } catch (error) {
-    console.error(error instanceof ConfigError ? error.message : error);
-    return undefined;
-  }
-  const mistakes = mistakesOf(assistant);
-  if (mistakes.length > 0) {
-    console.error(mistakes.map((mistake) => `src/assistant.ts: ${mistake}.`).join('\n'));
-    return undefined;
-  }
-  const { host, port } = config;
+/** Rejects if the server can't start. */
+async function startOnce(load: () => ReturnType<Load>, isDev: boolean): Promise<Running> {
+  readEnvFile();
+  const config = readConfig(process.env);
+  const { assistant } = await userCode.run({}, load);
+  const mistakes = mistakesOf(assistant).map((mistake) => `src/assistant.ts: ${mistake}.`);
+  if (mistakes.length > 0) throw new ConfigError(mistakes.join('\n'));
   const output = new LogOutput(process.stdout);
   const logger = { level: config.logLevel, stream: output };
   const { app, calls, shutDown } = await buildApp(config, assistant, logger);
@@ -93,17 +87,14 @@ async function startOnce(load: () => ReturnType<Load>, isDev: boolean): Promise<
   const unknown = fromFile.filter((name) => !config.variables.has(name));
   if (unknown.length > 0) app.log.info({ file: ENV_FILE, variables: unknown }, 'unknown variables');
   try {
-    await app.listen({ port, host });
+    await app.listen({ port: config.port, host: config.host });
   } catch (error) {
-    console.error(whyNotListening(config, error));
     await app.close();
-    return undefined;
+    throw new ConfigError(whyNotListening(config, error));
   }
   const unwatch = watchStalls((ms) => app.log.warn({ ms }, 'stalled'));
-  app.log.info(
-    { webhook: `${config.publicUrl ?? 'https://YOUR-NGROK-ADDRESS'}/incoming-call` },
-    'ready for calls',
-  );
+  const { publicUrl = 'https://YOUR-NGROK-ADDRESS' } = config;
+  app.log.info({ webhook: `${publicUrl}/incoming-call` }, 'ready for calls');
   return {
     log: app.log,
     async stop(fields) {
