@@ -42,7 +42,7 @@ const LATE_TEXT_MS = 2_000;
 export class Call {
   readonly info: CallInfo;
   readonly #shared: Shared;
-  readonly #persona: Persona;
+  readonly persona: Persona;
   /** Aborts `info.signal`. */
   readonly #abort: AbortController;
   readonly #onOver: OnOver;
@@ -74,7 +74,7 @@ export class Call {
     this.info = info;
     this.#abort = abort;
     this.#shared = shared;
-    this.#persona = persona;
+    this.persona = persona;
     this.#onOver = onOver;
     this.#log = log;
     const { greeting, turnDetection, tools = [], about } = persona;
@@ -90,17 +90,12 @@ export class Call {
 
   /** To be called right after the constructor. The assistant may speak, and waits to be heard. */
   begin(): void {
-    this.#cancelClaim = after(this.twiml ? CLAIM_MS : SHORT_CLAIM_MS, () => this.end('not claimed'));
+    this.#cancelClaim = after(this.persona.twiml ? CLAIM_MS : SHORT_CLAIM_MS, () => this.end('not claimed'));
     this.#sessions.begin();
   }
 
   get isRinging(): boolean {
     return this.#state === 'ringing';
-  }
-
-  /** TwiML before the stream. */
-  get twiml(): string | undefined {
-    return this.#persona.twiml;
   }
 
   /** What the call has used so far. */
@@ -158,14 +153,14 @@ export class Call {
 
   /** The sentence before an end that the assistant or the caller didn't choose. */
   #sentence(reason: Reason): string {
-    const { apology, timeIsUp } = this.#persona;
+    const { apology, timeIsUp } = this.persona;
     return ENDINGS[reason].outcome === 'time limit' ? timeIsUp : apology;
   }
 
   #next(reason: Reason, { putThrough, isTold, ...given }: Omit<End, 'end'>): NextStep {
     // The person who is dialled sees the caller's number, if there is one.
     const callerId = given.callerId ?? this.info.from ?? this.info.to;
-    const { nobodyAnswered, say } = this.#persona;
+    const { nobodyAnswered, say } = this.persona;
     if (putThrough !== undefined) {
       if (callerId === undefined && !putThrough.startsWith('sip:'))
         this.#log.warn({ advice: NO_CALLER_ID }, 'no caller ID');
@@ -212,7 +207,7 @@ export class Call {
   /** Resolves when the caller's last words are written down, if they will be. */
   async #lateTexts(): Promise<void> {
     const { current } = this.#sessions;
-    if (!this.#persona.transcription || this.#conversation.transcript.isWritten || !current.isReady) return;
+    if (!this.persona.transcription || this.#conversation.transcript.isWritten || !current.isReady) return;
     const written = new Promise<void>((resolve) => {
       this.#textsWritten = resolve;
     });

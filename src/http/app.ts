@@ -21,7 +21,7 @@ import { texts } from '../wire/json.ts';
 import { loggable } from '../wire/loggable.ts';
 import { isProxied, socketOptions } from '../wire/socket.ts';
 import { askAgain, connectStream, hangUp, rejectAsBusy, takeStep } from '../wire/twiml.ts';
-import { type CallDetails, encodeDetails, readWebhook } from '../wire/webhook.ts';
+import { encodeDetails, readWebhook, type Webhook } from '../wire/webhook.ts';
 import { Connections, dismiss, looksLike, STREAM_PATH } from './connections.ts';
 import { shutDown } from './shutdown.ts';
 import { form, Signatures, streamUrl } from './signatures.ts';
@@ -113,13 +113,14 @@ export async function buildApp(
   const signed = { onRequest: signatures.screen, preHandler: signatures.check };
 
   app.all('/incoming-call', signed, async (request, reply) => {
-    const { callSid, isOver, details } = webhook(request);
+    const asked = webhook(request);
+    const { callSid, isOver, details } = asked;
     if (isOver) {
       calls.hungUp(callSid);
       return reply.code(204).send();
     }
     reply.type('text/xml');
-    if (callSid === undefined) return connect(request, callSid, details, assistant.twiml);
+    if (callSid === undefined) return connect(request, asked, assistant.twiml);
     const log = request.log.child({ callSid, from: masked(details.from) });
     const call = await calls.ring(callSid, details, log);
     switch (call) {
@@ -144,22 +145,17 @@ export async function buildApp(
           call === 'too many ringing' ? 2 : 1,
         );
     }
-    return connect(request, callSid, details, typeof call === 'object' ? call.twiml : assistant.twiml);
+    return connect(request, asked, (typeof call === 'object' ? call.persona : assistant).twiml);
   });
 
-  function connect(
-    request: FastifyRequest,
-    callSid: string | undefined,
-    details: CallDetails,
-    twiml: string | undefined,
-  ): string {
+  function connect(request: FastifyRequest, { callSid, details }: Webhook, before?: string): string {
     const call = encodeDetails(details);
     const token = callSid && calls.issueToken(callSid, call);
     return connectStream(
       streamUrl(urlOf(request, STREAM_PATH, callSid)),
       urlOf(request, '/call-ended', callSid),
       { ...(token && { token }), ...(callSid && { call }) },
-      twiml,
+      before,
     );
   }
 
@@ -182,7 +178,7 @@ export async function buildApp(
     return hangUp(['completed', 'answered'].includes(transfer.status) ? undefined : nobodyAnswered, as);
   });
 
-  function webhook(request: FastifyRequest): ReturnType<typeof readWebhook> {
+  function webhook(request: FastifyRequest): Webhook {
     return readWebhook(texts(request.query), texts(form(request)), config.twilioAuthToken !== undefined);
   }
 

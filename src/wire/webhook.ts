@@ -10,6 +10,14 @@ export interface CallDetails {
   query: Record<string, string>;
 }
 
+/** What Twilio posted; `transfer` is what came of a `<Dial>`. */
+export interface Webhook {
+  callSid: string | undefined;
+  isOver: boolean;
+  transfer: { status: string; seconds: number };
+  details: CallDetails;
+}
+
 /** What stands for a number that is withheld: ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN (twice: lists differ), UNAVAILABLE. */
 const WITHHELD = new Set(['+266696687', '+7378742833', '+2562533', '+8656696', '+8566696', '+86282452253']);
 
@@ -27,12 +35,7 @@ export function readWebhook(
   query: Record<string, string>,
   form: Record<string, string>,
   isSigned = false,
-): {
-  callSid: string | undefined;
-  isOver: boolean;
-  transfer: { status: string; seconds: number };
-  details: CallDetails;
-} {
+): Webhook {
   const isPost = Object.keys(form).length > 0;
   const {
     CallSid = '',
