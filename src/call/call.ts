@@ -123,8 +123,7 @@ export class Call {
     if (this.#twilio?.isFlooded(now)) this.end('twilio flooded');
     if (now >= this.#endsAt) this.conclude('time limit');
     this.#perform(() => this.#conversation.tick(now));
-    if (this.#state !== 'over')
-      this.#sessions.tick(() => this.#conversation.isPause(now), this.#endsAt - now);
+    this.#sessions.tick(() => this.#conversation.isPause(now), this.#endsAt - now);
   }
 
   /** Has the assistant say why the call must end, if it can. The call ends when that was heard, or after 10 s. */

@@ -185,7 +185,7 @@ export async function buildApp(
   app.route({
     method: 'GET',
     url: `${STREAM_PATH}/:callSid?`,
-    onRequest: [requireUpgrade, async () => connections.makeRoom(), signatures.screen],
+    onRequest: [requireUpgrade, signatures.screen],
     preHandler: signatures.check,
     handler: (_request, reply) => reply.send(),
     wsHandler(socket, { raw, log }) {

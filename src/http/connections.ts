@@ -50,16 +50,13 @@ export class Connections {
     });
   }
 
-  /** Makes room for one more stream: ends the oldest that hasn't started, as Twilio starts its own at once. */
-  makeRoom(): void {
-    const [oldest] = this.#pending;
-    if (this.#pending.size >= this.#maxPending) oldest?.end('no start');
-  }
-
   /** A handler has accepted the upgrade of `socket`: its stream may stay for as long as `stream` lets it. */
   accept(socket: Socket, stream: Stream): void {
     this.#release(socket);
     this.#pending.add(stream);
+    // Twilio starts its own at once.
+    const [oldest] = this.#pending;
+    if (this.#pending.size > this.#maxPending) oldest?.end('no start');
   }
 
   /** The stream has started, or ends without that. */

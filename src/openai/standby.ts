@@ -68,7 +68,8 @@ export class Standby {
 
   #dial(): void {
     let readyAt = Infinity;
-    const session = new Session(this.#config, this.#assistant, this.#log, {
+    const failed = (failure: Failure) => this.#fail(session, performance.now() - readyAt, failure);
+    const session: Session = new Session(this.#config, this.#assistant, this.#log, {
       ready: () => {
         readyAt = performance.now();
         this.#log.info({ sessionId: session.id, model: this.#config.model }, 'standby session ready');
@@ -79,11 +80,10 @@ export class Standby {
         this.#sessions.set(session, timer);
       },
       event: (event) => {
-        if (event.type === 'error') fail({ reason: 'openai error', error: event.error });
+        if (event.type === 'error') failed({ reason: 'openai error', error: event.error });
       },
-      failed: (failure) => fail(failure),
+      failed,
     });
-    const fail = (failure: Failure) => this.#fail(session, performance.now() - readyAt, failure);
     this.#sessions.set(session, undefined);
   }
 
