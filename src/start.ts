@@ -1,4 +1,6 @@
-import { existsSync, readFileSync, watch } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { watch } from 'node:fs/promises';
+import { setTimeout as pause } from 'node:timers/promises';
 import { parse, populate } from 'dotenv';
 import type { FastifyBaseLogger } from 'fastify';
 import { mistakesOf } from './call/settings.ts';
@@ -107,14 +109,9 @@ async function startOnce(load: () => ReturnType<Load>, isDev: boolean): Promise<
   };
 }
 
-function envFileChanged(): Promise<void> {
-  return new Promise((resolve) => {
-    const watcher = watch('.', (_event, name) => {
-      if (name !== ENV_FILE) return;
-      watcher.close();
-      setTimeout(resolve, SAVING_MS);
-    });
-  });
+async function envFileChanged(): Promise<void> {
+  for await (const { filename } of watch('.')) if (filename === ENV_FILE) break;
+  await pause(SAVING_MS);
 }
 
 /** Variables that `.env` has set. */
