@@ -3,6 +3,7 @@ import type { Usage } from '../contract.ts';
 import type { Reason } from '../failure.ts';
 import { after, every, isDoneWithin, running } from '../timers.ts';
 import { issueToken, isTokenGood } from '../wire/auth.ts';
+import { loggable } from '../wire/loggable.ts';
 import { isPhoneAudio, type Start } from '../wire/twilio.ts';
 import type { NextStep } from '../wire/twiml.ts';
 import { type CallDetails, readDetails } from '../wire/webhook.ts';
@@ -105,7 +106,11 @@ export class Calls {
       if (!isTokenGood(config.twilioAuthToken, callSid, token, now, details)) return 'bad token';
       if (known?.isUsed(token)) return 'token already used';
     }
-    if (!isPhoneAudio(mediaFormat)) return 'not mu-law 8000 mono';
+    if (!isPhoneAudio(mediaFormat)) {
+      const format = { ...mediaFormat, encoding: loggable(mediaFormat.encoding ?? '') };
+      log.warn({ format }, 'unsupported audio format');
+      return 'not mu-law 8000 mono';
+    }
     const known = this.#known.of(callSid);
     const refusal = this.#refusal(known, 'stream');
     if (refusal === 'call already live') return refusal;

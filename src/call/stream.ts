@@ -4,7 +4,6 @@ import type { RawData, WebSocket } from 'ws';
 import { ENDINGS, type Reason } from '../failure.ts';
 import type { ThrottledLog } from '../log.ts';
 import { after } from '../timers.ts';
-import { loggable } from '../wire/loggable.ts';
 import { type Close, floodDetector, isStalled, TEXT, untilClosed, watch } from '../wire/socket.ts';
 import {
   encodeTwilioCommand,
@@ -118,21 +117,13 @@ export class Stream {
   }
 
   async #start(message: Start): Promise<void> {
-    const { callSid, mediaFormat } = message.start;
     this.#state = 'starting';
     this.#cancelStart();
     this.streamSid = message.streamSid;
-    this.#ids = { callSid, streamSid: message.streamSid };
+    this.#ids = { callSid: message.start.callSid, streamSid: message.streamSid };
     const log = this.#context.log.child(this.#ids);
     const claimed = this.#context.calls.claim(message, this.#abort, log);
     const call = claimed instanceof Promise ? await claimed : claimed;
-    if (call === 'not mu-law 8000 mono') {
-      const { encoding = '', sampleRate, channels } = mediaFormat;
-      log.warn(
-        { format: { encoding: loggable(encoding), sampleRate, channels } },
-        'unsupported audio format',
-      );
-    }
     if (typeof call === 'string') return this.end(call);
     this.#state = 'started';
     this.#call = call;
