@@ -16,7 +16,6 @@ import type { Call } from './call.ts';
 import type { Calls } from './calls.ts';
 import { userCode } from './user-code.ts';
 
-/** Time for the `start` of an open stream, in ms. */
 const START_MS = 10_000;
 const NORMAL_CLOSES = [1000, 1001, 1005];
 
@@ -37,9 +36,7 @@ interface Context {
  */
 export class Stream {
   streamSid = '';
-  /** Messages that were ignored. */
   ignored = 0;
-  /** Resolves when the socket is closed. */
   readonly closed: Promise<Close>;
   /** Whether too much is coming; to be asked a few times a second. */
   readonly isFlooded: (now: number) => boolean;
@@ -122,6 +119,7 @@ export class Stream {
     this.streamSid = message.streamSid;
     this.#ids = { callSid: message.start.callSid, streamSid: message.streamSid };
     const log = this.#context.log.child(this.#ids);
+    // Without a turn of promises where none is needed: a `stop` may follow at once.
     const claimed = this.#context.calls.claim(message, this.#abort, log);
     const call = claimed instanceof Promise ? await claimed : claimed;
     if (typeof call === 'string') return this.end(call);

@@ -18,11 +18,9 @@ export const userCode = new AsyncLocalStorage<UserCode>();
 
 /** Errors that are logged one by one, of a hook or of a call's tools. */
 const MAX_ERRORS = 20;
-/** Tool calls that are remembered. */
 const MAX_RUNS = 1_000;
 /** The longest output of a tool, in characters of JSON. */
 const MAX_OUTPUT = 30_000;
-/** Time for `ended`, in ms. */
 const ENDED_MS = 5_000;
 
 /** Logs an uncaught error of the owner's code; returns false for any other. */
