@@ -7,7 +7,7 @@ import { ENDINGS, logFailure, type Reason } from '../failure.ts';
 import { CallSessions, type CallSessionsListener } from '../openai/call-sessions.ts';
 import { turnEndMs } from '../openai/session-update.ts';
 import type { Standby } from '../openai/standby.ts';
-import { after, isDoneWithin, running } from '../timers.ts';
+import { isDoneWithin, running } from '../timers.ts';
 import { texts } from '../wire/json.ts';
 import type { TwilioCommand, TwilioMessage } from '../wire/twilio.ts';
 import type { NextStep } from '../wire/twiml.ts';
@@ -51,10 +51,9 @@ export class Call {
   readonly #startedAt = performance.now();
   #state: 'ringing' | 'live' | 'over' = 'ringing';
   #log: FastifyBaseLogger;
-  #cancelClaim = () => {};
   #twilio: Stream | undefined;
-  /** When its time is up, by `running()`. */
-  #endsAt = Number.POSITIVE_INFINITY;
+  /** When it has rung for too long, or its time is up, by `running()`. */
+  #endsAt = Infinity;
   readonly #tools: ToolRuns;
   #textsWritten: () => void = () => {};
   #resolveFinished: () => void = () => {};
@@ -90,7 +89,7 @@ export class Call {
 
   /** To be called right after the constructor. The assistant may speak, and waits to be heard. */
   begin(): void {
-    this.#cancelClaim = after(this.persona.twiml ? CLAIM_MS : SHORT_CLAIM_MS, () => this.end('not claimed'));
+    this.#endsAt = running() + (this.persona.twiml ? CLAIM_MS : SHORT_CLAIM_MS);
     this.#sessions.begin();
   }
 
@@ -105,7 +104,6 @@ export class Call {
 
   /** The stream of a ringing call has started. */
   attach(twilio: Stream, log: FastifyBaseLogger): void {
-    this.#cancelClaim();
     this.#state = 'live';
     this.#twilio = twilio;
     this.#log = log;
@@ -121,6 +119,7 @@ export class Call {
   /** To be called a few times a second. */
   tick(now: number): void {
     if (this.#twilio?.isFlooded(now)) this.end('twilio flooded');
+    if (now >= this.#endsAt && this.isRinging) return this.end('not claimed');
     if (now >= this.#endsAt) this.conclude('time limit');
     this.#perform(() => this.#conversation.tick(now));
     this.#sessions.tick(() => this.#conversation.isPause(now), this.#endsAt - now);
@@ -136,7 +135,6 @@ export class Call {
   end(reason: Reason, how: Omit<End, 'end'> = {}): void {
     if (this.#state === 'over') return;
     this.#state = 'over';
-    this.#cancelClaim();
     this.#sessions.keep();
     const { outcome, code } = ENDINGS[reason];
     this.#twilio?.close(code);
