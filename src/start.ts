@@ -2,7 +2,6 @@ import { existsSync, readFileSync } from 'node:fs';
 import { watch } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parse, populate } from 'dotenv';
-import type { FastifyBaseLogger } from 'fastify';
 import { mistakesOf } from './call/settings.ts';
 import { logEscaped, userCode } from './call/user-code.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
@@ -18,13 +17,6 @@ const SAME_SIGNAL_MS = 1_000;
 const SAVING_MS = 100;
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
-/** A server that listens. */
-interface Running {
-  log: FastifyBaseLogger;
-  /** Drains the server; resolves when all calls are over and logged. */
-  stop(fields: object): Promise<void>;
-}
-
 /** Loads the assistant, anew if the process has restarted. */
 type Load = (restarts: number) => Promise<{ assistant: Assistant }>;
 
@@ -35,7 +27,7 @@ type Load = (restarts: number) => Promise<{ assistant: Assistant }>;
  */
 export async function start(load: Load): Promise<void> {
   const isDev = process.argv.includes('--dev');
-  let running: Running | undefined;
+  let running: Awaited<ReturnType<typeof startOnce>> | undefined;
   let signalledAt: number | undefined;
   let isStopping = false;
   const end = (fields: object) => {
@@ -75,8 +67,8 @@ export async function start(load: Load): Promise<void> {
   }
 }
 
-/** Rejects if the server can't start. */
-async function startOnce(load: () => ReturnType<Load>, isDev: boolean): Promise<Running> {
+/** Resolves to a server that listens; rejects if it can't start. */
+async function startOnce(load: () => ReturnType<Load>, isDev: boolean) {
   readEnvFile();
   const config = readConfig(process.env);
   const { assistant } = await userCode.run({}, load);
@@ -99,7 +91,8 @@ async function startOnce(load: () => ReturnType<Load>, isDev: boolean): Promise<
   app.log.info({ webhook: `${publicUrl}/incoming-call` }, 'ready for calls');
   return {
     log: app.log,
-    async stop(fields) {
+    /** Drains the server; resolves when all calls are over and logged. */
+    async stop(fields: object) {
       app.log.info({ ...fields, calls: calls.live }, 'shutting down');
       await shutDown(isDev ? undefined : config.shutdownGraceSeconds * 1_000);
       await app.close();
