@@ -214,11 +214,11 @@ export class Call {
   /** Waits for both sides' close codes, then logs and reports the call. */
   async #finish(reason: Reason, putThrough: string | undefined, endedAt: number): Promise<void> {
     await this.#lateTexts();
-    this.#sessions.close();
-    const [twilio, openai] = await Promise.all([this.#twilio?.closed, this.#sessions.current.closed]);
+    const { takeovers, redials, current } = this.#sessions;
+    current.close();
+    const [twilio, openai] = await Promise.all([this.#twilio?.closed, current.closed]);
     const durationMs = Math.round(endedAt - this.#startedAt);
     const ignored = { twilio: this.#twilio?.ignored ?? 0, openai: this.#sessions.ignored };
-    const { takeovers, redials, current } = this.#sessions;
     const ends = { sessionId: current.id, reason, durationMs, twilio, openai, ignored, takeovers };
     this.#log.info({ ...ends, ...this.#conversation.summary(redials) }, 'call ended');
     const report = {

@@ -124,12 +124,11 @@ export async function buildApp(
     const log = request.log.child({ callSid, from: masked(details.from) });
     const call = await calls.ring(callSid, details, log);
     switch (call) {
-      case 'busy':
-        refusals.warn(
-          () => ({ callSid, reason: calls.isBusy ? 'all places taken' : "answer() returned 'busy'" }),
-          'call rejected',
-        );
+      case 'busy': {
+        const reason = calls.isBusy ? 'all places taken' : "answer() returned 'busy'";
+        refusals.warn(() => ({ callSid, reason }), 'call rejected');
         return rejectAsBusy();
+      }
       case 'too many streams':
       case 'not claimed':
         return hangUp(assistant.apology, assistant.say);

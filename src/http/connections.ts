@@ -78,10 +78,8 @@ export class Connections {
 
   #limit(socket: Socket, ms: number): void {
     clearTimeout(this.#plain.get(socket));
-    this.#plain.set(
-      socket,
-      setTimeout(() => socket.destroy(), ms),
-    );
+    const timer = setTimeout(() => socket.destroy(), ms);
+    this.#plain.set(socket, timer);
   }
 
   #release(socket: Socket): void {

@@ -15,11 +15,7 @@ export class Signatures {
     this.#refusals = refusals;
   }
 
-  /**
-   * The address at which Twilio reaches this server: PUBLIC_URL, or else from the proxy's headers, or the Host.
-   *
-   * A stranger can choose the headers, but not sign the address.
-   */
+  /** The address at which Twilio reaches this server. A stranger can choose the headers, but not sign the address. */
   base(request: FastifyRequest): string {
     return this.#config.publicUrl ?? requestedBase(request);
   }
