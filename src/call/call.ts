@@ -12,7 +12,7 @@ import { texts } from '../wire/json.ts';
 import type { TwilioCommand, TwilioMessage } from '../wire/twilio.ts';
 import type { NextStep } from '../wire/twiml.ts';
 import type { Stream } from './stream.ts';
-import { reportCall, ToolRuns, userCode } from './user-code.ts';
+import { reportCall, ToolRuns } from './user-code.ts';
 
 /** What calls share. */
 export interface Shared {
@@ -43,8 +43,6 @@ export class Call {
   readonly info: CallInfo;
   readonly #shared: Shared;
   readonly persona: Persona;
-  /** Aborts `info.signal`. */
-  readonly #abort: AbortController;
   readonly #onOver: OnOver;
   readonly #conversation: Conversation;
   readonly #sessions: CallSessions;
@@ -64,14 +62,12 @@ export class Call {
 
   constructor(
     info: CallInfo,
-    abort: AbortController,
     persona: Persona & Override,
     shared: Shared,
     log: FastifyBaseLogger,
     onOver: OnOver,
   ) {
     this.info = info;
-    this.#abort = abort;
     this.#shared = shared;
     this.persona = persona;
     this.#onOver = onOver;
@@ -139,7 +135,6 @@ export class Call {
     const { outcome, code } = ENDINGS[reason];
     this.#twilio?.close(code);
     this.#onOver(reason, this.#next(reason, how), this.#twilio !== undefined);
-    userCode.run({ callSid: this.info.sid }, () => this.#abort.abort());
     this.#tools.abortAll();
     if (outcome === 'failed') {
       const sessionId = this.#sessions.current.id;

@@ -196,7 +196,7 @@ export class Calls {
     return same.length >= (number === undefined ? MAX_RINGING_WITHHELD : MAX_RINGING);
   }
 
-  /** Begins a call, for its webhook or its stream. Aborts `abort` if it may not. */
+  /** Begins a call, for its webhook or its stream. Aborts `abort` if it may not, or when it is over. */
   async #begin(
     callSid: string,
     details: CallDetails,
@@ -204,21 +204,23 @@ export class Calls {
     log: FastifyBaseLogger,
   ): Promise<Call | Reason> {
     const info = { sid: callSid, ...details, signal: abort.signal };
+    const abortUserCode = () => userCode.run({ callSid }, () => abort.abort());
     const persona = await whoAnswers(this.#shared.assistant, info, log);
     // Meanwhile the last place may be taken, or the call have begun by another stream, or been hung up.
     const known = this.#known.of(callSid);
     const refusal = known.call === undefined ? this.#refusal(known, 'stream') : 'call already live';
     if (abort.signal.aborted) return 'not claimed';
     if (persona === 'busy' || refusal !== undefined) {
-      userCode.run({ callSid }, () => abort.abort());
+      abortUserCode();
       return refusal ?? 'busy';
     }
-    const call = new Call(info, abort, persona, this.#shared, log, (reason, next, isAsked) => {
+    const call = new Call(info, persona, this.#shared, log, (reason, next, isAsked) => {
       this.#live.delete(call);
       known.call = undefined;
       known.wasGivenUp ||= reason === 'not claimed';
       if (reason === 'not claimed') void call.finished.then(() => this.#noteGivenUp(call.usage));
       this.#over(known, next, isAsked);
+      abortUserCode();
     });
     known.call = call;
     known.streams += 1;
