@@ -42,7 +42,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     return value ?? '';
   }
 
-  /** A value that `isGood`, otherwise notes what to set it to. */
+  /** Returns the value of a variable, and notes what to set it to unless it `isGood`. */
   function checked(name: string, fallback: string, isGood: (value: string) => boolean, fix: string): string {
     const value = text(name, fallback);
     if (!isGood(value)) mistakes.push(`${name} is '${value}': set it to ${fix}.`);
@@ -52,15 +52,6 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   function integer(name: string, fallback: number, least: number, most: number): number {
     const isGood = (value: string) => /^\d+$/.test(value) && Number(value) >= least && Number(value) <= most;
     return Number(checked(name, `${fallback}`, isGood, `a whole number from ${least} to ${most}`));
-  }
-
-  function openaiApiKey(): string {
-    const value = text('OPENAI_API_KEY');
-    // The value itself stays out of the message: it is a secret, or close to one.
-    if (/[^\x21-\x7e]/.test(value)) {
-      mistakes.push('OPENAI_API_KEY has a space or a character that no key has: copy it again.');
-    }
-    return value;
   }
 
   function twilioAuthToken(): string | undefined {
@@ -79,6 +70,11 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     return value;
   }
 
+  const openaiApiKey = text('OPENAI_API_KEY');
+  // The value itself stays out of the message: it is a secret, or close to one.
+  if (/[^\x21-\x7e]/.test(openaiApiKey)) {
+    mistakes.push('OPENAI_API_KEY has a space or a character that no key has: copy it again.');
+  }
   const realtimeUrl = checked(
     'OPENAI_REALTIME_URL',
     'wss://api.openai.com/v1/realtime',
@@ -87,7 +83,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   );
   const publicUrl = checked('PUBLIC_URL', '', isBase, 'what precedes /incoming-call in the webhook');
   const config: Config = {
-    openaiApiKey: openaiApiKey(),
+    openaiApiKey,
     model: text('OPENAI_REALTIME_MODEL', 'gpt-realtime-2.1'),
     realtimeUrl,
     namesProxy: /^wss:/i.test(realtimeUrl) && text('HTTPS_PROXY', env.https_proxy ?? '') !== '',

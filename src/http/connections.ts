@@ -34,7 +34,12 @@ export class Connections {
     server.maxRequestsPerSocket = 1;
     server.maxConnections = MAX_CONNECTIONS + maxCalls + this.#maxPending;
     server.on('dropRequest', (_request, socket) => socket.destroy());
-    server.on('connection', (socket) => this.#add(socket));
+    server.on('connection', (socket) => {
+      this.#limit(socket, CONNECTION_MS);
+      socket.once('close', () => this.#release(socket));
+      const [oldest] = this.#plain.keys();
+      if (this.#plain.size > MAX_CONNECTIONS) oldest?.destroy();
+    });
     server.on('request', ({ socket }) => this.#wasAsked.add(socket));
     server.on('upgrade', (request: IncomingMessage, socket: Socket, head) => {
       socket.on('error', () => socket.destroy());
@@ -67,13 +72,6 @@ export class Connections {
     void stream.closed.then(() => this.#closing.delete(stream));
     const [oldest] = this.#closing;
     if (this.#closing.size > MAX_CLOSING) oldest?.destroy();
-  }
-
-  #add(socket: Socket): void {
-    this.#limit(socket, CONNECTION_MS);
-    socket.once('close', () => this.#release(socket));
-    const [oldest] = this.#plain.keys();
-    if (this.#plain.size > MAX_CONNECTIONS) oldest?.destroy();
   }
 
   #limit(socket: Socket, ms: number): void {
