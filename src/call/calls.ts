@@ -104,7 +104,7 @@ export class Calls {
       // The wall clock may jump: only tokens of other processes depend on it.
       const now = known?.isFresh(token) ? 0 : Date.now();
       if (!isTokenGood(config.twilioAuthToken, callSid, token, now, details)) return 'bad token';
-      if (known?.isUsed(token)) return 'token already used';
+      if (known?.usedTokens.includes(token)) return 'token already used';
     }
     if (!isPhoneAudio(mediaFormat)) {
       const format = { ...mediaFormat, encoding: loggable(mediaFormat.encoding ?? '') };

@@ -17,8 +17,8 @@ export class Known {
   call: Call | undefined;
   streams = 0;
   wasGivenUp = false;
-  /** Tokens that were used, and those that were issued here, with the time by `running()`. */
-  #used: readonly string[] = [];
+  usedTokens: readonly string[] = [];
+  /** Tokens that were issued here, with the time by `running()`. */
   #issued: readonly (readonly [token: string, at: number])[] = [];
   #outcome: { next: NextStep; at: number; asked: () => void } | undefined;
 
@@ -27,11 +27,7 @@ export class Known {
   }
 
   use(token: string): void {
-    this.#used = [...this.#used, token].slice(-MAX_TOKENS);
-  }
-
-  isUsed(token: string): boolean {
-    return this.#used.includes(token);
+    this.usedTokens = [...this.usedTokens, token].slice(-MAX_TOKENS);
   }
 
   /** Whether this process issued the token less than its lifetime ago, whatever the wall clock says. */

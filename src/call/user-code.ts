@@ -36,6 +36,7 @@ export function logEscaped(err: unknown, log: FastifyBaseLogger): boolean {
 /** A tool that was called; its `report` is known once it has returned, or was aborted. */
 interface ToolRun {
   tool: string;
+  code: UserCode;
   abort: AbortController;
   startedAt: number;
   report?: ToolCall;
@@ -60,12 +61,13 @@ export class ToolRuns {
   async run(name: string, callId: string, args: Record<string, unknown>): Promise<ToolResult> {
     const tool = this.#tools.find((each) => each.name === name);
     if (tool === undefined) return { output: OUTPUTS.unknown };
-    const run: ToolRun = { tool: name, abort: new AbortController(), startedAt: performance.now() };
+    const code = { callSid: this.#call.sid, tool: name };
+    const run: ToolRun = { tool: name, code, abort: new AbortController(), startedAt: performance.now() };
     const { signal } = run.abort;
     this.#runs.set(callId, run);
     dropOldest(this.#runs, MAX_RUNS);
     try {
-      const value = await userCode.run(this.#code(name), () => tool.run(args, { ...this.#call, signal }));
+      const value = await userCode.run(code, () => tool.run(args, { ...this.#call, signal }));
       const result = value instanceof Ending ? { ends: value } : { output: this.#asOutput(name, value) };
       over(run, true);
       return result;
@@ -93,11 +95,7 @@ export class ToolRuns {
   #abort(run: ToolRun | undefined): void {
     if (run === undefined) return;
     over(run, false);
-    userCode.run(this.#code(run.tool), () => run.abort.abort());
-  }
-
-  #code(tool: string): UserCode {
-    return { callSid: this.#call.sid, tool };
+    userCode.run(run.code, () => run.abort.abort());
   }
 
   /** Throws for what is no JSON. An output that is too long is cut, and says so. */
