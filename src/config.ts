@@ -1,4 +1,5 @@
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
+const isLogLevel = (value: string) => LOG_LEVELS.includes(value);
 
 /** Everything that the environment decides. */
 export interface Config {
@@ -41,38 +42,22 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     return value ?? '';
   }
 
+  /** Returns the value of a variable, and notes what to set it to unless it `isGood`. */
+  function checked(name: string, fallback: string, isGood: (value: string) => boolean, fix: string): string {
+    const value = text(name, fallback);
+    if (!isGood(value)) mistakes.push(`${name} is '${value}': set it to ${fix}.`);
+    return value;
+  }
+
   function integer(name: string, fallback: number, least: number, most: number): number {
-    const value = text(name, String(fallback));
-    if (/^\d+$/.test(value) && Number(value) >= least && Number(value) <= most) return Number(value);
-    mistakes.push(`${name} is '${value}': set it to a whole number from ${least} to ${most}.`);
-    return fallback;
-  }
-
-  function openaiApiKey(): string {
-    const value = text('OPENAI_API_KEY');
-    // The value itself stays out of the message: it is a secret, or close to one.
-    if (/[^\x21-\x7e]/.test(value)) {
-      mistakes.push('OPENAI_API_KEY has a space or a character that no key has: copy it again.');
-    }
-    return value;
-  }
-
-  function publicUrl(): string | undefined {
-    const value = text('PUBLIC_URL', '').replace(/\/+$/, '');
-    if (value === '') return undefined;
-    const isBase = /^https?:\/\/[^/?#@\\\s]+(\/[^?#\\\s]*)?$/i.test(value) && URL.canParse(value);
-    if (!isBase || value.endsWith('/incoming-call')) {
-      mistakes.push(`PUBLIC_URL is '${value}': set it to what precedes /incoming-call in the webhook.`);
-    }
-    return value;
+    const isGood = (value: string) => /^\d+$/.test(value) && Number(value) >= least && Number(value) <= most;
+    return Number(checked(name, `${fallback}`, isGood, `a whole number from ${least} to ${most}`));
   }
 
   function twilioAuthToken(): string | undefined {
-    const unsigned = text('ALLOW_UNSIGNED_REQUESTS', 'false');
-    if (unsigned === 'true') return undefined;
-    if (unsigned !== 'false') {
-      mistakes.push(`ALLOW_UNSIGNED_REQUESTS is '${unsigned}': set it to true or false.`);
-    }
+    const isBoolean = (value: string) => value === 'true' || value === 'false';
+    const isOpen = checked('ALLOW_UNSIGNED_REQUESTS', 'false', isBoolean, 'true or false') === 'true';
+    if (isOpen) return undefined;
     const value = text('TWILIO_AUTH_TOKEN', '');
     if (value === '') {
       mistakes.push('TWILIO_AUTH_TOKEN is missing: set it, or ALLOW_UNSIGNED_REQUESTS=true to try out.');
@@ -85,26 +70,24 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     return value;
   }
 
-  function logLevel(): string {
-    const value = text('LOG_LEVEL', 'info');
-    if (!LOG_LEVELS.includes(value)) {
-      mistakes.push(`LOG_LEVEL is '${value}': set it to one of ${LOG_LEVELS.join(', ')}.`);
-    }
-    return value;
+  const openaiApiKey = text('OPENAI_API_KEY');
+  // The value itself stays out of the message: it is a secret, or close to one.
+  if (/[^\x21-\x7e]/.test(openaiApiKey)) {
+    mistakes.push('OPENAI_API_KEY has a space or a character that no key has: copy it again.');
   }
-
-  const realtimeUrl = text('OPENAI_REALTIME_URL', 'wss://api.openai.com/v1/realtime');
-  if (!/^wss?:\/\/[^#]+$/i.test(realtimeUrl) || !URL.canParse(realtimeUrl)) {
-    mistakes.push(`OPENAI_REALTIME_URL is '${realtimeUrl}': set it to a wss:// or ws:// address without #.`);
-  }
-
-  const isOpenlySent = /^ws:\/\/(?!localhost\b|127\.|\[::1\])/i.test(realtimeUrl);
+  const realtimeUrl = checked(
+    'OPENAI_REALTIME_URL',
+    'wss://api.openai.com/v1/realtime',
+    (value) => /^wss?:\/\/[^#]+$/i.test(value) && URL.canParse(value),
+    'a wss:// or ws:// address without #',
+  );
+  const publicUrl = checked('PUBLIC_URL', '', isBase, 'what precedes /incoming-call in the webhook');
   const config: Config = {
-    openaiApiKey: openaiApiKey(),
+    openaiApiKey,
     model: text('OPENAI_REALTIME_MODEL', 'gpt-realtime-2.1'),
     realtimeUrl,
     namesProxy: /^wss:/i.test(realtimeUrl) && text('HTTPS_PROXY', env.https_proxy ?? '') !== '',
-    publicUrl: publicUrl(),
+    publicUrl: publicUrl.replace(/\/+$/, '') || undefined,
     twilioAuthToken: twilioAuthToken(),
     standbySessions: integer('STANDBY_SESSIONS', 1, 0, 1_000),
     maxConcurrentCalls: integer('MAX_CONCURRENT_CALLS', 100, 1, 100_000),
@@ -112,7 +95,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     shutdownGraceSeconds: integer('SHUTDOWN_GRACE_SECONDS', 30, 0, 86_400),
     port: integer('PORT', 3000, 0, 65_535),
     host: text('HOST', '0.0.0.0'),
-    logLevel: logLevel(),
+    logLevel: checked('LOG_LEVEL', 'info', isLogLevel, `one of ${LOG_LEVELS.join(', ')}`),
     cautions: [],
     variables,
   };
@@ -122,9 +105,15 @@ export function readConfig(env: Record<string, string | undefined>): Config {
       config.cautions.push('TWILIO_AUTH_TOKEN is not used: ALLOW_UNSIGNED_REQUESTS is true');
     }
   }
-  if (isOpenlySent) {
+  if (/^ws:\/\/(?!localhost\b|127\.|\[::1\])/i.test(realtimeUrl)) {
     config.cautions.push('the key and the calls travel unencrypted: OPENAI_REALTIME_URL is ws://');
   }
   if (mistakes.length > 0) throw new ConfigError(mistakes.join('\n'));
   return config;
+}
+
+/** Whether webhooks may be below `url`; nothing is good, too. */
+function isBase(url: string): boolean {
+  const isAddress = /^https?:\/\/[^/?#@\\\s]+(\/[^?#\\\s]*)?$/i.test(url) && URL.canParse(url);
+  return url === '' || (isAddress && !/\/incoming-call\/*$/.test(url));
 }

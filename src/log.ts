@@ -44,10 +44,7 @@ export class LogOutput {
 
   /** Resolves when all lines are written, or after a second. */
   async flush(): Promise<void> {
-    const written = new Promise<void>((resolve) => {
-      this.#output.write('', () => resolve());
-    });
-    await isDoneWithin(written, FLUSH_MS);
+    await isDoneWithin(new Promise((resolve) => this.#output.write('', resolve)), FLUSH_MS);
   }
 }
 

@@ -1,6 +1,7 @@
-import { existsSync, readFileSync, watch } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { watch } from 'node:fs/promises';
+import { setTimeout as pause } from 'node:timers/promises';
 import { parse, populate } from 'dotenv';
-import type { FastifyBaseLogger } from 'fastify';
 import { mistakesOf } from './call/settings.ts';
 import { logEscaped, userCode } from './call/user-code.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
@@ -16,13 +17,6 @@ const SAME_SIGNAL_MS = 1_000;
 const SAVING_MS = 100;
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
-/** A server that listens. */
-interface Running {
-  log: FastifyBaseLogger;
-  /** Drains the server; resolves when all calls are over and logged. */
-  stop(fields: object): Promise<void>;
-}
-
 /** Loads the assistant, anew if the process has restarted. */
 type Load = (restarts: number) => Promise<{ assistant: Assistant }>;
 
@@ -33,7 +27,7 @@ type Load = (restarts: number) => Promise<{ assistant: Assistant }>;
  */
 export async function start(load: Load): Promise<void> {
   const isDev = process.argv.includes('--dev');
-  let running: Running | undefined;
+  let running: Awaited<ReturnType<typeof startOnce>> | undefined;
   let signalledAt: number | undefined;
   let isStopping = false;
   const end = (fields: object) => {
@@ -60,32 +54,26 @@ export async function start(load: Load): Promise<void> {
   for (let restarts = 0; isDev || restarts === 0; restarts++) {
     // Watched before it is read, so that no change is lost.
     const changed = isDev ? envFileChanged() : undefined;
-    running = await startOnce(() => load(restarts), isDev);
-    if (running === undefined && !isDev) process.exit(1);
-    if (running === undefined) console.error(`Waiting for src/ or ${ENV_FILE} to change.`);
+    try {
+      running = await startOnce(() => load(restarts), isDev);
+    } catch (error) {
+      console.error(error instanceof ConfigError ? error.message : error);
+      running = undefined;
+      if (!isDev) process.exit(1);
+      console.error(`Waiting for src/ or ${ENV_FILE} to change.`);
+    }
     await changed;
     if (isDev) await running?.stop({ changed: ENV_FILE });
   }
 }
 
-/** Resolves to undefined if the server can't start, and prints why. */
-async function startOnce(load: () => ReturnType<Load>, isDev: boolean): Promise<Running | undefined> {
-  let config: Config;
-  let assistant: Assistant;
-  try {
-    readEnvFile();
-    config = readConfig(process.env);
-    assistant = (await userCode.run({}, load)).assistant;
-  } catch (error) {
-    console.error(error instanceof ConfigError ? error.message : error);
-    return undefined;
-  }
-  const mistakes = mistakesOf(assistant);
-  if (mistakes.length > 0) {
-    console.error(mistakes.map((mistake) => `src/assistant.ts: ${mistake}.`).join('\n'));
-    return undefined;
-  }
-  const { host, port } = config;
+/** Resolves to a server that listens; rejects if it can't start. */
+async function startOnce(load: () => ReturnType<Load>, isDev: boolean) {
+  readEnvFile();
+  const config = readConfig(process.env);
+  const { assistant } = await userCode.run({}, load);
+  const mistakes = mistakesOf(assistant).map((mistake) => `src/assistant.ts: ${mistake}.`);
+  if (mistakes.length > 0) throw new ConfigError(mistakes.join('\n'));
   const output = new LogOutput(process.stdout);
   const logger = { level: config.logLevel, stream: output };
   const { app, calls, shutDown } = await buildApp(config, assistant, logger);
@@ -93,20 +81,18 @@ async function startOnce(load: () => ReturnType<Load>, isDev: boolean): Promise<
   const unknown = fromFile.filter((name) => !config.variables.has(name));
   if (unknown.length > 0) app.log.info({ file: ENV_FILE, variables: unknown }, 'unknown variables');
   try {
-    await app.listen({ port, host });
+    await app.listen({ port: config.port, host: config.host });
   } catch (error) {
-    console.error(whyNotListening(config, error));
     await app.close();
-    return undefined;
+    throw new ConfigError(whyNotListening(config, error));
   }
   const unwatch = watchStalls((ms) => app.log.warn({ ms }, 'stalled'));
-  app.log.info(
-    { webhook: `${config.publicUrl ?? 'https://YOUR-NGROK-ADDRESS'}/incoming-call` },
-    'ready for calls',
-  );
+  const { publicUrl = 'https://YOUR-NGROK-ADDRESS' } = config;
+  app.log.info({ webhook: `${publicUrl}/incoming-call` }, 'ready for calls');
   return {
     log: app.log,
-    async stop(fields) {
+    /** Drains the server; resolves when all calls are over and logged. */
+    async stop(fields: object) {
       app.log.info({ ...fields, calls: calls.live }, 'shutting down');
       await shutDown(isDev ? undefined : config.shutdownGraceSeconds * 1_000);
       await app.close();
@@ -116,14 +102,9 @@ async function startOnce(load: () => ReturnType<Load>, isDev: boolean): Promise<
   };
 }
 
-function envFileChanged(): Promise<void> {
-  return new Promise((resolve) => {
-    const watcher = watch('.', (_event, name) => {
-      if (name !== ENV_FILE) return;
-      watcher.close();
-      setTimeout(resolve, SAVING_MS);
-    });
-  });
+async function envFileChanged(): Promise<void> {
+  for await (const { filename } of watch('.')) if (filename === ENV_FILE) break;
+  await pause(SAVING_MS);
 }
 
 /** Variables that `.env` has set. */

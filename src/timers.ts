@@ -11,43 +11,30 @@ const LOGGED_MS = 500;
 const TURN_MS = 20;
 
 let stalledMs = 0;
-let heart: NodeJS.Timeout | undefined;
-const listeners = new Set<(ms: number) => void>();
 
 /** The time, in ms, for which the process has run. */
 export function running(): number {
   return performance.now() - stalledMs;
 }
 
-/** Notices stalls, and calls `onStall` for each of 500 ms or more, until the returned function is called. */
+/** Notices stalls, and calls `onStall` for each of 500 ms or more, until the returned function is called. One at a time. */
 export function watchStalls(onStall: (ms: number) => void): () => void {
-  listeners.add(onStall);
-  heart ??= every(BEAT_MS, () => {}, noteStall).unref();
-  return () => {
-    listeners.delete(onStall);
-    if (listeners.size > 0) return;
-    clearInterval(heart);
-    heart = undefined;
+  const noteStall = (lateMs: number) => {
+    stalledMs += lateMs;
+    if (lateMs >= LOGGED_MS) onStall(Math.round(lateMs));
   };
-}
-
-function noteStall(lateMs: number): void {
-  stalledMs += lateMs;
-  if (lateMs >= LOGGED_MS) for (const onStall of listeners) onStall(Math.round(lateMs));
+  const heart = every(BEAT_MS, () => {}, noteStall).unref();
+  return () => clearInterval(heart);
 }
 
 /** Calls `act` every `ms`, after the sockets were read. */
-export function every(
-  ms: number,
-  act: () => void,
-  onLate: (lateMs: number) => void = () => {},
-): NodeJS.Timeout {
-  let due = clock() + ms;
+export function every(ms: number, act: () => void, onLate?: (lateMs: number) => void): NodeJS.Timeout {
+  let due = performance.now() + ms;
   return setInterval(() => {
-    const lateMs = clock() - due;
-    due = clock() + ms;
+    const lateMs = performance.now() - due;
+    due = performance.now() + ms;
     if (lateMs < LATE_MS) return act();
-    onLate(lateMs);
+    onLate?.(lateMs);
     setImmediate(act);
   }, ms);
 }
@@ -59,10 +46,10 @@ export function after(ms: number, act: () => void): () => void {
   let isOver = false;
 
   function start(restMs: number): NodeJS.Timeout {
-    const due = clock() + restMs;
+    const due = performance.now() + restMs;
     // A late timer comes before the heartbeat's, perhaps: that has run when the sockets are read.
     return setTimeout(() => {
-      const lateMs = clock() - due;
+      const lateMs = performance.now() - due;
       if (lateMs < LATE_MS) judge(0);
       else setImmediate(() => judge(lateMs));
     }, restMs).unref();
@@ -82,13 +69,6 @@ export function after(ms: number, act: () => void): () => void {
   };
 }
 
-/** Resolves once the process has run for `ms`. */
-export function wait(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    after(ms, resolve);
-  });
-}
-
 const waiting: (() => void)[] = [];
 
 /** Calls `act` in its turn, before others if it `isUrgent`: what many calls do at once leaves time for audio in between. */
@@ -99,26 +79,16 @@ export function inTurn(act: () => void, isUrgent: boolean): void {
 }
 
 function takeTurns(): void {
-  const until = clock() + TURN_MS;
+  const until = performance.now() + TURN_MS;
   do waiting.shift()?.();
-  while (waiting.length > 0 && clock() < until);
+  while (waiting.length > 0 && performance.now() < until);
   if (waiting.length > 0) setImmediate(takeTurns);
 }
 
-/** A clock that nothing sets. */
-function clock(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
-}
-
 /** Resolves when `work` has, or once the process has run for `ms`; to whether it has. Rejects if `work` does before. */
-export async function isDoneWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
-  let cancel = () => {};
-  const timeout = new Promise<boolean>((resolve) => {
-    cancel = after(ms, () => resolve(false));
+export function isDoneWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const cancel = after(ms, () => resolve(false));
+    void work.then(() => resolve(true), reject).finally(cancel);
   });
-  try {
-    return await Promise.race([work.then(() => true), timeout]);
-  } finally {
-    cancel();
-  }
 }

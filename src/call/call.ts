@@ -7,12 +7,12 @@ import { ENDINGS, logFailure, type Reason } from '../failure.ts';
 import { CallSessions, type CallSessionsListener } from '../openai/call-sessions.ts';
 import { turnEndMs } from '../openai/session-update.ts';
 import type { Standby } from '../openai/standby.ts';
-import { after, isDoneWithin, running } from '../timers.ts';
+import { isDoneWithin, running } from '../timers.ts';
 import { texts } from '../wire/json.ts';
 import type { TwilioCommand, TwilioMessage } from '../wire/twilio.ts';
 import type { NextStep } from '../wire/twiml.ts';
 import type { Stream } from './stream.ts';
-import { reportCall, ToolRuns, userCode } from './user-code.ts';
+import { reportCall, ToolRuns } from './user-code.ts';
 
 /** What calls share. */
 export interface Shared {
@@ -41,19 +41,16 @@ const LATE_TEXT_MS = 2_000;
 export class Call {
   readonly info: CallInfo;
   readonly #shared: Shared;
-  readonly #persona: Persona;
-  /** Aborts `info.signal`. */
-  readonly #abort: AbortController;
+  readonly persona: Persona;
   readonly #onOver: OnOver;
   readonly #conversation: Conversation;
   readonly #sessions: CallSessions;
   readonly #startedAt = performance.now();
   #state: 'ringing' | 'live' | 'over' = 'ringing';
   #log: FastifyBaseLogger;
-  #cancelClaim = () => {};
   #twilio: Stream | undefined;
-  /** When its time is up, by `running()`. */
-  #endsAt = Number.POSITIVE_INFINITY;
+  /** When it has rung for too long, or its time is up, by `running()`. */
+  #endsAt = Infinity;
   readonly #tools: ToolRuns;
   #textsWritten: () => void = () => {};
   #resolveFinished: () => void = () => {};
@@ -64,16 +61,14 @@ export class Call {
 
   constructor(
     info: CallInfo,
-    abort: AbortController,
     persona: Persona & Override,
     shared: Shared,
     log: FastifyBaseLogger,
     onOver: OnOver,
   ) {
     this.info = info;
-    this.#abort = abort;
     this.#shared = shared;
-    this.#persona = persona;
+    this.persona = persona;
     this.#onOver = onOver;
     this.#log = log;
     const { greeting, turnDetection, tools = [], about } = persona;
@@ -89,17 +84,12 @@ export class Call {
 
   /** To be called right after the constructor. The assistant may speak, and waits to be heard. */
   begin(): void {
-    this.#cancelClaim = after(this.twiml ? CLAIM_MS : SHORT_CLAIM_MS, () => this.end('not claimed'));
+    this.#endsAt = running() + (this.persona.twiml ? CLAIM_MS : SHORT_CLAIM_MS);
     this.#sessions.begin();
   }
 
   get isRinging(): boolean {
     return this.#state === 'ringing';
-  }
-
-  /** TwiML before the stream. */
-  get twiml(): string | undefined {
-    return this.#persona.twiml;
   }
 
   /** What the call has used so far. */
@@ -109,7 +99,6 @@ export class Call {
 
   /** The stream of a ringing call has started. */
   attach(twilio: Stream, log: FastifyBaseLogger): void {
-    this.#cancelClaim();
     this.#state = 'live';
     this.#twilio = twilio;
     this.#log = log;
@@ -125,10 +114,10 @@ export class Call {
   /** To be called a few times a second. */
   tick(now: number): void {
     if (this.#twilio?.isFlooded(now)) this.end('twilio flooded');
+    if (now >= this.#endsAt && this.isRinging) return this.end('not claimed');
     if (now >= this.#endsAt) this.conclude('time limit');
     this.#perform(() => this.#conversation.tick(now));
-    if (this.#state !== 'over')
-      this.#sessions.tick(() => this.#conversation.isPause(now), this.#endsAt - now);
+    this.#sessions.tick(() => this.#conversation.isPause(now), this.#endsAt - now);
   }
 
   /** Has the assistant say why the call must end, if it can. The call ends when that was heard, or after 10 s. */
@@ -141,12 +130,10 @@ export class Call {
   end(reason: Reason, how: Omit<End, 'end'> = {}): void {
     if (this.#state === 'over') return;
     this.#state = 'over';
-    this.#cancelClaim();
     this.#sessions.keep();
     const { outcome, code } = ENDINGS[reason];
     this.#twilio?.close(code);
     this.#onOver(reason, this.#next(reason, how), this.#twilio !== undefined);
-    userCode.run({ callSid: this.info.sid }, () => this.#abort.abort());
     this.#tools.abortAll();
     if (outcome === 'failed') {
       const sessionId = this.#sessions.current.id;
@@ -157,14 +144,14 @@ export class Call {
 
   /** The sentence before an end that the assistant or the caller didn't choose. */
   #sentence(reason: Reason): string {
-    const { apology, timeIsUp } = this.#persona;
+    const { apology, timeIsUp } = this.persona;
     return ENDINGS[reason].outcome === 'time limit' ? timeIsUp : apology;
   }
 
   #next(reason: Reason, { putThrough, isTold, ...given }: Omit<End, 'end'>): NextStep {
     // The person who is dialled sees the caller's number, if there is one.
     const callerId = given.callerId ?? this.info.from ?? this.info.to;
-    const { nobodyAnswered, say } = this.#persona;
+    const { nobodyAnswered, say } = this.persona;
     if (putThrough !== undefined) {
       if (callerId === undefined && !putThrough.startsWith('sip:'))
         this.#log.warn({ advice: NO_CALLER_ID }, 'no caller ID');
@@ -211,7 +198,7 @@ export class Call {
   /** Resolves when the caller's last words are written down, if they will be. */
   async #lateTexts(): Promise<void> {
     const { current } = this.#sessions;
-    if (!this.#persona.transcription || this.#conversation.transcript.isWritten || !current.isReady) return;
+    if (!this.persona.transcription || this.#conversation.transcript.isWritten || !current.isReady) return;
     const written = new Promise<void>((resolve) => {
       this.#textsWritten = resolve;
     });
@@ -221,11 +208,11 @@ export class Call {
   /** Waits for both sides' close codes, then logs and reports the call. */
   async #finish(reason: Reason, putThrough: string | undefined, endedAt: number): Promise<void> {
     await this.#lateTexts();
-    this.#sessions.close();
-    const [twilio, openai] = await Promise.all([this.#twilio?.closed, this.#sessions.current.closed]);
+    const { takeovers, redials, current } = this.#sessions;
+    current.close();
+    const [twilio, openai] = await Promise.all([this.#twilio?.closed, current.closed]);
     const durationMs = Math.round(endedAt - this.#startedAt);
     const ignored = { twilio: this.#twilio?.ignored ?? 0, openai: this.#sessions.ignored };
-    const { takeovers, redials, current } = this.#sessions;
     const ends = { sessionId: current.id, reason, durationMs, twilio, openai, ignored, takeovers };
     this.#log.info({ ...ends, ...this.#conversation.summary(redials) }, 'call ended');
     const report = {

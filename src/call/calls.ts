@@ -3,6 +3,7 @@ import type { Usage } from '../contract.ts';
 import type { Reason } from '../failure.ts';
 import { after, every, isDoneWithin, running } from '../timers.ts';
 import { issueToken, isTokenGood } from '../wire/auth.ts';
+import { loggable } from '../wire/loggable.ts';
 import { isPhoneAudio, type Start } from '../wire/twilio.ts';
 import type { NextStep } from '../wire/twiml.ts';
 import { type CallDetails, readDetails } from '../wire/webhook.ts';
@@ -21,13 +22,19 @@ const GIVEN_UP_MS = 60_000;
 /** Interval of the calls' ticks, in ms: one timer for all wakes the process less than one for each. */
 const TICK_MS = 250;
 
+/** A call of a webhook while `answer` is asked, and what aborts it. */
+interface Beginning {
+  call: Promise<Call | Reason>;
+  details: CallDetails;
+  abort: AbortController;
+}
+
 /** The calls of this process, by CallSid, and the only place that says whether one may begin. */
 export class Calls {
   readonly #shared: Shared;
   readonly #known = new KnownCalls();
   readonly #live = new Set<Call>();
-  /** Calls of webhooks while `answer` is asked. */
-  readonly #beginning = new Set<CallDetails>();
+  readonly #beginning = new Map<string, Beginning>();
   /** What must be done before the process may exit. */
   readonly #unfinished = new Set<Promise<unknown>>();
   /** `closing` takes only streams of calls that were answered, here or by another process; `closed` none. */
@@ -65,22 +72,17 @@ export class Calls {
   ): Promise<Call | Reason | undefined> {
     const known = this.#known.of(callSid);
     if (known.call?.isRinging) return known.call;
-    if (known.beginning !== undefined) return known.beginning.call;
+    const beginning = this.#beginning.get(callSid);
+    if (beginning !== undefined) return beginning.call;
     const refusal = this.#refusal(known, 'webhook');
     if (refusal !== undefined) return refusal;
     if (known.wasGivenUp) return undefined;
     if (this.#isRingingTooOften(details)) return 'too many ringing';
     const abort = new AbortController();
-    known.beginning = { call: this.#begin(callSid, details, abort, log), abort };
-    this.#beginning.add(details);
-    try {
-      const call = await known.beginning.call;
-      if (typeof call === 'object') log.info('call answered');
-      return call;
-    } finally {
-      known.beginning = undefined;
-      this.#beginning.delete(details);
-    }
+    const call = this.#begin(callSid, details, abort, log).finally(() => this.#beginning.delete(callSid));
+    this.#beginning.set(callSid, { call, details, abort });
+    if (typeof (await call) === 'object') log.info('call answered');
+    return call;
   }
 
   /**
@@ -102,9 +104,13 @@ export class Calls {
       // The wall clock may jump: only tokens of other processes depend on it.
       const now = known?.isFresh(token) ? 0 : Date.now();
       if (!isTokenGood(config.twilioAuthToken, callSid, token, now, details)) return 'bad token';
-      if (known?.isUsed(token)) return 'token already used';
+      if (known?.usedTokens.includes(token)) return 'token already used';
     }
-    if (!isPhoneAudio(mediaFormat)) return 'not mu-law 8000 mono';
+    if (!isPhoneAudio(mediaFormat)) {
+      const format = { ...mediaFormat, encoding: loggable(mediaFormat.encoding ?? '') };
+      log.warn({ format }, 'unsupported audio format');
+      return 'not mu-law 8000 mono';
+    }
     const known = this.#known.of(callSid);
     const refusal = this.#refusal(known, 'stream');
     if (refusal === 'call already live') return refusal;
@@ -127,8 +133,8 @@ export class Calls {
 
   /** The caller has hung up, perhaps while the call rang. */
   hungUp(callSid = ''): void {
-    const { call, beginning } = this.#known.find(callSid) ?? {};
-    beginning?.abort.abort();
+    this.#beginning.get(callSid)?.abort.abort();
+    const call = this.#known.find(callSid)?.call;
     if (call?.isRinging) call.end('not claimed');
   }
 
@@ -187,12 +193,13 @@ export class Calls {
   /** Whether the number of a call has as many ringing calls as it may. */
   #isRingingTooOften(details: CallDetails): boolean {
     const number = theirs(details);
+    const beginning = [...this.#beginning.values()].map(({ details }) => details);
     const ringing = [...this.#live].filter(({ isRinging }) => isRinging).map(({ info }) => info);
-    const same = [...this.#beginning, ...ringing].filter((each) => theirs(each) === number);
+    const same = [...beginning, ...ringing].filter((each) => theirs(each) === number);
     return same.length >= (number === undefined ? MAX_RINGING_WITHHELD : MAX_RINGING);
   }
 
-  /** Begins a call, for its webhook or its stream. Aborts `abort` if it may not. */
+  /** Begins a call, for its webhook or its stream. Aborts `abort` if it may not, or when it is over. */
   async #begin(
     callSid: string,
     details: CallDetails,
@@ -200,21 +207,23 @@ export class Calls {
     log: FastifyBaseLogger,
   ): Promise<Call | Reason> {
     const info = { sid: callSid, ...details, signal: abort.signal };
+    const abortUserCode = () => userCode.run({ callSid }, () => abort.abort());
     const persona = await whoAnswers(this.#shared.assistant, info, log);
     // Meanwhile the last place may be taken, or the call have begun by another stream, or been hung up.
     const known = this.#known.of(callSid);
     const refusal = known.call === undefined ? this.#refusal(known, 'stream') : 'call already live';
     if (abort.signal.aborted) return 'not claimed';
     if (persona === 'busy' || refusal !== undefined) {
-      userCode.run({ callSid }, () => abort.abort());
+      abortUserCode();
       return refusal ?? 'busy';
     }
-    const call = new Call(info, abort, persona, this.#shared, log, (reason, next, isAsked) => {
+    const call = new Call(info, persona, this.#shared, log, (reason, next, isAsked) => {
       this.#live.delete(call);
       known.call = undefined;
       known.wasGivenUp ||= reason === 'not claimed';
       if (reason === 'not claimed') void call.finished.then(() => this.#noteGivenUp(call.usage));
       this.#over(known, next, isAsked);
+      abortUserCode();
     });
     known.call = call;
     known.streams += 1;
@@ -228,8 +237,8 @@ export class Calls {
 
   /** Notes what Twilio is to do when it asks, which it will about a stream that this process closes. */
   #over(known: Known, next: NextStep, isAsked: boolean): void {
-    known.setNext(next);
-    if (next !== undefined && isAsked) this.track(known.untilAsked());
+    const asked = known.setNext(next);
+    if (next !== undefined && isAsked) this.track(asked);
   }
 
   /** Counts the usage of a given-up call, for a line once a minute. */

@@ -1,4 +1,3 @@
-import type { Reason } from '../failure.ts';
 import { isDoneWithin, running } from '../timers.ts';
 import { TOKEN_MS } from '../wire/auth.ts';
 import type { NextStep } from '../wire/twiml.ts';
@@ -16,25 +15,19 @@ const ASKED_MS = 2_000;
 export class Known {
   /** The call, unless it is over. */
   call: Call | undefined;
-  /** The webhook's call while `answer` is asked, and what aborts it. */
-  beginning: { call: Promise<Call | Reason>; abort: AbortController } | undefined;
   streams = 0;
   wasGivenUp = false;
-  /** Tokens that were used, and those that were issued here, with the time by `running()`. */
-  #used: readonly string[] = [];
+  usedTokens: readonly string[] = [];
+  /** Tokens that were issued here, with the time by `running()`. */
   #issued: readonly (readonly [token: string, at: number])[] = [];
-  #outcome: { next: NextStep; at: number; asked?: () => void } | undefined;
+  #outcome: { next: NextStep; at: number; asked: () => void } | undefined;
 
   issue(token: string): void {
     this.#issued = [...this.#issued, [token, running()] as const].slice(-MAX_TOKENS);
   }
 
   use(token: string): void {
-    this.#used = [...this.#used, token].slice(-MAX_TOKENS);
-  }
-
-  isUsed(token: string): boolean {
-    return this.#used.includes(token);
+    this.usedTokens = [...this.usedTokens, token].slice(-MAX_TOKENS);
   }
 
   /** Whether this process issued the token less than its lifetime ago, whatever the wall clock says. */
@@ -42,24 +35,17 @@ export class Known {
     return this.#issued.some(([issued, at]) => issued === token && running() - at < TOKEN_MS);
   }
 
-  /** Notes what Twilio is to do when it asks. */
-  setNext(next: NextStep): void {
-    this.#outcome = { next, at: performance.now() };
-  }
-
-  /** Resolves when Twilio has asked, or after 2 s. */
-  async untilAsked(): Promise<void> {
-    const outcome = this.#outcome;
-    if (outcome === undefined) return;
-    const wasAsked = new Promise<void>((resolve) => {
-      outcome.asked = resolve;
+  /** Notes what Twilio is to do when it asks; resolves when it has asked, or after 2 s. */
+  async setNext(next: NextStep): Promise<void> {
+    const wasAsked = new Promise<void>((asked) => {
+      this.#outcome = { next, at: performance.now(), asked };
     });
     await isDoneWithin(wasAsked, ASKED_MS);
   }
 
   /** Discards the outcome of an earlier stream. */
   clearNext(): void {
-    this.#outcome?.asked?.();
+    this.#outcome?.asked();
     this.#outcome = undefined;
   }
 
@@ -84,9 +70,9 @@ export class KnownCalls {
   of(callSid: string): Known {
     const known = this.#calls.get(callSid) ?? new Known();
     this.#calls.delete(callSid);
-    for (const [oldest, { call, beginning }] of this.#calls) {
+    for (const [oldest, { call }] of this.#calls) {
       if (this.#calls.size < MAX_KNOWN) break;
-      if (call === undefined && beginning === undefined) this.#calls.delete(oldest);
+      if (call === undefined) this.#calls.delete(oldest);
     }
     this.#calls.set(callSid, known);
     return known;

@@ -4,7 +4,6 @@ import type { RawData, WebSocket } from 'ws';
 import { ENDINGS, type Reason } from '../failure.ts';
 import type { ThrottledLog } from '../log.ts';
 import { after } from '../timers.ts';
-import { loggable } from '../wire/loggable.ts';
 import { type Close, floodDetector, isStalled, TEXT, untilClosed, watch } from '../wire/socket.ts';
 import {
   encodeTwilioCommand,
@@ -17,9 +16,17 @@ import type { Call } from './call.ts';
 import type { Calls } from './calls.ts';
 import { userCode } from './user-code.ts';
 
-/** Time for the `start` of an open stream, in ms. */
 const START_MS = 10_000;
 const NORMAL_CLOSES = [1000, 1001, 1005];
+
+/** What a stream needs of the server. */
+interface Context {
+  calls: Calls;
+  refusals: ThrottledLog;
+  log: FastifyBaseLogger;
+  /** Called when the stream has started, or ends before. */
+  onSettled(hasStarted: boolean): void;
+}
 
 /**
  * Twilio's socket of a call. When it ends, its call ends.
@@ -33,14 +40,11 @@ export class Stream {
   ignored = 0;
   /** Resolves when the socket is closed. */
   readonly closed: Promise<Close>;
-  /** Whether too much is coming, asked a few times a second. */
+  /** Whether too much is coming; to be asked a few times a second. */
   readonly isFlooded: (now: number) => boolean;
   readonly #socket: WebSocket;
   readonly #tcp: Socket;
-  readonly #calls: Calls;
-  readonly #refusals: ThrottledLog;
-  readonly #log: FastifyBaseLogger;
-  readonly #onSettled: (hasStarted: boolean) => void;
+  readonly #context: Context;
   readonly #abort = new AbortController();
   readonly #cancelStart: () => void;
   #state: 'connecting' | 'starting' | 'started' | 'over' = 'connecting';
@@ -49,23 +53,13 @@ export class Stream {
   /** Messages that came while the stream was starting. */
   #early: TwilioMessage[] = [];
 
-  /** `tcp` is the connection below `socket`; `onSettled` is called when the stream has started, or ends before. */
-  constructor(
-    socket: WebSocket,
-    tcp: Socket,
-    calls: Calls,
-    refusals: ThrottledLog,
-    log: FastifyBaseLogger,
-    onSettled: (hasStarted: boolean) => void,
-  ) {
+  /** `tcp` is the connection below `socket`. */
+  constructor(socket: WebSocket, tcp: Socket, context: Context) {
     this.closed = untilClosed(socket);
     this.isFlooded = floodDetector(tcp);
     this.#socket = socket;
     this.#tcp = tcp;
-    this.#calls = calls;
-    this.#refusals = refusals;
-    this.#log = log;
-    this.#onSettled = onSettled;
+    this.#context = context;
     this.#cancelStart = after(START_MS, () => this.end('no start'));
     watch(socket, tcp, 'bytes', () => this.end('twilio silent'));
     socket.on('message', (data, isBinary) => this.#message(data, isBinary));
@@ -95,11 +89,11 @@ export class Stream {
     if (this.#state === 'over') return;
     this.#cancelStart();
     if (this.#call !== undefined) return this.#call.end(reason);
-    this.#onSettled(false);
+    this.#context.onSettled(false);
     userCode.run(this.#ids, () => this.#abort.abort());
     this.close(ENDINGS[reason].code);
     void this.closed.then((twilio) => {
-      this.#refusals.warn(() => ({ ...this.#ids, reason, twilio }), 'stream rejected');
+      this.#context.refusals.warn(() => ({ ...this.#ids, reason, twilio }), 'stream rejected');
     });
   }
 
@@ -122,25 +116,18 @@ export class Stream {
   }
 
   async #start(message: Start): Promise<void> {
-    const { callSid, mediaFormat } = message.start;
     this.#state = 'starting';
     this.#cancelStart();
     this.streamSid = message.streamSid;
-    this.#ids = { callSid, streamSid: message.streamSid };
-    const log = this.#log.child(this.#ids);
-    const claimed = this.#calls.claim(message, this.#abort, log);
+    this.#ids = { callSid: message.start.callSid, streamSid: message.streamSid };
+    const log = this.#context.log.child(this.#ids);
+    // Without a turn of promises where none is needed: a `stop` may follow at once.
+    const claimed = this.#context.calls.claim(message, this.#abort, log);
     const call = claimed instanceof Promise ? await claimed : claimed;
-    if (call === 'not mu-law 8000 mono') {
-      const { encoding = '', sampleRate, channels } = mediaFormat;
-      log.warn(
-        { format: { encoding: loggable(encoding), sampleRate, channels } },
-        'unsupported audio format',
-      );
-    }
     if (typeof call === 'string') return this.end(call);
     this.#state = 'started';
     this.#call = call;
-    this.#onSettled(true);
+    this.#context.onSettled(true);
     call.attach(this, log);
     for (const early of this.#early) call.fromTwilio(early);
     this.#early = [];
@@ -148,13 +135,13 @@ export class Stream {
 
   /** A fault of this server's ends the stream, and nothing else. */
   #failed(err: unknown): void {
-    this.#log.error({ ...this.#ids, err }, 'stream failed');
+    this.#context.log.error({ ...this.#ids, err }, 'stream failed');
     this.end('no start');
   }
 
   /** A close follows. */
   #error({ message: error }: Error): void {
-    if (this.#call !== undefined) this.#log.warn({ ...this.#ids, error }, 'media stream error');
-    else this.#refusals.warn(() => ({ ...this.#ids, error }), 'media stream error');
+    if (this.#call !== undefined) this.#context.log.warn({ ...this.#ids, error }, 'media stream error');
+    else this.#context.refusals.warn(() => ({ ...this.#ids, error }), 'media stream error');
   }
 }

@@ -18,11 +18,9 @@ export const userCode = new AsyncLocalStorage<UserCode>();
 
 /** Errors that are logged one by one, of a hook or of a call's tools. */
 const MAX_ERRORS = 20;
-/** Tool calls that are remembered. */
 const MAX_RUNS = 1_000;
 /** The longest output of a tool, in characters of JSON. */
 const MAX_OUTPUT = 30_000;
-/** Time for `ended`, in ms. */
 const ENDED_MS = 5_000;
 
 /** Logs an uncaught error of the owner's code; returns false for any other. */
@@ -33,6 +31,15 @@ export function logEscaped(err: unknown, log: FastifyBaseLogger): boolean {
   const advice = 'await or catch it in src/assistant.ts';
   if (code.errors <= MAX_ERRORS) log.error({ ...code, err, advice }, 'error escaped');
   return true;
+}
+
+/** A tool that was called; its `report` is known once it has returned, or was aborted. */
+interface ToolRun {
+  tool: string;
+  code: UserCode;
+  abort: AbortController;
+  startedAt: number;
+  report?: ToolCall;
 }
 
 /** The tools of a call that the model has called. */
@@ -50,28 +57,54 @@ export class ToolRuns {
     this.#log = log;
   }
 
-  /** Resolves to the result of a tool, for the model. */
+  /** Resolves to the result of a tool, for the model. An exception is logged, unless it follows the abort. */
   async run(name: string, callId: string, args: Record<string, unknown>): Promise<ToolResult> {
     const tool = this.#tools.find((each) => each.name === name);
     if (tool === undefined) return { output: OUTPUTS.unknown };
-    const run = new ToolRun(tool, this.#call);
+    const code = { callSid: this.#call.sid, tool: name };
+    const run: ToolRun = { tool: name, code, abort: new AbortController(), startedAt: performance.now() };
+    const { signal } = run.abort;
     this.#runs.set(callId, run);
     dropOldest(this.#runs, MAX_RUNS);
-    return run.result(args, (err) => this.#logFailure(name, { err }));
+    try {
+      const value = await userCode.run(code, () => tool.run(args, { ...this.#call, signal }));
+      const result = value instanceof Ending ? { ends: value } : { output: this.#asOutput(name, value) };
+      over(run, true);
+      return result;
+    } catch (err) {
+      if (!signal.aborted) this.#logFailure(name, { err });
+      over(run, false);
+      return { output: OUTPUTS.failed };
+    }
   }
 
   /** The model was told that a tool failed: aborts it, if it was called. */
   failed(name: string, why: string, callId = ''): void {
     this.#logFailure(name, { why });
-    this.#runs.get(callId)?.abort();
+    this.#abort(this.#runs.get(callId));
   }
 
   abortAll(): void {
-    for (const run of this.#runs.values()) run.abort();
+    for (const run of this.#runs.values()) this.#abort(run);
   }
 
   get reports(): ToolCall[] {
     return [...this.#runs.values()].flatMap(({ report = [] }) => report);
+  }
+
+  #abort(run: ToolRun | undefined): void {
+    if (run === undefined) return;
+    over(run, false);
+    userCode.run(run.code, () => run.abort.abort());
+  }
+
+  /** Throws for what is no JSON. An output that is too long is cut, and says so. */
+  #asOutput(name: string, value: unknown): string {
+    const json = JSON.stringify(value) ?? 'Done.';
+    if (json.length <= MAX_OUTPUT) return json;
+    const mark = `cut off: ${MAX_OUTPUT} of ${json.length} characters`;
+    this.#logFailure(name, { err: new Error(`output ${mark}`) });
+    return `${json.slice(0, MAX_OUTPUT)}… (${mark})`;
   }
 
   #logFailure(name: string, cause: object): void {
@@ -80,55 +113,8 @@ export class ToolRuns {
   }
 }
 
-class ToolRun {
-  readonly #tool: Tool;
-  readonly #call: CallInfo;
-  readonly #abort = new AbortController();
-  readonly #startedAt = performance.now();
-  /** Known once it has returned, or was aborted. */
-  report: ToolCall | undefined;
-
-  constructor(tool: Tool, call: CallInfo) {
-    this.#tool = tool;
-    this.#call = { ...call, signal: this.#abort.signal };
-  }
-
-  /** Resolves to the result; an exception goes to `onError`, unless it follows the abort, and the model is told of it. */
-  async result(args: Record<string, unknown>, onError: (err: unknown) => void): Promise<ToolResult> {
-    try {
-      const value = await this.#run(() => this.#tool.run(args, this.#call));
-      const result = value instanceof Ending ? { ends: value } : { output: asOutput(value, onError) };
-      this.#over(true);
-      return result;
-    } catch (err) {
-      if (!this.#call.signal.aborted) onError(err);
-      this.#over(false);
-      return { output: OUTPUTS.failed };
-    }
-  }
-
-  /** The tool took too long, or the call is over. */
-  abort(): void {
-    this.#over(false);
-    this.#run(() => this.#abort.abort());
-  }
-
-  #over(ok: boolean): void {
-    this.report ??= { name: this.#tool.name, ms: Math.round(performance.now() - this.#startedAt), ok };
-  }
-
-  #run<Result>(code: () => Result): Result {
-    return userCode.run({ callSid: this.#call.sid, tool: this.#tool.name }, code);
-  }
-}
-
-/** Throws for what is no JSON. An output that is too long is cut, and says so. */
-function asOutput(value: unknown, onCut: (err: Error) => void): string {
-  const json = JSON.stringify(value) ?? 'Done.';
-  if (json.length <= MAX_OUTPUT) return json;
-  const mark = `cut off: ${MAX_OUTPUT} of ${json.length} characters`;
-  onCut(new Error(`output ${mark}`));
-  return `${json.slice(0, MAX_OUTPUT)}… (${mark})`;
+function over(run: ToolRun, ok: boolean): void {
+  run.report ??= { name: run.tool, ms: Math.round(performance.now() - run.startedAt), ok };
 }
 
 /** Calls `ended`, and resolves when it has finished, or after 5 s. */

@@ -21,7 +21,7 @@ import { texts } from '../wire/json.ts';
 import { loggable } from '../wire/loggable.ts';
 import { isProxied, socketOptions } from '../wire/socket.ts';
 import { askAgain, connectStream, hangUp, rejectAsBusy, takeStep } from '../wire/twiml.ts';
-import { type CallDetails, encodeDetails, readWebhook } from '../wire/webhook.ts';
+import { encodeDetails, readWebhook, type Webhook } from '../wire/webhook.ts';
 import { Connections, dismiss, looksLike, STREAM_PATH } from './connections.ts';
 import { shutDown } from './shutdown.ts';
 import { form, Signatures, streamUrl } from './signatures.ts';
@@ -113,22 +113,22 @@ export async function buildApp(
   const signed = { onRequest: signatures.screen, preHandler: signatures.check };
 
   app.all('/incoming-call', signed, async (request, reply) => {
-    const { callSid, isOver, details } = webhook(request);
+    const asked = webhook(request);
+    const { callSid, isOver, details } = asked;
     if (isOver) {
       calls.hungUp(callSid);
       return reply.code(204).send();
     }
     reply.type('text/xml');
-    if (callSid === undefined) return connect(request, callSid, details, assistant.twiml);
+    if (callSid === undefined) return connect(request, asked, assistant.twiml);
     const log = request.log.child({ callSid, from: masked(details.from) });
     const call = await calls.ring(callSid, details, log);
     switch (call) {
-      case 'busy':
-        refusals.warn(
-          () => ({ callSid, reason: calls.isBusy ? 'all places taken' : "answer() returned 'busy'" }),
-          'call rejected',
-        );
+      case 'busy': {
+        const reason = calls.isBusy ? 'all places taken' : "answer() returned 'busy'";
+        refusals.warn(() => ({ callSid, reason }), 'call rejected');
         return rejectAsBusy();
+      }
       case 'too many streams':
       case 'not claimed':
         return hangUp(assistant.apology, assistant.say);
@@ -144,34 +144,29 @@ export async function buildApp(
           call === 'too many ringing' ? 2 : 1,
         );
     }
-    return connect(request, callSid, details, typeof call === 'object' ? call.twiml : assistant.twiml);
+    return connect(request, asked, (typeof call === 'object' ? call.persona : assistant).twiml);
   });
 
-  function connect(
-    request: FastifyRequest,
-    callSid: string | undefined,
-    details: CallDetails,
-    twiml: string | undefined,
-  ): string {
+  function connect(request: FastifyRequest, { callSid, details }: Webhook, before?: string): string {
     const call = encodeDetails(details);
     const token = callSid && calls.issueToken(callSid, call);
     return connectStream(
-      streamUrl(signatures.base(request), pathOf(STREAM_PATH, callSid)),
-      action(request, '/call-ended', callSid),
+      streamUrl(urlOf(request, STREAM_PATH, callSid)),
+      urlOf(request, '/call-ended', callSid),
       { ...(token && { token }), ...(callSid && { call }) },
-      twiml,
+      before,
     );
   }
 
-  /** The address that Twilio asks when it has done what it was told. */
-  function action(request: FastifyRequest, path: string, callSid: string | undefined): string {
-    return signatures.base(request) + pathOf(path, callSid);
+  /** The address of a path, with the CallSid in it, by which a balancer can keep a call on one process. */
+  function urlOf(request: FastifyRequest, path: string, callSid: string | undefined): string {
+    return signatures.base(request) + path + (callSid === undefined ? '' : `/${callSid}`);
   }
 
   app.all('/call-ended/:callSid?', signed, async (request, reply) => {
     const { callSid, isOver } = webhook(request);
     reply.type('text/xml');
-    return takeStep(calls.next(callSid, isOver), action(request, '/transfer-ended', callSid));
+    return takeStep(calls.next(callSid, isOver), urlOf(request, '/transfer-ended', callSid));
   });
 
   app.all('/transfer-ended/:callSid?', signed, async (request, reply) => {
@@ -182,20 +177,19 @@ export async function buildApp(
     return hangUp(['completed', 'answered'].includes(transfer.status) ? undefined : nobodyAnswered, as);
   });
 
-  function webhook(request: FastifyRequest): ReturnType<typeof readWebhook> {
+  function webhook(request: FastifyRequest): Webhook {
     return readWebhook(texts(request.query), texts(form(request)), config.twilioAuthToken !== undefined);
   }
 
   app.route({
     method: 'GET',
     url: `${STREAM_PATH}/:callSid?`,
-    onRequest: [requireUpgrade, async () => connections.makeRoom(), signatures.screen],
+    onRequest: [requireUpgrade, signatures.screen],
     preHandler: signatures.check,
     handler: (_request, reply) => reply.send(),
     wsHandler(socket, { raw, log }) {
-      const stream = new Stream(socket, raw.socket, calls, refusals, log, (hasStarted) =>
-        connections.settled(stream, hasStarted),
-      );
+      const onSettled = (hasStarted: boolean) => connections.settled(stream, hasStarted);
+      const stream = new Stream(socket, raw.socket, { calls, refusals, log, onSettled });
       calls.track(stream.closed);
       connections.accept(raw.socket, stream);
     },
@@ -209,11 +203,6 @@ export async function buildApp(
   }
 
   return { app, calls, shutDown: (graceMs) => shutDown(app.server, calls, graceMs) };
-}
-
-/** The path with the CallSid in it, by which a balancer can keep a call on one process. */
-function pathOf(path: string, callSid: string | undefined): string {
-  return callSid === undefined ? path : `${path}/${callSid}`;
 }
 
 /** A phone number as it may be logged: its last four digits. */

@@ -34,7 +34,12 @@ export class Connections {
     server.maxRequestsPerSocket = 1;
     server.maxConnections = MAX_CONNECTIONS + maxCalls + this.#maxPending;
     server.on('dropRequest', (_request, socket) => socket.destroy());
-    server.on('connection', (socket) => this.#add(socket));
+    server.on('connection', (socket) => {
+      this.#limit(socket, CONNECTION_MS);
+      socket.once('close', () => this.#release(socket));
+      const [oldest] = this.#plain.keys();
+      if (this.#plain.size > MAX_CONNECTIONS) oldest?.destroy();
+    });
     server.on('request', ({ socket }) => this.#wasAsked.add(socket));
     server.on('upgrade', (request: IncomingMessage, socket: Socket, head) => {
       socket.on('error', () => socket.destroy());
@@ -50,16 +55,13 @@ export class Connections {
     });
   }
 
-  /** Makes room for one more stream: ends the oldest that hasn't started, as Twilio starts its own at once. */
-  makeRoom(): void {
-    const [oldest] = this.#pending;
-    if (this.#pending.size >= this.#maxPending) oldest?.end('no start');
-  }
-
   /** A handler has accepted the upgrade of `socket`: its stream may stay for as long as `stream` lets it. */
   accept(socket: Socket, stream: Stream): void {
     this.#release(socket);
     this.#pending.add(stream);
+    // Twilio starts its own at once.
+    const [oldest] = this.#pending;
+    if (this.#pending.size > this.#maxPending) oldest?.end('no start');
   }
 
   /** The stream has started, or ends without that. */
@@ -72,19 +74,10 @@ export class Connections {
     if (this.#closing.size > MAX_CLOSING) oldest?.destroy();
   }
 
-  #add(socket: Socket): void {
-    this.#limit(socket, CONNECTION_MS);
-    socket.once('close', () => this.#release(socket));
-    const [oldest] = this.#plain.keys();
-    if (this.#plain.size > MAX_CONNECTIONS) oldest?.destroy();
-  }
-
   #limit(socket: Socket, ms: number): void {
     clearTimeout(this.#plain.get(socket));
-    this.#plain.set(
-      socket,
-      setTimeout(() => socket.destroy(), ms),
-    );
+    const timer = setTimeout(() => socket.destroy(), ms);
+    this.#plain.set(socket, timer);
   }
 
   #release(socket: Socket): void {

@@ -1,6 +1,6 @@
 import type { Server } from 'node:http';
 import type { Calls } from '../call/calls.ts';
-import { isDoneWithin, wait } from '../timers.ts';
+import { after, isDoneWithin } from '../timers.ts';
 
 // A shutdown takes the grace and 20 s at most, in these parts, in ms:
 
@@ -26,12 +26,9 @@ export async function shutDown(server: Server, calls: Calls, graceMs: number | u
     await untilFinished(graceEnds + AFTER_GRACE_MS - REQUESTS_MS);
   }
 
-  await wait(Math.min(NOTICE_MS, graceMs ?? 0));
+  await new Promise<void>((resolve) => after(Math.min(NOTICE_MS, graceMs ?? 0), resolve));
   await endCalls();
-  const closed = new Promise<void>((resolve) => {
-    server.close(() => resolve());
-  });
-  await isDoneWithin(closed, REQUESTS_MS);
+  await isDoneWithin(new Promise((resolve) => server.close(resolve)), REQUESTS_MS);
   // The last connection may have begun a call.
   await endCalls();
 }

@@ -15,11 +15,7 @@ export class Signatures {
     this.#refusals = refusals;
   }
 
-  /**
-   * The address at which Twilio reaches this server: PUBLIC_URL, or else from the proxy's headers, or the Host.
-   *
-   * A stranger can choose the headers, but not sign the address.
-   */
+  /** The address at which Twilio reaches this server. A stranger can choose the headers, but not sign the address. */
   base(request: FastifyRequest): string {
     return this.#config.publicUrl ?? requestedBase(request);
   }
@@ -29,7 +25,7 @@ export class Signatures {
     const isOpen = this.#config.twilioAuthToken === undefined;
     // A server that is open to all is not open to any web page that its owner visits.
     if (isOpen && isFromPage(request)) return this.#refuse(request, reply, () => 'a web page asked');
-    if (isOpen || isSignature(signature(request))) return;
+    if (isOpen || isSignature(request.headers['x-twilio-signature'])) return;
     return this.#refuse(request, reply, () => "it has no signature of Twilio's");
   };
 
@@ -53,7 +49,7 @@ export class Signatures {
     // The host may be signed as it was written, or in small letters.
     const bases = [base, URL.canParse(base) ? new URL(base).href.replace(/\/$/, '') : base];
     const urls = bases.flatMap((each) => signedUrls(request, each));
-    return isSigned(twilioAuthToken, signature(request), urls, form(request));
+    return isSigned(twilioAuthToken, request.headers['x-twilio-signature'], urls, form(request));
   }
 
   /** What the owner should check first; the response has no hint. */
@@ -86,24 +82,20 @@ export function form(request: FastifyRequest): Parameters {
   return Object.fromEntries(Object.entries(request.body ?? {}));
 }
 
-export function streamUrl(base: string, path: string): string {
-  return base.replace(/^https?:/i, 'wss:') + path;
+export function streamUrl(url: string): string {
+  return url.replace(/^https?:/i, 'wss:');
 }
 
 /** Twilio may sign the address of a stream with a slash at its end. */
 function signedUrls(request: FastifyRequest, base: string): string[] {
   if (!request.ws) return [base + request.originalUrl];
-  const url = streamUrl(base, request.originalUrl.replace(/\/?(\?.*)?$/, ''));
+  const url = streamUrl(base + request.originalUrl.replace(/\/?(\?.*)?$/, ''));
   return [url, `${url}/`];
 }
 
 /** Whether a page's script made the request. Twilio sends neither header; a browser sends one with each script's request. */
 function isFromPage({ headers }: FastifyRequest): boolean {
   return headers.origin !== undefined || !['none', undefined].includes(headers['sec-fetch-site']?.toString());
-}
-
-function signature({ headers }: FastifyRequest): unknown {
-  return headers['x-twilio-signature'];
 }
 
 function requestedBase({ headers, protocol }: FastifyRequest): string {

@@ -87,16 +87,7 @@ export class CallSessions {
     this.#next?.close();
   }
 
-  close(): void {
-    this.keep();
-    this.current.close();
-  }
-
-  /**
-   * Replaces a session before it expires, in a pause if there is one; to be called a few times a second.
-   *
-   * The call ends in `restMs` at the latest.
-   */
+  /** Replaces a session before it expires, in a pause if there is one. The call ends in `restMs` at the latest. */
   tick(isPause: () => boolean, restMs: number): void {
     const now = performance.now();
     const leftMs = this.current.expiresAt - now;

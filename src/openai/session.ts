@@ -31,7 +31,6 @@ const MAX_MESSAGE_BYTES = 4_194_304;
 /** OpenAI's limit for a session, and how long before its end a call switches to another one, in ms. */
 export const MAX_SESSION_MS = 3_600_000;
 export const LEAVE_MS = 300_000;
-/** Errors that are logged one by one. */
 const MAX_ERRORS_LOGGED = 20;
 
 /** Callbacks for a session's events. */
@@ -61,7 +60,6 @@ export class Session {
   expiresAt = 0;
   /** Messages that could not be read. */
   ignored = 0;
-  /** Resolves when the socket is closed. */
   readonly closed: Promise<Close>;
   readonly #socket: WebSocket;
   readonly #apiKey: string;

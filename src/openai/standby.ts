@@ -37,7 +37,6 @@ export class Standby {
     this.#fill();
   }
 
-  /** Closes all sessions for good. */
   close(): void {
     this.#isOpen = false;
     clearTimeout(this.#backoff);
@@ -57,18 +56,19 @@ export class Standby {
   /** Dials without a pause, whatever failed before. */
   #fillAtOnce(): void {
     this.#failures = 0;
-    clearTimeout(this.#backoff);
-    this.#backoff = undefined;
     this.#fill();
   }
 
   #fill(): void {
+    clearTimeout(this.#backoff);
+    this.#backoff = undefined;
     while (this.#isOpen && this.#sessions.size < this.#config.standbySessions) this.#dial();
   }
 
   #dial(): void {
     let readyAt = Infinity;
-    const session = new Session(this.#config, this.#assistant, this.#log, {
+    const failed = (failure: Failure) => this.#fail(session, performance.now() - readyAt, failure);
+    const session: Session = new Session(this.#config, this.#assistant, this.#log, {
       ready: () => {
         readyAt = performance.now();
         this.#log.info({ sessionId: session.id, model: this.#config.model }, 'standby session ready');
@@ -79,11 +79,10 @@ export class Standby {
         this.#sessions.set(session, timer);
       },
       event: (event) => {
-        if (event.type === 'error') fail({ reason: 'openai error', error: event.error });
+        if (event.type === 'error') failed({ reason: 'openai error', error: event.error });
       },
-      failed: (failure) => fail(failure),
+      failed,
     });
-    const fail = (failure: Failure) => this.#fail(session, performance.now() - readyAt, failure);
     this.#sessions.set(session, undefined);
   }
 
@@ -98,15 +97,10 @@ export class Standby {
     this.#drop(session);
     if (readyMs >= SETTLED_MS) return this.#fillAtOnce();
     if (this.#backoff !== undefined) return;
-    const pauseMs = verdict(failure) === 'give up' ? MAX_BACKOFF_MS : BACKOFF_MS * 2 ** this.#failures;
+    const doublings = verdict(failure) === 'give up' ? Infinity : this.#failures;
     this.#failures += 1;
-    this.#backoff = setTimeout(
-      () => {
-        this.#backoff = undefined;
-        this.#fill();
-      },
-      Math.min(pauseMs, MAX_BACKOFF_MS),
-    );
+    const pauseMs = Math.min(BACKOFF_MS * 2 ** doublings, MAX_BACKOFF_MS);
+    this.#backoff = setTimeout(() => this.#fill(), pauseMs);
   }
 
   #drop(session: Session): void {

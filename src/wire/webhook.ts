@@ -10,6 +10,9 @@ export interface CallDetails {
   query: Record<string, string>;
 }
 
+/** What Twilio posted; `transfer` is what came of a `<Dial>`. */
+export type Webhook = ReturnType<typeof readWebhook>;
+
 /** What stands for a number that is withheld: ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN (twice: lists differ), UNAVAILABLE. */
 const WITHHELD = new Set(['+266696687', '+7378742833', '+2562533', '+8656696', '+8566696', '+86282452253']);
 

@@ -49,7 +49,7 @@ describe('A repeated webhook', () => {
 
 describe('A call without a stream', () => {
   it('ends after 5 s, with a line in the log', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
     const { openai, server } = await serverOf({});
     const session = await prepared(openai, server);
     vi.advanceTimersByTime(4_999);

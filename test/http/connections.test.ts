@@ -1,8 +1,10 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { issueToken } from '../../src/wire/auth.ts';
 import { startServer } from '../support/call.ts';
-import { GUARDED, SIGNATURE } from '../support/config.ts';
+import { AUTH_TOKEN, GUARDED, SIGNATURE } from '../support/config.ts';
+import { CALL, dialStream } from '../support/peers.ts';
 import type { TestServer } from '../support/server.ts';
 
 let server: TestServer;
@@ -106,6 +108,15 @@ describe('An upgrade for the stream', () => {
     await closed;
     expect(answer()).toMatch(status);
     await expect.poll(connections).toBe(0);
+  });
+
+  it('takes the place of no other stream unless it is signed', async () => {
+    ({ server } = await startServer({ ...GUARDED, MAX_CONCURRENT_CALLS: '1' }));
+    const first = await dialStream(server.origin, SIGNATURE);
+    for (let n = 0; n < 10; n++) await dialStream(server.origin, SIGNATURE);
+    await client(request('GET /media-stream', ...WEBSOCKET)).closed;
+    first.start(CALL, issueToken(AUTH_TOKEN, CALL, Date.now()));
+    await server.log.find('call started');
   });
 });
 
