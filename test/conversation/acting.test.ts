@@ -177,22 +177,14 @@ describe('A caller who moves on', () => {
     expect(call.toolDone('c2', { output: '1' }, 7_600)).toEqual([output('c2', '1'), respond]);
   });
 
-  it('hears what a tool returns after a word in the silence while it ran', () => {
+  it.each([
+    ['hears what a tool returned', { output: '1' }, '1'],
+    ['is put through', { ends: { to: '+14155550100' } }, SAY_PUT_THROUGH],
+  ])('%s after a word in the silence while it ran', (_, result, told) => {
     turn('r1', 0);
     take(100, delta('r1', 'a', 400), functionCall('r1', 'c1', 'time'), done('r1'));
     turn('r2', 2_000);
     take(2_500, delta('r2', 'b', 400), done('r2'));
-    expect(call.toolDone('c1', { output: '1' }, 5_000)).toEqual([output('c1', '1'), respond]);
-  });
-
-  it('is put through after a word in the silence before', () => {
-    turn('r1', 0);
-    take(100, delta('r1', 'a', 400), functionCall('r1', 'c1', 'time'), done('r1'));
-    turn('r2', 2_000);
-    take(2_500, delta('r2', 'b', 400), done('r2'));
-    expect(call.toolDone('c1', { ends: { to: '+14155550100' } }, 5_000)).toEqual([
-      output('c1', SAY_PUT_THROUGH),
-      respond,
-    ]);
+    expect(call.toolDone('c1', result, 5_000)).toEqual([output('c1', told), respond]);
   });
 });
