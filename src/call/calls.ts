@@ -62,21 +62,21 @@ export class Calls {
   }
 
   /**
-   * Begins the call of a webhook. Resolves to the ringing call; to the reason why it may not begin; or to undefined if it was
-   * given up before: then its stream begins it.
+   * Begins the call of a webhook. Resolves to the ringing call, or to the reason why it may not begin. One that was given up
+   * before is begun by its stream.
    */
   async ring(
     callSid: string,
     details: CallDetails,
     log: FastifyBaseLogger,
-  ): Promise<Call | Reason | undefined> {
+  ): Promise<Pick<Call, 'persona'> | Reason> {
     const known = this.#known.of(callSid);
     if (known.call?.isRinging) return known.call;
     const beginning = this.#beginning.get(callSid);
     if (beginning !== undefined) return beginning.call;
     const refusal = this.#refusal(known, 'webhook');
     if (refusal !== undefined) return refusal;
-    if (known.wasGivenUp) return undefined;
+    if (known.givenUp !== undefined) return known.givenUp;
     if (this.#isRingingTooOften(details)) return 'too many ringing';
     const abort = new AbortController();
     const call = this.#begin(callSid, details, abort, log).finally(() => this.#beginning.delete(callSid));
@@ -220,7 +220,7 @@ export class Calls {
     const call = new Call(info, persona, this.#shared, log, (reason, next, isAsked) => {
       this.#live.delete(call);
       known.call = undefined;
-      known.wasGivenUp ||= reason === 'not claimed';
+      if (reason === 'not claimed') known.givenUp = { persona };
       if (reason === 'not claimed') void call.finished.then(() => this.#noteGivenUp(call.usage));
       this.#over(known, next, isAsked);
       abortUserCode();

@@ -16,7 +16,8 @@ export class Known {
   /** The call, unless it is over. */
   call: Call | undefined;
   streams = 0;
-  wasGivenUp = false;
+  /** What its webhook's call had, if no stream claimed it. */
+  givenUp: Pick<Call, 'persona'> | undefined;
   usedTokens: readonly string[] = [];
   /** Tokens that were issued here, with the time by `running()`. */
   #issued: readonly (readonly [token: string, at: number])[] = [];

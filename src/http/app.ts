@@ -123,15 +123,13 @@ export async function buildApp(
     if (callSid === undefined) return connect(request, asked, assistant.twiml);
     const log = request.log.child({ callSid, from: masked(details.from) });
     const call = await calls.ring(callSid, details, log);
+    if (typeof call === 'object') return connect(request, asked, call.persona.twiml);
     switch (call) {
       case 'busy': {
         const reason = calls.isBusy ? 'all places taken' : "answer() returned 'busy'";
         refusals.warn(() => ({ callSid, reason }), 'call rejected');
         return rejectAsBusy();
       }
-      case 'too many streams':
-      case 'not claimed':
-        return hangUp(assistant.apology, assistant.say);
       case 'shutdown':
       case 'too many ringing':
       case 'call already live':
@@ -143,8 +141,10 @@ export async function buildApp(
           `${publicPath}/incoming-call?${new URLSearchParams(details.query)}`.replace(/\?$/, ''),
           call === 'too many ringing' ? 2 : 1,
         );
+      // It has had all its streams, or was hung up.
+      default:
+        return hangUp(assistant.apology, assistant.say);
     }
-    return connect(request, asked, (typeof call === 'object' ? call.persona : assistant).twiml);
   });
 
   function connect(request: FastifyRequest, { callSid, details }: Webhook, before?: string): string {

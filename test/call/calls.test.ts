@@ -252,12 +252,14 @@ describe('Ringing calls', () => {
     expect(calls.live).toBe(0);
   });
 
-  it('end when Twilio says that the caller has hung up', async () => {
-    await start();
+  it('end when Twilio says that the caller has hung up, and keep their settings', async () => {
+    const NOTICE = '<Say>This call is recorded.</Say>';
+    await start(GUARDED, { answer: () => ({ twiml: NOTICE }) });
     await ringFrom(0, FROM);
     calls.hungUp('CA0');
     expect(calls.live).toBe(0);
-    expect(await ringFrom(0, FROM)).toBeUndefined();
+    expect(await ringFrom(0, FROM)).toEqual({ persona: expect.objectContaining({ twiml: NOTICE }) });
+    expect(calls.live).toBe(0);
   });
 });
 
