@@ -112,7 +112,8 @@ function hangsUpOn({ script }: World, call: Call, stream: Stream): string[] {
     .filter(({ name }) => name === 'bye' || name === 'transfer');
   const mustEnd = (server.stoppedAt ?? Infinity) < at || at > startedAt + (script.maxCallSeconds - 1) * 1_000;
   const isGoodbye = /^(assistant hung up|put through)$/.test(String(callers.reasonOf(stream)));
-  if (bye === undefined || others.length > 0 || mustEnd || !isGoodbye) return [];
+  const isLost = sessions.some(({ wasLeft, lostAt = Infinity }) => !wasLeft && lostAt < at);
+  if (bye === undefined || others.length > 0 || mustEnd || isLost || !isGoodbye) return [];
   // The close takes three ways.
   const slack = ROUND_TRIP_MS + 3 * call.plan.delayMs + heldUp(call, stream);
   const turns = sessions.flatMap((session) => session.turns).filter(({ began }) => began > bye.at);
