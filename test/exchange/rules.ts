@@ -237,9 +237,10 @@ function leavesSession({ script, metAt }: World, call: Call, stream: Stream): st
   if (server.hasJumped || heldUp(call, stream) > 1_000) return [];
   const end = endedAt(call, stream) - 1_000;
   const left = sessions.filter(
-    ({ wasLeft, isExpiring, closedAt = Infinity }) => wasLeft && !isExpiring && closedAt < end,
+    ({ wasLeft, isExpiring, isUsed, closedAt = Infinity }) =>
+      wasLeft && isUsed && !isExpiring && closedAt < end,
   );
-  const losses = sessions.filter(({ wasLeft, lostAt = Infinity }) => !wasLeft && lostAt < end + 1_000);
+  const losses = sessions.filter(({ wasLeft, lostAt = Infinity }) => !wasLeft && lostAt <= end + 1_000);
   const dials = script.faults.flatMap((fault) => {
     if (fault.does !== 'dialling') return [];
     const { at, until } =
