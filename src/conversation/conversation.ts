@@ -182,7 +182,7 @@ export class Conversation {
         this.#replies.turnEnded(now);
         return [];
       case 'error': {
-        const failure = this.#replies.error(event.error);
+        const failure = this.#replies.error(event.error, now);
         return failure === undefined ? [] : this.fail(failure, now);
       }
       default:

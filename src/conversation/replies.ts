@@ -121,12 +121,17 @@ export class Replies {
   }
 
   /** Returns an error that ends the call: others end nothing by themselves, as a close would follow. */
-  error(error: OpenAIError): Failure | undefined {
-    // Turn detection was quicker: what is owed, though its turn cancelled it, is asked for after its response.
+  error(error: OpenAIError, now: number): Failure | undefined {
     if (error.code === 'conversation_already_has_active_response') {
       if (this.#response.is === 'active') {
         const { sees = 0, had } = this.#response;
-        if (sees > had) this.#debt ??= { items: sees, notBefore: Number.NEGATIVE_INFINITY };
+        if (this.#turn.is === 'assistant') {
+          // A response that was asked for was quicker than turn detection, which makes none for this turn.
+          this.#turn = { is: 'open' };
+          this.#owe(now);
+        }
+        // Turn detection was quicker: what is owed, though its turn cancelled it, is asked for after its response.
+        else if (sees > had) this.#debt ??= { items: sees, notBefore: Number.NEGATIVE_INFINITY };
         this.#response.sees = undefined;
       } else this.#response = { is: 'none' };
     }

@@ -253,6 +253,16 @@ it('Keys after a turn that is heard late are answered after its reply', () => {
   replies.turnEnded(20);
   replies.created('r1');
   replies.itemAdded({ id: 'i1', type: 'message', role: 'user', text: '1' });
-  replies.error({ code: 'conversation_already_has_active_response', message: undefined });
+  replies.error({ code: 'conversation_already_has_active_response', message: undefined }, 100);
   expect(over(done('r1'), 500)).toEqual([respond]);
+});
+
+it('A turn to which turn detection could not respond is answered', () => {
+  replies.sent(1, true, 0);
+  expect(replies.due(false, 0)).toEqual([respond]);
+  replies.speechStarted(20, false);
+  expect(replies.created('r1')).toEqual([cancel('r1')]);
+  replies.turnEnded(30);
+  replies.error({ code: 'conversation_already_has_active_response', message: undefined }, 40);
+  expect(over({ ...done('r1'), status: 'cancelled' }, 100)).toEqual([respond]);
 });
