@@ -281,7 +281,9 @@ function stopsWrongly({ graceSeconds }: Script, server: Server): string[] {
   const graceMs = graceSeconds * 1_000;
   const graceEnds = stoppedAt + graceMs + sum(stalls.map(({ ms }) => ms));
   const isEnded = (sid: string) =>
-    lines.some(({ callSid, reason }) => callSid === sid && reason === 'shutdown');
+    lines.some(
+      ({ msg, callSid, reason }) => msg === 'call ended' && callSid === sid && reason === 'shutdown',
+    );
   const early = calls.filter(
     ({ sid, endedAt = 0 }) => endedAt > stoppedAt && endedAt < stoppedAt + graceMs && isEnded(sid),
   );
