@@ -81,24 +81,27 @@ export function endsBadly(call: Call, stream: Stream): string[] {
       ? [`lives on though its caller left at ${leftAt}`]
       : [];
   }
+  // The line broke while the stream was closing.
+  const cut = cutAt(call, stream);
+  if (endedAt(call, stream) < cut && cut < (closed?.at ?? 0)) return [];
   // Another server doesn't know whether the goodbye was heard.
   if (told.at(-1)?.server !== server || held > MAX_HELD_MS) return [];
   // A token that another server issued is fresh by its clock, and only that one knows the call before its stream starts.
   const issuer = told.find(({ twiml }) => twiml?.includes('<Connect'))?.server;
-  const isUnknown = cutAt(call, stream) < (stream.startedAt ?? 0) + ON_ITS_WAY_MS;
+  const isUnknown = cut < (stream.startedAt ?? 0) + ON_ITS_WAY_MS;
   if (issuer !== server && (issuer?.hasJumped || server.hasJumped || isUnknown)) return [];
   const reason = reasonOf(stream);
   const silentMs = overAt - Math.max(...voices(call, stream).map(({ ends }) => ends));
   if (silentMs > LAST_WORD_MS + held + toolMs(sessionsOf(call, stream)))
     return [`ends after ${Math.round(silentMs)} ms of silence: ${reason}, ${closed?.code}`];
   const isGoodbye = reason === 'assistant hung up' || reason === 'put through';
-  const cut = playout.played.find(
+  const cutOff = playout.played.find(
     ({ begins, ends, ms }) => ends === closed?.at && ends - begins < ms - ACCURACY_MS,
   );
   const last = call.sessions.at(-1)?.responses.at(-1)?.status;
   // What breaks off or fails can't be heard to its end.
-  return isGoodbye && last === 'completed' && held < ON_ITS_WAY_MS && cut !== undefined
-    ? [`is cut off in its goodbye at ${cut.ends}, as a response is ${last}`]
+  return isGoodbye && last === 'completed' && held < ON_ITS_WAY_MS && cutOff !== undefined
+    ? [`is cut off in its goodbye at ${cutOff.ends}, as a response is ${last}`]
     : [];
 }
 
