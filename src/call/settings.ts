@@ -83,6 +83,7 @@ const SETTINGS: { [Name in keyof Required<Assistant & Override>]: Check } = {
   twiml: optional((value) => {
     const isDocument = /^\s*<(\?xml|Response\b)/.test(String(value));
     if (isDocument) return ['takes verbs only, without <?xml…?> and <Response>'];
+    if (/^\s*[^<\s]/.test(String(value))) return ['takes verbs: make one of a text with say()'];
     if (typeof value === 'string' && isWellFormed(value)) return [];
     return ['must be well-formed: close each element, and write & as &amp;'];
   }),

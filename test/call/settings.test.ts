@@ -91,6 +91,7 @@ describe('The settings of an assistant', () => {
       { twiml: '\n<?xml version="1.0"?><Pause/>' },
       'twiml: takes verbs only, without <?xml…?> and <Response>',
     ],
+    [{ twiml: 'This call is recorded.' }, 'twiml: takes verbs: make one of a text with say()'],
     [{ twiml: '<Say>A & B</Say>' }, 'twiml: must be well-formed: close each element, and write & as &amp;'],
     [{ ended: {} }, 'ended: must be a function'],
     [{ constructor: 7 }, 'constructor: there is no such setting'],
