@@ -49,7 +49,8 @@ export class Tally {
   /** Counts audio that went down; `waitedMs` since the caller stopped speaking, if it begins a reply. */
   sound(waitedMs: number | undefined, now: number): void {
     this.#framesDown += 1;
-    this.#firstSoundMs ??= Math.round(now - this.#readyAt);
+    // The clock goes back by a stall once that is noticed.
+    this.#firstSoundMs ??= Math.max(0, Math.round(now - this.#readyAt));
     if (waitedMs === undefined) return;
     this.#replyMs.push(Math.round(waitedMs));
     if (this.#replyMs.length > MAX_LATENCIES) this.#replyMs.shift();
