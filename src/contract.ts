@@ -178,6 +178,9 @@ export interface Report extends CallInfo {
 export interface Assistant extends Persona {
   /** Called while it rings, for 1 s at most: returns this call's settings, or 'busy' to reject it. */
   answer?(call: CallInfo): Answer | Promise<Answer>;
-  /** Called after every call, also if the caller hung up as it rang. A process that stops waits 5 s for it. */
+  /**
+   * Called after every call, also if the caller hung up as it rang; twice if it failed as it rang, as its stream tries once more.
+   * A process that stops waits 5 s for it.
+   */
   ended?(report: Report): void | Promise<void>;
 }
