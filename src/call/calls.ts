@@ -220,8 +220,10 @@ export class Calls {
     const call = new Call(info, persona, this.#shared, log, (reason, next, isAsked) => {
       this.#live.delete(call);
       known.call = undefined;
-      if (reason === 'not claimed') known.givenUp = { persona };
-      if (reason === 'not claimed') void call.finished.then(() => this.#noteGivenUp(call.usage));
+      if (reason === 'not claimed') {
+        known.givenUp = { persona };
+        void call.finished.then(() => this.#noteGivenUp(call.usage));
+      }
       this.#over(known, next, isAsked);
       abortUserCode();
     });

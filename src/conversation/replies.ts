@@ -15,7 +15,8 @@ const MAX_INTERRUPTED = 100;
 
 /**
  * The response that OpenAI has in the making. `sees` counts the items that were sent before it was asked for; undefined if
- * turn detection made it; `had`, those that were added before it was created. One that `isCut` before it exists is never heard.
+ * turn detection made it. `had` counts the items that were added before it was created. A response that `isCut` before it
+ * exists is never heard.
  */
 type Response =
   | { is: 'none' }
@@ -51,7 +52,7 @@ export class Replies {
   #response: Response = { is: 'none' };
   #debt: Debt | undefined;
   #turn: Turn = { is: 'open' };
-  /** Items of this session: those sent, and those that OpenAI has added, or has had time to. */
+  /** Counts of this session's items: `sent` ones, and ones that OpenAI has `added`, or has had time to. */
   #items = { sent: 0, added: 0 };
   readonly #interrupted = new Set<string>();
   readonly isInterrupted = (responseId: string) => this.#interrupted.has(responseId);
@@ -98,7 +99,7 @@ export class Replies {
     if (isOwed && items > 0) this.#owe(now);
   }
 
-  /** OpenAI added an item: one of those that were sent, or its own. */
+  /** OpenAI added an item: a sent one, or its own. */
   itemAdded({ type, role, text }: AddedItem): void {
     // A question to a silent caller has a system item that OpenAI adds.
     const isOpenAIs = role === 'system' && this.#turn.is === 'assistant' && this.#turn.isQuestion;

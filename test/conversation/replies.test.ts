@@ -171,7 +171,7 @@ describe('a response that the caller spoke over', () => {
     expect(replies.isInterrupted('r2')).toBe(false);
   });
 
-  it('A response that begins over the caller is cancelled, and leaves the turn to the caller', () => {
+  it('A response that begins over the caller is cancelled: the turn stays theirs', () => {
     replies.sessionReady(0, true, false, 0);
     replies.due(false, 0);
     replies.speechStarted(50, true);
