@@ -2,11 +2,10 @@ import { describe, expect, it } from 'vitest';
 import { assistant as shipped } from '../../src/assistant.ts';
 import { mistakesOf } from '../../src/call/settings.ts';
 import type { Persona, Tool } from '../../src/contract.ts';
-import { assistant } from '../simulator/assistant.ts';
+import { assistant, VAD } from '../simulator/assistant.ts';
 
 const tool = (changes: object): object => ({ name: 'book', description: 'Books.', run() {}, ...changes });
 const withTool = (changes: object) => mistakesOf({ ...assistant, tools: [tool(changes)] });
-const vad = { type: 'server_vad', threshold: 0.5, prefix_padding_ms: 300, silence_duration_ms: 500 };
 
 describe('The settings of an assistant', () => {
   it('are right as they are shipped', () => {
@@ -35,7 +34,7 @@ describe('The settings of an assistant', () => {
     expect(mistakesOf({ ...assistant, tools, ...texts, ...options, voice, ...hooks, turnDetection })).toEqual(
       [],
     );
-    expect(mistakesOf({ ...assistant, turnDetection: { ...vad, idle_timeout_ms: 6_000 } })).toEqual([]);
+    expect(mistakesOf({ ...assistant, turnDetection: { ...VAD, idle_timeout_ms: 6_000 } })).toEqual([]);
   });
 
   it('may be undefined if they are optional', () => {
@@ -74,11 +73,11 @@ describe('The settings of an assistant', () => {
   it.each<[object, string]>([
     [{ voice: { id: 7 } }, 'voice: id: must be a string'],
     [
-      { turnDetection: { ...vad, type: 'vad' } },
+      { turnDetection: { ...VAD, type: 'vad' } },
       'turnDetection: type: must be one of server_vad, semantic_vad',
     ],
-    [{ turnDetection: { ...vad, threshold: 7 } }, 'turnDetection: threshold: must be from 0 to 1'],
-    [{ turnDetection: { ...vad, eagerness: 'low' } }, 'turnDetection: eagerness: there is no such setting'],
+    [{ turnDetection: { ...VAD, threshold: 7 } }, 'turnDetection: threshold: must be from 0 to 1'],
+    [{ turnDetection: { ...VAD, eagerness: 'low' } }, 'turnDetection: eagerness: there is no such setting'],
     [{ turnDetection: null }, 'turnDetection: must be an object'],
     [{ speed: Number.NaN }, 'speed: must be from 0.25 to 1.5'],
     [{ tools: {} }, 'tools: must be a list'],

@@ -1,7 +1,7 @@
 import { readConfig } from '../../src/config.ts';
 import { type Assistant, type CallInfo, hangUp, putThrough, type Report } from '../../src/contract.ts';
 import { buildApp, type Relay } from '../../src/http/app.ts';
-import { assistant as testAssistant } from '../simulator/assistant.ts';
+import { assistant as testAssistant, VAD } from '../simulator/assistant.ts';
 import { Party } from './clock.ts';
 import { Line, type LineOptions } from './line.ts';
 import { OPENAI_HOST } from './openai.ts';
@@ -9,7 +9,6 @@ import { TOOLS, type ToolName } from './script.ts';
 import { SECRET, type World } from './world.ts';
 
 const COUNT_MS = 1_000;
-const VAD = { type: 'server_vad', threshold: 0.5, prefix_padding_ms: 300, silence_duration_ms: 500 } as const;
 /** How long `answer` takes, in ms, times the last digit of the call. */
 const ANSWER_MS = 60;
 export const RELAY_HOST = 'relay.example.com';

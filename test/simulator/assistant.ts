@@ -1,4 +1,11 @@
-import type { Assistant } from '../../src/contract.ts';
+import type { Assistant, ServerVad } from '../../src/contract.ts';
+
+export const VAD: ServerVad = {
+  type: 'server_vad',
+  threshold: 0.5,
+  prefix_padding_ms: 300,
+  silence_duration_ms: 500,
+};
 
 /** The assistant of the demo and of the tests, which edits of `src/assistant.ts` must not change. */
 export const assistant: Assistant = {
@@ -8,5 +15,5 @@ export const assistant: Assistant = {
   apology: 'I am sorry, something has gone wrong.',
   timeIsUp: 'The time limit is reached.',
   nobodyAnswered: 'Nobody is there.',
-  turnDetection: { type: 'server_vad', threshold: 0.5, prefix_padding_ms: 300, silence_duration_ms: 500 },
+  turnDetection: VAD,
 };
