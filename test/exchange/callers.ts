@@ -127,7 +127,6 @@ export function hearsNothing(call: Call, stream: Stream): string[] {
   const turns = [...stream.frames.entries()]
     .filter(([index, frame]) => frame?.isSpeech && !stream.frames[index + 1]?.isSpeech)
     .map(([, { at }]) => at);
-  const keys = plan.acts.filter(({ does }) => does === 'press').map(({ at }) => startedAt + at);
   const lost = sessions.flatMap(({ number: of, responses, items, lostAt = Infinity }) =>
     responses
       .map(({ number, done = Infinity }) => ({
@@ -138,7 +137,7 @@ export function hearsNothing(call: Call, stream: Stream): string[] {
       .map(({ lastAt }) => ({ at: Math.min(lostAt, lastAt) + ON_ITS_WAY_MS, of })),
   );
   const dues: { at: number; of?: number }[] = [
-    ...[startedAt, ...turns, ...keys].map((at) => ({ at })),
+    ...[startedAt, ...turns, ...stream.keys].map((at) => ({ at })),
     ...lost.filter(({ at }) => at > startedAt && at < Infinity),
   ];
   const allowed = SILENCE_MS + heldUp(call, stream) + toolMs(sessions);

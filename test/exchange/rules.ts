@@ -153,27 +153,28 @@ function asksTooOften(call: Call, stream: Stream): string[] {
   if (heldUp(call, stream) > 1_000) return [];
   const { startedAt = Infinity } = stream;
   const sessions = sessionsOf(call, stream);
-  const asked = sessions.flatMap(({ questions, toolCalls, responses, deafAt = Infinity }) =>
-    questions.filter(({ at, response }) => {
-      const isAwaited = toolCalls.some(
-        (tool) => at > tool.at && at < tool.at + (TOOL_MS[tool.name] ?? 0) + 1_000,
-      );
-      const isHeard = at > startedAt && at < Math.min(deafAt, connectedUntil(call, stream));
-      return isHeard && !isAwaited && responses[response]?.status === 'completed';
-    }),
+  const answered = sessions.flatMap((session) => {
+    const { questions, responses, deafAt = Infinity } = session;
+    return questions
+      .filter(
+        ({ at, response }) => at > startedAt && at < deafAt && responses[response]?.status === 'completed',
+      )
+      .map((question) => ({ ...question, session }));
+  });
+  const asked = answered.filter(
+    ({ at, session: { toolCalls } }) =>
+      at < connectedUntil(call, stream) &&
+      !toolCalls.some((tool) => at > tool.at && at < tool.at + (TOOL_MS[tool.name] ?? 0) + 1_000),
   );
   const sounds = [...sessions.flatMap(({ turns }) => turns.map(({ began }) => began)), ...stream.keys];
   const wrong = asked.find(({ at }, index) => {
     const since = asked[index - MAX_ASKED]?.at;
     return since !== undefined && !sounds.some((sound) => sound > since && sound < at);
   });
-  const early = sessions.flatMap(({ number, questions, responses, deafAt = Infinity }) =>
-    questions.filter(({ at, response }) => {
-      const isHeard = stream.playout.played.some(
-        (part) => part.session === number && part.response < response && part.ends > at + ON_ITS_WAY_MS,
-      );
-      return isHeard && at > startedAt && at < deafAt && responses[response]?.status === 'completed';
-    }),
+  const early = answered.filter(({ at, response, session: { number } }) =>
+    stream.playout.played.some(
+      (part) => part.session === number && part.response < response && part.ends > at + ON_ITS_WAY_MS,
+    ),
   );
   return [
     ...(wrong === undefined ? [] : [`is asked for the fourth time at ${wrong.at}`]),

@@ -199,7 +199,7 @@ export function scriptOf(seed: number, calls: number, withFaults = true): Script
           at,
           does: 'dialling',
           ms: oneOf(0, 0, 500, 3_000, 8_000),
-          meets: oneOf(...DIAL_FAULTS_FIRST),
+          meets: oneOf(...DIAL_FAULTS),
         };
     }
   }
@@ -218,5 +218,3 @@ export function scriptOf(seed: number, calls: number, withFaults = true): Script
     idleMs: oneOf(0, 0, 0, 2_000, 5_000),
   };
 }
-
-const DIAL_FAULTS_FIRST: [DialFault, ...DialFault[]] = ['refused', ...DIAL_FAULTS.slice(1)];

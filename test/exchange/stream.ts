@@ -24,7 +24,7 @@ export class Stream {
   httpStatus: number | undefined;
   mutedUntil = 0;
   speakUntil = 0;
-  /** When each frame was sent, and whether the caller spoke in it; and how long the line was held up, in ms. */
+  /** When each frame was sent, and whether the caller spoke in it. */
   readonly frames: { at: number; isSpeech: boolean }[] = [];
   /** When keys were pressed. */
   readonly keys: number[] = [];
