@@ -82,7 +82,7 @@ async function call() {
     onEvent: (event) => events.push(event),
   });
   await phone.untilPlaying();
-  const process = await vi.waitFor(() => serverOf(servers, phone.callSid));
+  const process = await vi.waitFor(() => serverOf(servers, phone.callSid), 5_000);
   return { proxy, phone, events, process, loseOpenAI: () => parrot.close() };
 }
 
