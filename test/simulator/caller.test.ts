@@ -97,6 +97,18 @@ describe('placeCall', () => {
       expect(upgrades[0]).not.toHaveProperty(header);
   });
 
+  it('leaves out the path that the proxy at the public address cuts off', async () => {
+    const publicUrl = 'https://relay.example.com/voice';
+    const again = xml(askAgain('/voice/incoming-call', 1).replace('length="1"', 'length="0"'));
+    const connected = xml(CONNECT.replace('.com/', '.com/voice/'));
+    const { posts, upgrades } = await answered({ publicUrl, authToken: 'secret' }, again, connected);
+    expect(posts.map(({ path }) => path)).toEqual(['/incoming-call', '/incoming-call']);
+    for (const { headers, form } of posts)
+      expect(headers['x-twilio-signature']).toBe(sign('secret', `${publicUrl}/incoming-call`, form));
+    const signature = sign('secret', 'wss://relay.example.com/voice/media-stream');
+    expect(upgrades).toMatchObject([{ 'x-twilio-signature': signature }]);
+  });
+
   it('follows a redirect before there is a stream', async () => {
     const twiml = askAgain('/incoming-call?again=1&b=2', 1).replace('length="1"', 'length="0"');
     const { posts } = await answered({}, xml(twiml), xml(CONNECT));

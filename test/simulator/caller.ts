@@ -142,10 +142,10 @@ export class PhoneCall {
   }
 
   #connect({ url, parameters, action }: Connect): Promise<void> {
-    const { url: origin, authToken } = this.#options;
+    const { url: origin, authToken, publicUrl } = this.#options;
     const headers = signature(authToken, url);
     const options = { ...socketOptions, handshakeTimeout: 10_000, headers };
-    const socket = new WebSocket(onOrigin(origin, new URL(url)), options);
+    const socket = new WebSocket(onOrigin(origin, new URL(url), publicUrl), options);
     this.#socket = socket;
     let began = false;
     let httpStatus: number | undefined;

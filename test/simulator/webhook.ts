@@ -53,8 +53,9 @@ export async function askWebhook(
     ...(isInbound && { CallToken: 'token', StirVerstat: 'TN-Validation-Passed-A' }),
   };
   try {
-    const address = new URL(path, publicUrl);
-    const response = await fetch(onOrigin(url, address), {
+    const isWithoutBase = path.startsWith('/') && !path.startsWith(`${basePath(publicUrl)}/`);
+    const address = new URL(isWithoutBase ? basePath(publicUrl) + path : path, publicUrl);
+    const response = await fetch(onOrigin(url, address, publicUrl), {
       method: 'POST',
       body: new URLSearchParams(form),
       headers: signature(authToken, address.href, form),
@@ -104,9 +105,15 @@ export function signature(
   return authToken === undefined ? {} : { 'X-Twilio-Signature': sign(authToken, address, form) };
 }
 
-/** The same path and query, at another origin. */
-export function onOrigin(origin: string, { pathname, search }: URL): URL {
-  return new URL(pathname + search, origin);
+/** The same path and query at `origin`; behind the proxy at `publicUrl`, without the path that it cuts off. */
+export function onOrigin(origin: string, { pathname, search }: URL, publicUrl = origin): URL {
+  const isBehind = new URL(origin).host !== new URL(publicUrl).host;
+  const base = isBehind ? basePath(publicUrl) : '';
+  return new URL((pathname.startsWith(`${base}/`) ? pathname.slice(base.length) : pathname) + search, origin);
+}
+
+function basePath(publicUrl: string): string {
+  return new URL(publicUrl).pathname.replace(/\/+$/, '');
 }
 
 /** The attributes of each element of that name. */
