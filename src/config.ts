@@ -21,8 +21,8 @@ export interface Config {
   logLevel: string;
   /** What is allowed, and unsafe: one sentence each. */
   cautions: string[];
-  /** The names of all variables that are read. */
-  variables: Set<string>;
+  /** The names of variables that nothing reads. */
+  unknown: string[];
 }
 
 /** What is wrong with the environment: one line for each mistake, naming the variable and how to fix it. */
@@ -31,12 +31,13 @@ export class ConfigError extends Error {
 }
 
 /** Reads the configuration from environment variables, empty ones counting as missing; throws a ConfigError. */
-export function readConfig(env: Record<string, string | undefined>): Config {
+export function readConfig(env: Record<string, string | undefined>, fromFile: string[] = []): Config {
   const mistakes: string[] = [];
-  const variables = new Set<string>();
+  const cautions: string[] = [];
+  const unknown = new Set(fromFile);
 
   function text(name: string, fallback?: string): string {
-    variables.add(name);
+    unknown.delete(name);
     const value = env[name]?.trim() || fallback;
     if (value === undefined) mistakes.push(`${name} is missing: set it in .env (see .env.example).`);
     return value ?? '';
@@ -57,8 +58,12 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   function twilioAuthToken(): string | undefined {
     const isBoolean = (value: string) => value === 'true' || value === 'false';
     const isOpen = checked('ALLOW_UNSIGNED_REQUESTS', 'false', isBoolean, 'true or false') === 'true';
-    if (isOpen) return undefined;
     const value = text('TWILIO_AUTH_TOKEN', '');
+    if (isOpen) {
+      cautions.push('anyone can talk on your OpenAI bill: ALLOW_UNSIGNED_REQUESTS is true');
+      if (value) cautions.push('TWILIO_AUTH_TOKEN is not used: ALLOW_UNSIGNED_REQUESTS is true');
+      return undefined;
+    }
     if (value === '') {
       mistakes.push('TWILIO_AUTH_TOKEN is missing: set it, or ALLOW_UNSIGNED_REQUESTS=true to try out.');
     }
@@ -81,7 +86,12 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     (value) => /^wss?:\/\/[^#]+$/i.test(value) && URL.canParse(value),
     'a wss:// or ws:// address without #',
   );
-  const publicUrl = checked('PUBLIC_URL', '', isBase, 'what precedes /incoming-call in the webhook');
+  const publicUrl = checked(
+    'PUBLIC_URL',
+    '',
+    isBase,
+    `the webhook's address without /incoming-call, such as https://relay.example.com`,
+  );
   const config: Config = {
     openaiApiKey,
     model: text('OPENAI_REALTIME_MODEL', 'gpt-realtime-2.1'),
@@ -96,20 +106,15 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     port: integer('PORT', 3000, 0, 65_535),
     host: text('HOST', '0.0.0.0'),
     logLevel: checked('LOG_LEVEL', 'info', isLogLevel, `one of ${LOG_LEVELS.join(', ')}`),
-    cautions: [],
-    variables,
+    cautions,
+    unknown: [...unknown],
   };
-  if (config.twilioAuthToken === undefined) {
-    config.cautions.push('anyone can talk on your OpenAI bill: ALLOW_UNSIGNED_REQUESTS is true');
-    if (env.TWILIO_AUTH_TOKEN) {
-      config.cautions.push('TWILIO_AUTH_TOKEN is not used: ALLOW_UNSIGNED_REQUESTS is true');
-    }
-  }
   if (/^ws:\/\/(?!localhost\b|127\.|\[::1\])/i.test(realtimeUrl)) {
-    config.cautions.push('the key and the calls travel unencrypted: OPENAI_REALTIME_URL is ws://');
+    cautions.push('the key and the calls travel unencrypted: OPENAI_REALTIME_URL is ws://');
   }
-  if (mistakes.length > 0) throw new ConfigError(mistakes.join('\n'));
-  return config;
+  if (mistakes.length === 0) return config;
+  if (unknown.size > 0) mistakes.push(`Nothing reads these variables of .env: ${config.unknown.join(', ')}.`);
+  throw new ConfigError(mistakes.join('\n'));
 }
 
 /** Whether webhooks may be below `url`; nothing is good, too. */

@@ -70,7 +70,7 @@ export async function start(load: Load): Promise<void> {
 /** Resolves to a server that listens; rejects if it can't start. */
 async function startOnce(load: () => ReturnType<Load>, isDev: boolean) {
   readEnvFile();
-  const config = readConfig(process.env);
+  const config = readConfig(process.env, fromFile);
   const { assistant } = await userCode.run({}, load);
   const mistakes = mistakesOf(assistant).map((mistake) => `src/assistant.ts: ${mistake}.`);
   if (mistakes.length > 0) throw new ConfigError(mistakes.join('\n'));
@@ -78,7 +78,7 @@ async function startOnce(load: () => ReturnType<Load>, isDev: boolean) {
   const logger = { level: config.logLevel, stream: output };
   const { app, calls, shutDown } = await buildApp(config, assistant, logger);
   for (const advice of config.cautions) app.log.warn({ advice }, 'unsafe setting');
-  const unknown = fromFile.filter((name) => !config.variables.has(name));
+  const { unknown } = config;
   if (unknown.length > 0) app.log.info({ file: ENV_FILE, variables: unknown }, 'unknown variables');
   try {
     await app.listen({ port: config.port, host: config.host });

@@ -83,6 +83,16 @@ describe('The configuration', () => {
     expect(readConfig({ ...env, TWILIO_AUTH_TOKEN: '' }).twilioAuthToken).toBeUndefined();
   });
 
+  it('names what nothing reads, and with the mistakes, too: a name may be misspelt', () => {
+    const names = ['TWILIO_AUTH_TOKEN', 'OPENAI_APIKEY'];
+    expect(readConfig({ ...KEYS, ALLOW_UNSIGNED_REQUESTS: 'true' }, names).unknown).toEqual([
+      'OPENAI_APIKEY',
+    ]);
+    expect(() => readConfig({ TWILIO_AUTH_TOKEN: 'token' }, names)).toThrow(
+      /_KEY is missing.*\n.* OPENAI_APIKEY\./,
+    );
+  });
+
   it('does not repeat a key that it refuses', () => {
     expect(mistakes({ OPENAI_API_KEY: 'sk-te st' }).join()).not.toContain('sk-te');
   });
