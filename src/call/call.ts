@@ -135,7 +135,7 @@ export class Call {
     this.#twilio?.close(code);
     this.#onOver(reason, this.#next(reason, how), this.#twilio !== undefined);
     this.#tools.abortAll();
-    if (outcome === 'failed') {
+    if (outcome === 'failed' && reason !== 'shutdown') {
       const sessionId = this.#sessions.current.id;
       logFailure(this.#log.child({ sessionId }), how.failure ?? { reason }, 'call failed');
     }
