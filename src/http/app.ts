@@ -121,20 +121,21 @@ export async function buildApp(
     }
     reply.type('text/xml');
     if (callSid === undefined) return connect(request, asked, assistant.twiml);
-    const log = request.log.child({ callSid, from: masked(details.from) });
+    const from = masked(details.from);
+    const log = request.log.child({ callSid, from });
     const call = await calls.ring(callSid, details, log);
     if (typeof call === 'object') return connect(request, asked, call.persona.twiml);
     switch (call) {
       case 'busy': {
         const reason = calls.isBusy ? 'all places taken' : "answer() returned 'busy'";
-        refusals.warn(() => ({ callSid, reason }), 'call rejected');
+        refusals.warn(() => ({ callSid, from, reason }), 'call rejected');
         return rejectAsBusy();
       }
       case 'shutdown':
       case 'too many ringing':
       case 'call already live':
         if (call !== 'call already live')
-          refusals.warn(() => ({ callSid, reason: call, from: masked(details.from) }), 'call deferred');
+          refusals.warn(() => ({ callSid, from, reason: call }), 'call deferred');
         // Its stream is about to end, or this is a recorded request: neither gets a second token.
         // Twilio posts its own parameters again: only the owner's are in the address.
         return askAgain(
