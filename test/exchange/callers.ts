@@ -129,6 +129,8 @@ export function hearsNothing(call: Call, stream: Stream): string[] {
     .map(([, { at }]) => at);
   const lost = sessions.flatMap(({ number: of, responses, items, lostAt = Infinity }) =>
     responses
+      // Nothing comes of those that begin after the loss.
+      .filter(({ began }) => began < lostAt)
       .map(({ number, done = Infinity }) => ({
         lastAt: items.find(({ response }) => response === number)?.lastAt ?? lostAt,
         done,
