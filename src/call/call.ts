@@ -170,7 +170,7 @@ export class Call {
       this.#perform((now) => this.#conversation.fromOpenAI(event, now));
       if (this.#state === 'over' && this.#conversation.transcript.isWritten) this.#textsWritten();
     },
-    lost: (isExpiring) => this.#conversation.sessionLost(isExpiring, running()),
+    lost: (isExpiring, heardAt) => this.#conversation.sessionLost(isExpiring, running(), heardAt),
     isWaiting: () => this.#conversation.isCallerWaiting,
     failed: (failure) => this.#perform((now) => this.#conversation.fail(failure, now)),
   };

@@ -65,8 +65,8 @@ export class Conversation {
     return [...items, ...told, ...audio];
   }
 
-  /** The session is gone, or left as it `isExpiring`, and another will be ready. What was sent is still heard. */
-  sessionLost(isExpiring: boolean, now: number): void {
+  /** The session, `heardAt` last, is gone, or left as it `isExpiring`; another will be ready. What was sent is still heard. */
+  sessionLost(isExpiring: boolean, now: number, heardAt = now): void {
     if (!this.#caller.isSessionReady) return;
     const isSilent = isExpiring && this.isPause(now);
     if (isSilent) this.#answered();
@@ -79,7 +79,8 @@ export class Conversation {
     this.#results = this.#tools.sessionLost();
     this.#playback.sessionLost();
     this.#caller.sessionLost();
-    this.#replies.sessionLost(task !== WAIT, now);
+    // A caller who spoke may have finished long ago.
+    this.#replies.sessionLost(task !== WAIT, this.#replies.isCallerSpeaking ? heardAt : now);
     if (!this.#replies.isBegun && running.length === 0) return;
     this.#handover = handover(this.transcript.newest(), running, task);
     this.#speaks = task !== WAIT;

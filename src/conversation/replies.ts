@@ -84,13 +84,13 @@ export class Replies {
     this.#turn = { is: 'open' };
   }
 
-  /** The session is gone, with all that went on in it; the caller waits for the next one to speak if that `isAwaited`. */
-  sessionLost(isAwaited: boolean, now: number): void {
+  /** The session is gone, with all that went on in it; the next one, if that `isAwaited`, has been waited for `since` then. */
+  sessionLost(isAwaited: boolean, since: number): void {
     this.#response = { is: 'none' };
     this.#debt = undefined;
     if (this.#turn.is === 'assistant') this.#turn = { is: 'open' };
     this.#hasFailed = false;
-    if (isAwaited && this.isBegun) this.watchdog.start(now);
+    if (isAwaited && this.isBegun) this.watchdog.start(since);
   }
 
   /** Items were sent, to which OpenAI should respond if a response `isOwed`. */

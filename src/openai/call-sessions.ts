@@ -27,8 +27,8 @@ export interface CallSessionsListener {
   /** Called when a session takes audio: the first, or another after `lost`. It knows nothing of earlier ones. */
   ready(): void;
   event(event: ServerEvent): void;
-  /** Called once when the session fails, or is left as it `isExpiring`: another will be ready. */
-  lost(isExpiring: boolean): void;
+  /** Called once when the session, `heardAt` last, fails, or is left as it `isExpiring`: another will be ready. */
+  lost(isExpiring: boolean, heardAt: number): void;
   /** Whether the caller waits for a reply, and comes before those who don't. */
   isWaiting(): boolean;
   /** Called when the session fails and no other follows. */
@@ -189,6 +189,6 @@ export class CallSessions {
   #lost(isExpiring: boolean): void {
     if (this.#state !== 'ready') return;
     this.#state = 'lost';
-    this.#listener.lost(isExpiring);
+    this.#listener.lost(isExpiring, this.current.heardAt);
   }
 }

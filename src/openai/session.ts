@@ -5,7 +5,7 @@ import { WebSocket } from 'ws';
 import type { Config } from '../config.ts';
 import type { Persona } from '../contract.ts';
 import { type Failure, parseRetryAfter, type Reason } from '../failure.ts';
-import { after } from '../timers.ts';
+import { after, running } from '../timers.ts';
 import { asText, parseObject } from '../wire/json.ts';
 import { errorText, withoutKey } from '../wire/loggable.ts';
 import {
@@ -58,6 +58,8 @@ export class Session {
   id: string | undefined;
   /** When OpenAI ends the session, by `performance.now()`; known once it is ready. */
   expiresAt = 0;
+  /** When OpenAI was last heard, a `pong` included, by `running()`. */
+  heardAt = running();
   /** Messages that could not be read. */
   ignored = 0;
   readonly closed: Promise<Close>;
@@ -103,7 +105,11 @@ export class Session {
       watch(socket, tcp, 'pong', () => this.#fail('openai silent'));
     });
     socket.on('unexpected-response', (_request, response) => this.#handshakeRejected(response));
+    socket.on('pong', () => {
+      this.heardAt = running();
+    });
     socket.on('message', (data, isBinary) => {
+      this.heardAt = running();
       const event = isBinary || !Buffer.isBuffer(data) ? undefined : parseServerEvent(data, openaiApiKey);
       if (event === undefined) this.ignored += 1;
       else this.#received(event);

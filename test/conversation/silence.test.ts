@@ -111,6 +111,13 @@ describe('A caller who waits', () => {
     expect(overAt(5_000, 60_000)).toEqual([20_000, end('no reply')]);
   });
 
+  it('has waited since the session was last heard if it fell silent while the caller spoke', () => {
+    take(0, created('r1'), delta('r1', 'a', 400), done('r1'));
+    take(4_000, speechStarted);
+    call.sessionLost(false, 15_000, 5_000);
+    expect(overAt(15_000, 60_000)).toEqual([20_000, end('no reply')]);
+  });
+
   it('is told after 15 s if the reply is text without audio', () => {
     take(0, speechStarted, speechStopped, created('r1'), working('r1'), done('r1'));
     expect(overAt(0, 60_000)).toEqual([15_000, end('no reply')]);
