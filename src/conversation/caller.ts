@@ -8,6 +8,8 @@ const MAX_GAP_MS = 10_000;
 const MAX_AHEAD_MS = 10_000;
 /** A timestamp that jumps ahead of the clock by more, in ms, starts anew: a stall of 5 s is caught up with by less. */
 const MAX_JUMP_MS = 6_000;
+/** Time for the stream's first frames, in ms: one that is ahead of the time says that those before it were late. */
+const FIRST_FRAMES_MS = 1_000;
 /** A caller is muted if no frame comes for so long in mid-sentence, in ms. */
 const MUTED_AFTER_MS = 750;
 
@@ -107,6 +109,8 @@ export class Caller {
     const restarted = isAhead || timestamp < (this.#timestamp ?? clock);
     const missing = restarted ? 0 : this.#missingBefore(timestamp);
     if (restarted) this.#origin = clock - timestamp;
+    const passedMs = now - this.#began;
+    if (passedMs < FIRST_FRAMES_MS) this.#origin = Math.min(this.#origin, passedMs - timestamp);
     this.#offset = this.#origin + timestamp - now;
     this.#timestamp = timestamp;
     this.#frameMs = ms;

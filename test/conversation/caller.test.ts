@@ -32,6 +32,14 @@ describe("the stream's clock", () => {
     expect(caller.clock(900)).toBe(900);
   });
 
+  it('The clock runs no faster when the first frames come late', () => {
+    const caller = readyCaller();
+    for (const timestamp of [0, 20, 40, 60, 80]) caller.frame({ timestamp, payload: FRAME }, false, 120);
+    expect(caller.clock(120)).toBe(120);
+    caller.frame({ timestamp: 1_080, payload: FRAME }, false, 1_120);
+    expect(caller.clock(1_120)).toBe(1_120);
+  });
+
   it('The clock goes on when timestamps start anew', () => {
     const caller = readyCaller();
     caller.frame({ timestamp: 60_000, payload: FRAME }, false, 60_000);
