@@ -222,9 +222,12 @@ export class Conversation {
     const tool = this.#tools.finished(callId, result);
     if (tool === undefined) return [];
     const { responseId } = tool;
+    const { latest = responseId } = this.#replies;
     const isLeft = this.#replies.isInterrupted(responseId);
-    const isSaid = 'ends' in result && this.#replies.hasSpoken(responseId);
-    const told = 'output' in result ? result : this.#farewell.begin(result.ends, responseId, isSaid, isLeft);
+    const hasCutIn = isLeft || this.#replies.isCallersTurn || this.#keypad.isCollecting;
+    const hasSpoken = responseId === latest && this.#replies.hasSpoken(responseId);
+    const isSaid = 'ends' in result && hasSpoken && !hasCutIn;
+    const told = 'output' in result ? result : this.#farewell.begin(result.ends, latest, isSaid, hasCutIn);
     const effects = this.#tell(outputOf(callId, tool, told), !isLeft && !isSaid, now);
     return isSaid ? [...effects, ...this.#goodbye(now)] : effects;
   }
@@ -235,7 +238,8 @@ export class Conversation {
     const timedOut = this.#tools.overdue(now).flatMap((callId) => this.toolDone(callId, TIMED_OUT, now));
     const silence = this.#caller.tick(this.#replies.isCallerSpeaking, now);
     if (silence.length > 0) this.#replies.watchdog.start(now);
-    const isBusy = this.#areToolsAwaited || this.#playback.lateMs(now) < 0;
+    const isToolAwaited = this.#areToolsAwaited && !this.#replies.isCallersTurn;
+    const isBusy = isToolAwaited || this.#playback.lateMs(now) < 0;
     if (this.#replies.isOverdue(isBusy, now)) return this.fail({ reason: 'no reply' }, now);
     return [...timedOut, ...this.#keys(now), ...silence, ...this.#owed(now), ...this.#goodbye(now)];
   }
@@ -250,12 +254,16 @@ export class Conversation {
     return this.#tools.areAwaited(this.#replies.isInterrupted);
   }
 
+  /** Whether a tool of the latest response runs: only those hold up what follows it. */
+  get #areLatestToolsAwaited(): boolean {
+    const { latest, isInterrupted } = this.#replies;
+    return this.#tools.areAwaited((id) => id !== latest || isInterrupted(id));
+  }
+
   #owed(now: number): Effect[] {
     if (this.#isCatchingUp) return [];
     if (this.#farewell.isSaid) this.#replies.settle();
-    // Only a response's other tools hold up what one of them returned.
-    const isOther = (id: string) => id !== this.#replies.latest || this.#replies.isInterrupted(id);
-    return this.#replies.due(this.#tools.areAwaited(isOther), now);
+    return this.#replies.due(this.#areLatestToolsAwaited, now);
   }
 
   #play(streamSid: string, responseId: string, itemId: string, delta: string, now: number): Effect[] {
@@ -324,7 +332,7 @@ export class Conversation {
 
   /** Ends the call once the goodbye was heard. */
   #goodbye(now: number): Effect[] {
-    const isIdle = this.#replies.isIdle && !this.#areToolsAwaited && !this.#keypad.isCollecting;
+    const isIdle = this.#replies.isIdle && !this.#areLatestToolsAwaited && !this.#keypad.isCollecting;
     return this.#farewell.due(isIdle, this.#playback.isHeard, this.#playback.lateMs(now), now);
   }
 }

@@ -33,8 +33,8 @@ export class Farewell {
   #deadline = Number.POSITIVE_INFINITY;
 
   /**
-   * A tool of response `id` ends the call, unless the caller has cut in; no later hang-up undoes a put-through. `isSaid` says
-   * whether the response has said goodbye. Returns what to tell the model.
+   * A tool ends the call, unless the caller has cut in; no later hang-up undoes a put-through. `isSaid` says whether the latest
+   * response, `id`, has said goodbye. Returns what to tell the model.
    */
   begin(ends: Partial<Ending>, id: string, isSaid: boolean, hasCutIn: boolean): { output: string } {
     const { to: putThrough, callerId } = ends;

@@ -74,6 +74,11 @@ export class Replies {
     return this.#turn.is === 'caller';
   }
 
+  /** Whether the caller speaks, or waits for the reply to it. */
+  get isCallersTurn(): boolean {
+    return this.isCallerSpeaking || (this.#turn.is === 'assistant' && !this.#turn.isQuestion);
+  }
+
   /**
    * A session is ready and was sent `items`. The assistant `speaks` first: at once, or if a turn `isRepeated` that OpenAI
    * doesn't hear.

@@ -10,8 +10,10 @@ import {
   expected,
   functionCall,
   outputAdded,
+  press,
   speechStarted,
   speechStopped,
+  timedOut,
 } from '../support/wire.ts';
 import { inCall, readyCall } from './ready-call.ts';
 
@@ -113,6 +115,48 @@ describe('A goodbye', () => {
     expect(call.toolDone('c1', toHangUp, 1_100)).toEqual([output('c1', KEPT)]);
     take(2_000, speechStopped, created('r2'), done('r2'));
     expect(tick(9_000)).toEqual([]);
+  });
+
+  describe('by a tool that takes its time', () => {
+    const toPutThrough = { ends: { to: '+14155550100' } };
+
+    /** A tool of `r1` runs, which the caller was told; the caller has heard all of it at 600. */
+    beforeEach(() => {
+      turn('r1', 0);
+      take(100, delta('r1', 'a', 400), functionCall('r1', 'c1', 'weather'), done('r1'));
+      call.fromTwilio(echo('audio-1'), 600);
+    });
+
+    it('is not begun while the caller speaks', () => {
+      take(2_000, speechStarted);
+      expect(call.toolDone('c1', toPutThrough, 2_500)).toEqual([output('c1', KEPT)]);
+    });
+
+    it('is not begun before the reply to what the caller has said', () => {
+      take(2_000, speechStarted, speechStopped, created('r2'));
+      expect(call.toolDone('c1', toPutThrough, 2_100)).toEqual([output('c1', SAY_PUT_THROUGH)]);
+      take(2_200, delta('r2', 'b', 400), done('r2'));
+      expect(call.fromTwilio(echo('audio-2'), 2_700)).toEqual([]);
+    });
+
+    it('is not begun while keys wait to be told', () => {
+      call.fromTwilio(press('1'), 2_000);
+      expect(call.toolDone('c1', toPutThrough, 2_300)).toEqual([output('c1', KEPT), respond]);
+    });
+
+    it('is announced after a question over the tool', () => {
+      take(6_000, timedOut, created('q'), delta('q', 'b', 400));
+      expect(call.toolDone('c1', toPutThrough, 6_200)).toEqual([output('c1', SAY_PUT_THROUGH)]);
+      expect(take(6_300, outputAdded('o'), done('q'))).toEqual([respond]);
+    });
+
+    it('is not held up by that of an earlier response', () => {
+      turn('r2', 2_000);
+      take(2_500, delta('r2', 'b', 400), functionCall('r2', 'c2', 'bye'));
+      call.toolDone('c2', toHangUp, 2_510);
+      take(2_520, done('r2'));
+      expect(call.fromTwilio(echo('audio-2'), 3_000)).toEqual([hungUp]);
+    });
   });
 
   it('that never comes ends the call without an apology', () => {

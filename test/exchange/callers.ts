@@ -20,7 +20,7 @@ const LEFT_MS = 2_000;
 /** How long a message may be on its way, in ms. */
 export const ON_ITS_WAY_MS = 250;
 /** How long a tool may run, in ms; the others are done at once. */
-export const TOOL_MS: Record<string, number> = { slow: 3_000, endless: 10_000 };
+export const TOOL_MS: Record<string, number> = { slow: 3_000, transfer: 1_500, endless: 10_000 };
 
 /** For how long a call was held up by what is none of the server's business, in ms: jitter both ways, and of an echo. */
 export function heldUp({ plan }: Call, { server, startedAt = 0 }: Stream): number {

@@ -163,7 +163,10 @@ export class Server {
       },
       floats: () => void Promise.reject(new Error('it floats')),
       bye: () => hangUp(),
-      transfer: () => putThrough('+14155550111'),
+      transfer: async () => {
+        await pause(1_500);
+        return putThrough('+14155550111');
+      },
     };
     return {
       ...testAssistant,
