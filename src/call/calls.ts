@@ -133,7 +133,7 @@ export class Calls {
 
   /** The caller has hung up, perhaps while the call rang. */
   hungUp(callSid = ''): void {
-    this.#beginning.get(callSid)?.abort.abort();
+    userCode.run({ callSid }, () => this.#beginning.get(callSid)?.abort.abort());
     const call = this.#known.find(callSid)?.call;
     if (call?.isRinging) call.end('not claimed');
   }

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { userCode } from '../../src/call/user-code.ts';
 import type { Answer, Assistant } from '../../src/contract.ts';
 import { CALL, dialStream, type OpenAIPeer } from '../support/peers.ts';
 import { answering, configuration, FROM, ring, serverOf, TO } from '../support/ring.ts';
@@ -214,6 +215,24 @@ describe('An answer that never comes', () => {
     late('busy');
     expect(configuration(await (await openai.dialled()).begin())).toMatchObject({ voice: 'cedar' });
     expect(server.log.messages(({ level }) => level === 50)).toEqual(['answer() timed out']);
+  });
+
+  it('is known as the owner of what hears that the caller has hung up meanwhile', async () => {
+    let code: unknown;
+    const { server, asked } = await answering(
+      ({ signal }) =>
+        new Promise((resolve) => {
+          signal.addEventListener('abort', () => {
+            code = userCode.getStore();
+            resolve(undefined);
+          });
+        }),
+    );
+    const twiml = ring(server);
+    await vi.waitFor(() => expect(asked).toHaveLength(1));
+    await ring(server, { CallStatus: 'completed' });
+    await twiml;
+    expect(code).toMatchObject({ callSid: CALL });
   });
 });
 
