@@ -22,6 +22,8 @@ export class Keypad {
 
   /** Takes what to tell the model, once that is complete or the caller has paused; it waits for the session. */
   take(isSessionReady: boolean, now: number): string | undefined {
+    // The clock goes back by a stall once that is noticed.
+    this.#lastAt = Math.min(this.#lastAt, now);
     if (!isSessionReady || !this.isCollecting) return undefined;
     const isComplete = this.#digits.endsWith('#') || this.#digits.length === MAX_DIGITS;
     if (!isComplete && now - this.#lastAt < PAUSE_MS) return undefined;

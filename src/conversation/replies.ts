@@ -248,7 +248,9 @@ export class Replies {
   }
 
   #owe(now: number, delayMs = 0): void {
-    const notBefore = Math.max(now + delayMs, this.#debt?.notBefore ?? now);
+    // Not before now would be too late: the clock goes back by a stall once that is noticed.
+    const from = delayMs > 0 ? now + delayMs : Number.NEGATIVE_INFINITY;
+    const notBefore = Math.max(from, this.#debt?.notBefore ?? from);
     this.#debt = { items: this.#items.sent, notBefore };
   }
 

@@ -89,6 +89,13 @@ describe('A tool that the model calls', () => {
     expect(tick(400)).toEqual([]);
   });
 
+  it('brings a response at once if it has stalled the process, which is noticed later', () => {
+    turn('r1', 0);
+    take(100, functionCall('r1', 'c1', 'time'));
+    call.toolDone('c1', { output: '1' }, 5_100);
+    expect(take(120, done('r1'))).toEqual([respond]);
+  });
+
   it('brings no response once the caller has cut in', () => {
     turn('r1', 0);
     take(100, delta('r1', 'preamble', 400), functionCall('r1', 'c1', 'time'), done('r1'));
