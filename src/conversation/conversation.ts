@@ -13,8 +13,9 @@ import { Tally } from './tally.ts';
 import { outputOf, TIMED_OUT, type ToolInfo, type ToolResult, Tools } from './tools.ts';
 import { Transcript } from './transcript.ts';
 
-/** The most of OpenAI's events that waits for the stream, in characters: 90 s of audio, which Twilio takes at once. */
+/** The most of OpenAI's audio that waits for the stream, in characters, with what each message adds: Twilio takes it at once. */
 const MAX_HELD_CHARACTERS = 1_000_000;
+const MESSAGE_CHARACTERS = 100;
 
 /**
  * One conversation: takes messages and returns effects, in order; `now` is the process's monotonic clock in ms. It begins
@@ -149,8 +150,10 @@ export class Conversation {
   fromOpenAI(event: ServerEvent, now: number): Effect[] {
     this.tally.listen(event);
     if (this.#streamSid !== undefined) return this.#receive(this.#streamSid, event, now);
-    this.#heldCharacters += JSON.stringify(event).length;
-    if (this.#heldCharacters <= MAX_HELD_CHARACTERS) this.#events.push(event);
+    this.#heldCharacters += JSON.stringify(event).length + MESSAGE_CHARACTERS;
+    // What isn't known to be over would hold up all that follows: words go first.
+    const max = 'delta' in event ? MAX_HELD_CHARACTERS : 2 * MAX_HELD_CHARACTERS;
+    if (this.#heldCharacters <= max) this.#events.push(event);
     return [];
   }
 

@@ -51,6 +51,17 @@ describe('A conversation before its stream', () => {
     expect(take(3_300, speechStarted)).toEqual([clear, truncate('a', 300)]);
   });
 
+  it.each([40, 400])('goes on after a greeting that is too long to be kept, in deltas of %i ms', (ms) => {
+    call.sessionReady(0);
+    take(500, created('r1'));
+    for (let at = 0; at < 120_000; at += ms) take(600, delta('r1', 'a', ms));
+    take(700, done('r1'));
+    const played = call.streamStarted(STREAM, 1_000).filter((effect) => 'to' in effect);
+    expect(played.length).toBeGreaterThan(200);
+    expect(JSON.stringify(played.map(({ message }) => message)).length).toBeLessThan(1_048_576);
+    expect(call.tick(120_000)).toEqual([]);
+  });
+
   it('counts no wait', () => {
     call.sessionReady(0);
     call.streamStarted(STREAM, 14_000);
