@@ -3,6 +3,7 @@ import { type CallInfo, putThrough, type Report, type Tool } from '../src/contra
 import { collectGarbage } from './support/memory.ts';
 import { CALL } from './support/peers.ts';
 import { begin, callTo, callTool, FROM, finish, ring, TO } from './support/ring.ts';
+import { STREAM } from './support/wire.ts';
 
 afterEach(() => {
   vi.useRealTimers();
@@ -50,6 +51,9 @@ describe('The report of a call', () => {
     finish(session, 'r2', { output_token_details: { text_tokens: 1, audio_tokens: 2 } });
     session.send(written('u', 'When do you open?'));
     await session.settle();
+    // All was heard.
+    for (const name of ['audio-1', 'audio-2'])
+      twilio.send({ event: 'mark', streamSid: STREAM, mark: { name } });
     twilio.stop();
     await vi.waitFor(() => expect(reports).toHaveLength(1));
     expect(reports[0]).toEqual({
@@ -71,6 +75,18 @@ describe('The report of a call', () => {
     });
     expect(reports[0]?.signal.aborted).toBe(true);
     expect(server.log.text).not.toMatch(/Hello there|When do you open/);
+  });
+
+  it('has so much of a reply as was heard when the caller hung up', async () => {
+    const { twilio, session, reports } = await reportedCall();
+    begin(session, 'r1');
+    session.send(added('a', 'assistant', null), spoken('a', 'r1', 'one two three four five'));
+    session.say(20_000, 'r1', 'a');
+    finish(session, 'r1');
+    await twilio.next('media');
+    twilio.stop();
+    await vi.waitFor(() => expect(reports).toHaveLength(1));
+    expect(reports[0]?.transcript).toEqual([]);
   });
 
   it('has each tool that was called, and whom the caller was put through to', async () => {

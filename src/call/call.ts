@@ -131,6 +131,7 @@ export class Call {
     if (this.#state === 'over') return;
     this.#state = 'over';
     this.#sessions.keep();
+    this.#conversation.over(running());
     const { outcome, code } = ENDINGS[reason];
     this.#twilio?.close(code);
     this.#onOver(reason, this.#next(reason, how), this.#twilio !== undefined);

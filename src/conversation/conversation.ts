@@ -247,6 +247,11 @@ export class Conversation {
     return [...timedOut, ...this.#keys(now), ...silence, ...this.#owed(now), ...this.#goodbye(now)];
   }
 
+  /** The call is over: what is still unheard never will be. */
+  over(now: number): void {
+    this.#truncate(this.#playback.interrupt(now));
+  }
+
   /** What the log has of a call that is over; `redials` are those of its sessions. */
   summary(redials: number): object {
     return { ...this.#caller.counts, ...this.tally.summary(this.#replies.retries + redials) };
