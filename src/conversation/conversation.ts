@@ -209,8 +209,10 @@ export class Conversation {
     const isCut = this.#replies.isInterrupted(id);
     const isSaid = this.#replies.hasSpoken(id) && ['completed', 'incomplete'].includes(status);
     // One that only calls a tool is no goodbye, nor one that the caller has cancelled.
-    if (isSaid || (isEmpty && !isCut)) this.#farewell.responseDone(id);
-    if (isSaid) this.#tools.responseSaid();
+    if (isSaid || (isEmpty && !isCut)) {
+      this.#farewell.responseDone(id);
+      this.#tools.responseSaid();
+    }
     if (isEmpty && !isCut) this.#answered();
     const failure = this.#replies.done(response, now);
     if (failure !== undefined) return this.fail(failure, now);
@@ -231,14 +233,16 @@ export class Conversation {
     const hasSpoken = responseId === latest && this.#replies.hasSpoken(responseId);
     const isSaid = 'ends' in result && hasSpoken && !hasCutIn;
     const told = 'output' in result ? result : this.#farewell.begin(result.ends, latest, isSaid, hasCutIn);
-    const effects = this.#tell(outputOf(callId, tool, told), !isLeft && !isSaid, now);
+    const effects = this.#tell([outputOf(callId, tool, told)], !isLeft && !isSaid, now);
     return isSaid ? [...effects, ...this.#goodbye(now)] : effects;
   }
 
   /** To be called a few times a second. */
   tick(now: number): Effect[] {
     if (this.#streamSid === undefined) return [];
-    const timedOut = this.#tools.overdue(now).flatMap((callId) => this.toolDone(callId, TIMED_OUT, now));
+    const timedOut = this.#tools
+      .overdue(now)
+      .flatMap((failed) => [failed, ...this.toolDone(failed.callId, TIMED_OUT, now)]);
     const silence = this.#caller.tick(this.#replies.isCallerSpeaking, now);
     if (silence.length > 0) this.#replies.watchdog.start(now);
     const isToolAwaited = this.#areToolsAwaited && !this.#replies.isCallersTurn;

@@ -101,7 +101,7 @@ export class Tools {
     for (const unspoken of this.#unspoken.values()) unspoken.isSeen = true;
   }
 
-  /** A response was said to its end: what was told before it began was passed on. */
+  /** A response was said to its end, or is empty by choice: what was told before it began was passed on. */
   responseSaid(): void {
     for (const [callId, { isSeen }] of this.#unspoken) if (isSeen) this.#unspoken.delete(callId);
   }
@@ -115,11 +115,11 @@ export class Tools {
     return unspoken.map(([callId, { told }]) => [callId, told]);
   }
 
-  /** The `call_id`s of those that have taken too long, each once. */
-  overdue(now: number): string[] {
+  /** Those that have taken too long, each once. */
+  overdue(now: number) {
     const overdue = [...this.#running].filter(([, { deadline }]) => now >= deadline);
     for (const [, tool] of overdue) tool.deadline = Number.POSITIVE_INFINITY;
-    return overdue.map(([callId]) => callId);
+    return overdue.map(([callId, { name }]) => ({ failedTool: name, why: OUTPUTS.timedOut, callId }));
   }
 }
 
@@ -128,9 +128,6 @@ function functionOutput(call_id: string, output: string): Effect {
 }
 
 /** Tells the model what came of a tool: in words, where it isn't the session that made the call. */
-export function outputOf(callId: string, { name, isOrphan }: RunningTool, told: Told): Effect[] {
-  const { output } = told;
-  const words = `(${name} returned: ${output})`;
-  const message = isOrphan ? textMessage('user', words) : functionOutput(callId, output);
-  return told === TIMED_OUT ? [{ failedTool: name, why: output, callId }, message] : [message];
+export function outputOf(callId: string, { name, isOrphan }: RunningTool, { output }: Told): Effect {
+  return isOrphan ? textMessage('user', `(${name} returned: ${output})`) : functionOutput(callId, output);
 }

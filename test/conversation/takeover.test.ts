@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { Conversation } from '../../src/conversation/conversation.ts';
 import type { Effect } from '../../src/conversation/effect.ts';
+import { OUTPUTS } from '../../src/conversation/tools.ts';
 import type { Failure } from '../../src/failure.ts';
 import {
   audio,
@@ -14,6 +15,7 @@ import {
   frame,
   functionCall,
   itemAdded,
+  outputAdded,
   press,
   STREAM,
   said,
@@ -249,6 +251,20 @@ describe('A session that is lost while a tool runs', () => {
     expect(JSON.stringify(takeOver(3_000))).not.toMatch(/Still running|noon/);
   });
 
+  it('has nothing told again to which the model chose to say nothing', () => {
+    call.toolDone('c1', { output: '"noon"' }, 500);
+    take(600, outputAdded('o1'), created('r2'), empty('r2'));
+    expect(takeOver(2_000, true).rest).toEqual([]);
+  });
+
+  it('has a tool that timed out told again, but not logged', () => {
+    expect(call.tick(10_000)).toContainEqual(expect.objectContaining({ failedTool: 'time' }));
+    call.sessionLost(false, 10_300);
+    const effects = call.sessionReady(11_000);
+    expect(effects).toContainEqual(text('user', `(time returned: ${OUTPUTS.timedOut})`));
+    expect(effects.filter((effect) => 'failedTool' in effect)).toEqual([]);
+  });
+
   it('has an output told again if only a response that began before it was said', () => {
     call.toolDone('c1', { output: '"noon"' }, 500);
     take(600, created('r2'), functionCall('r2', 'c2', 'time'), done('r2'));
@@ -269,7 +285,7 @@ describe('A session that is lost while a tool runs', () => {
 
   it('has the next told of a tool that times out meanwhile', () => {
     call.sessionLost(false, 9_000);
-    expect(call.tick(10_500)).toEqual([]);
+    expect(call.tick(10_500)).toMatchObject([{ failedTool: 'time' }]);
     call.toolDone('c1', { output: '"noon"' }, 10_750);
     const next = JSON.stringify(call.sessionReady(11_000));
     expect(next).toContain('(time returned: The tool took too long.');

@@ -83,7 +83,7 @@ describe('a call that cannot be run', () => {
 describe('a tool that takes too long', () => {
   it('counts as running until it returns, through the loss of its session', () => {
     for (let n = 1; n <= 10; n++) tools.called(...call(`c${n}`), 0);
-    for (const callId of tools.overdue(10_000)) tools.finished(callId, TIMED_OUT);
+    for (const { callId } of tools.overdue(10_000)) tools.finished(callId, TIMED_OUT);
     for (const [callId, result] of tools.sessionLost()) tools.finished(callId, result);
     expect(tools.called(...call('c11'), 10_000)).toMatchObject([{ why: OUTPUTS.tooMany }, {}]);
     finished('c1');
@@ -108,13 +108,13 @@ describe('a tool that finishes', () => {
     tools.called(...call('c1'), 1_000);
     tools.called(...call('c2', { name: 'weather' }), 1_000);
     expect(tools.overdue(3_999)).toEqual([]);
-    expect(tools.overdue(4_000)).toEqual(['c2']);
-    expect(tools.overdue(11_000)).toEqual(['c1']);
+    expect(tools.overdue(4_000)).toMatchObject([{ callId: 'c2' }]);
+    expect(tools.overdue(11_000)).toMatchObject([{ callId: 'c1' }]);
   });
 
   it('A tool that was overdue and given up is over: its late result is dropped', () => {
     tools.called(...call('c1'), 0);
-    for (const callId of tools.overdue(10_000)) finished(callId);
+    for (const { callId } of tools.overdue(10_000)) finished(callId);
     expect(finished('c1')).toBeUndefined();
     expect(tools.overdue(20_000)).toEqual([]);
   });
@@ -124,7 +124,7 @@ describe('what came of a call', () => {
   it('The model is told as the output of its call', () => {
     tools.called(...call('c1'), 0);
     const tool = finished('c1');
-    expect(tool && outputOf('c1', tool, { output: '"noon"' })).toEqual([expected.output('c1', '"noon"')]);
+    expect(tool && outputOf('c1', tool, { output: '"noon"' })).toEqual(expected.output('c1', '"noon"'));
   });
 
   it('A session that did not make the call is told in words', () => {
@@ -133,7 +133,7 @@ describe('what came of a call', () => {
     expect(tools.areAwaited(() => false)).toBe(false);
     const tool = finished('c1');
     const words = expected.text('user', '(time returned: "noon")');
-    expect(tool && outputOf('c1', tool, { output: '"noon"' })).toEqual([words]);
+    expect(tool && outputOf('c1', tool, { output: '"noon"' })).toEqual(words);
   });
 
   it('What was not passed on when the session is lost is returned for the next, once', () => {
