@@ -79,7 +79,9 @@ export class Calls {
     if (known.givenUp !== undefined) return known.givenUp;
     if (this.#isRingingTooOften(details)) return 'too many ringing';
     const abort = new AbortController();
-    const call = this.#begin(callSid, details, abort, log).finally(() => this.#beginning.delete(callSid));
+    const call = this.#begin('webhook', callSid, details, abort, log).finally(() =>
+      this.#beginning.delete(callSid),
+    );
     this.#beginning.set(callSid, { call, details, abort });
     if (typeof (await call) === 'object') log.info('call answered');
     return call;
@@ -119,7 +121,7 @@ export class Calls {
     if (refusal !== undefined) return refusal;
     known.use(token);
     if (known.call !== undefined) return known.call;
-    return this.#begin(callSid, readDetails(details), abort, log);
+    return this.#begin('stream', callSid, readDetails(details), abort, log);
   }
 
   /** Returns a token that admits one stream of the call; undefined if none is needed. */
@@ -201,6 +203,7 @@ export class Calls {
 
   /** Begins a call, for its webhook or its stream. Aborts `abort` if it may not, or when it is over. */
   async #begin(
+    by: 'webhook' | 'stream',
     callSid: string,
     details: CallDetails,
     abort: AbortController,
@@ -211,7 +214,7 @@ export class Calls {
     const persona = await whoAnswers(this.#shared.assistant, info, log);
     // Meanwhile the last place may be taken, or the call have begun by another stream, or been hung up.
     const known = this.#known.of(callSid);
-    const refusal = known.call === undefined ? this.#refusal(known, 'stream') : 'call already live';
+    const refusal = known.call === undefined ? this.#refusal(known, by) : 'call already live';
     if (abort.signal.aborted) return 'not claimed';
     if (persona === 'busy' || refusal !== undefined) {
       abortUserCode();

@@ -217,6 +217,22 @@ describe('An answer that never comes', () => {
     expect(server.log.messages(({ level }) => level === 50)).toEqual(['answer() timed out']);
   });
 
+  it('leaves the call to another process if this one stops meanwhile', async () => {
+    let release: (answer: undefined) => void = () => {};
+    const { server, openai, asked } = await answering(
+      () =>
+        new Promise((resolve) => {
+          release = resolve;
+        }),
+    );
+    const twiml = ring(server);
+    await vi.waitFor(() => expect(asked).toHaveLength(1));
+    server.calls.close();
+    release(undefined);
+    expect(await twiml).toContain('<Redirect>');
+    expect(openai.handshakes).toBe(0);
+  });
+
   it('is known as the owner of what hears that the caller has hung up meanwhile', async () => {
     let code: unknown;
     const { server, asked } = await answering(
