@@ -142,7 +142,9 @@ export function hearsNothing(call: Call, stream: Stream): string[] {
     ...[startedAt, ...turns, ...stream.keys].map((at) => ({ at })),
     ...lost.filter(({ at }) => at > startedAt && at < Infinity),
   ];
-  const allowed = SILENCE_MS + heldUp(call, stream) + toolMs(sessions);
+  // What is held up sets the stream's clock back, which stays so while no frames come.
+  const isMuted = plan.acts.some(({ does }) => does === 'mute');
+  const allowed = SILENCE_MS + heldUp(call, stream) * (isMuted ? 2 : 1) + toolMs(sessions);
   const end = connectedUntil(call, stream);
   const speaks = plan.acts.filter(({ does }) => does === 'speak').map(({ at }) => startedAt + at);
   const heard = voices(call, stream);
