@@ -27,7 +27,7 @@ export interface CallSessionsListener {
   /** Called when a session takes audio: the first, or another after `lost`. It knows nothing of earlier ones. */
   ready(): void;
   event(event: ServerEvent): void;
-  /** Called once when the session, `heardAt` last, fails, or is left as it `isExpiring`: another will be ready. */
+  /** Called when the session, `heardAt` last, fails, or is left as it `isExpiring`: another will be ready. Perhaps more than once. */
   lost(isExpiring: boolean, heardAt: number): void;
   /** Whether the caller waits for a reply, and comes before those who don't. */
   isWaiting(): boolean;
@@ -48,8 +48,8 @@ export class CallSessions {
   readonly #listener: CallSessionsListener;
   /** The replacement for a session that will expire. */
   #next: Session | undefined;
-  /** The state of `current`; `lost` once the listener knows. */
-  #state: 'dialling' | 'ready' | 'lost' = 'dialling';
+  /** Whether `current` is or was ready. */
+  #wasReady = false;
   #isLast = false;
   /** When `current` must be ready, its repeated dials included. */
   #readyBy = performance.now() + READY_MS;
@@ -107,15 +107,15 @@ export class CallSessions {
 
   readonly #active: SessionListener = {
     ready: () => {
-      this.#state = 'ready';
+      this.#wasReady = true;
       this.#listener.ready();
     },
     event: (event) => this.#listener.event(event),
-    closing: () => this.#lost(false),
+    closing: () => this.#listener.lost(false, this.current.heardAt),
     failed: (failure) => {
       if (this.#isLast || verdict(failure) !== 'again') return this.#listener.failed(failure);
-      if (this.#state === 'dialling') this.#dialAgain(failure);
-      else this.#replace(failure);
+      if (this.#wasReady) this.#replace(failure);
+      else this.#dialAgain(failure);
     },
   };
 
@@ -170,7 +170,7 @@ export class CallSessions {
 
   #takeOver(ready: Session | undefined, isExpiring: boolean): void {
     this.takeovers += 1;
-    this.#lost(isExpiring);
+    this.#listener.lost(isExpiring, this.current.heardAt);
     this.#readyBy = performance.now() + READY_MS;
     this.#redialled = 0;
     if (ready === undefined) this.#useNext();
@@ -181,14 +181,8 @@ export class CallSessions {
     this.#ignored += this.current.ignored;
     this.#next?.close();
     this.#next = undefined;
-    this.#state = 'dialling';
+    this.#wasReady = false;
     this.current = session;
     this.begin();
-  }
-
-  #lost(isExpiring: boolean): void {
-    if (this.#state !== 'ready') return;
-    this.#state = 'lost';
-    this.#listener.lost(isExpiring, this.current.heardAt);
   }
 }
