@@ -179,7 +179,8 @@ export interface Assistant extends Persona {
   /** Called while it rings, for 1 s at most: returns this call's settings, or 'busy' to reject it. */
   answer?(call: CallInfo): Answer | Promise<Answer>;
   /**
-   * Called after every call, also if the caller hung up as it rang; twice if it failed as it rang, as its stream tries once more.
+   * Called after every call, also if the caller hung up as it rang, but not while `answer` was asked; twice if it failed as it
+   * rang, as its stream tries once more.
    * A process that stops waits 5 s for it.
    */
   ended?(report: Report): void | Promise<void>;
