@@ -9,9 +9,11 @@ import type { NextStep } from '../wire/twiml.ts';
 import { type CallDetails, readDetails } from '../wire/webhook.ts';
 import { whoAnswers } from './answer.ts';
 import { Call, type Shared } from './call.ts';
-import { type Known, KnownCalls } from './known.ts';
+import { type Answered, Known } from './known.ts';
 import { userCode } from './user-code.ts';
 
+/** Calls that are remembered, beside those that aren't over. */
+const MAX_KNOWN = 10_000;
 /** Streams of a call, one after another: it may come back from a menu, for example. */
 const MAX_STREAMS = 5;
 /** Ringing calls of a number, and of all callers without one. */
@@ -32,7 +34,8 @@ interface Beginning {
 /** The calls of this process, by CallSid, and the only place that says whether one may begin. */
 export class Calls {
   readonly #shared: Shared;
-  readonly #known = new KnownCalls();
+  /** By CallSid, the latest last. */
+  readonly #known = new Map<string, Known>();
   readonly #live = new Set<Call>();
   readonly #beginning = new Map<string, Beginning>();
   /** What must be done before the process may exit. */
@@ -65,12 +68,8 @@ export class Calls {
    * Begins the call of a webhook. Resolves to the ringing call, or to the reason why it may not begin. One that was given up
    * before is begun by its stream.
    */
-  async ring(
-    callSid: string,
-    details: CallDetails,
-    log: FastifyBaseLogger,
-  ): Promise<Pick<Call, 'persona'> | Reason> {
-    const known = this.#known.of(callSid);
+  async ring(callSid: string, details: CallDetails, log: FastifyBaseLogger): Promise<Answered | Reason> {
+    const known = this.#knownOf(callSid);
     if (known.call?.isRinging) return known.call;
     const beginning = this.#beginning.get(callSid);
     if (beginning !== undefined) return beginning.call;
@@ -102,7 +101,7 @@ export class Calls {
     const { token = '', call: details = '' } = customParameters;
     const { assistant, config } = this.#shared;
     if (config.twilioAuthToken !== undefined) {
-      const known = this.#known.find(callSid);
+      const known = this.#known.get(callSid);
       // The wall clock may jump: only tokens of other processes depend on it.
       const now = known?.isFresh(token) ? 0 : Date.now();
       if (!isTokenGood(config.twilioAuthToken, callSid, token, now, details)) return 'bad token';
@@ -113,7 +112,7 @@ export class Calls {
       log.warn({ format }, 'unsupported audio format');
       return 'not mu-law 8000 mono';
     }
-    const known = this.#known.of(callSid);
+    const known = this.#knownOf(callSid);
     const refusal = this.#refusal(known, 'stream');
     if (refusal === 'call already live') return refusal;
     // What Twilio is to say unless the call begins.
@@ -129,14 +128,14 @@ export class Calls {
     const { twilioAuthToken } = this.#shared.config;
     if (twilioAuthToken === undefined) return undefined;
     const token = issueToken(twilioAuthToken, callSid, Date.now(), details);
-    this.#known.of(callSid).issue(token);
+    this.#knownOf(callSid).issue(token);
     return token;
   }
 
   /** The caller has hung up, perhaps while the call rang. */
   hungUp(callSid = ''): void {
     userCode.run({ callSid }, () => this.#beginning.get(callSid)?.abort.abort());
-    const call = this.#known.find(callSid)?.call;
+    const call = this.#known.get(callSid)?.call;
     if (call?.isRinging) call.end('not claimed');
   }
 
@@ -145,7 +144,7 @@ export class Calls {
    * whose stream seems to live ends: the caller has hung up if it `isOver`.
    */
   next(callSid: string | undefined, isOver = false): NextStep {
-    const known = this.#known.find(callSid ?? '');
+    const known = this.#known.get(callSid ?? '');
     const lost = isOver ? 'twilio stopped' : 'twilio lost';
     known?.call?.end(known.call.isRinging ? 'no start' : lost);
     return known?.takeNext();
@@ -181,6 +180,18 @@ export class Calls {
     return isDoneWithin(finished(), maxMs);
   }
 
+  /** Returns what is known of a call, which becomes the latest. */
+  #knownOf(callSid: string): Known {
+    const known = this.#known.get(callSid) ?? new Known();
+    this.#known.delete(callSid);
+    for (const [oldest, { call }] of this.#known) {
+      if (this.#known.size < MAX_KNOWN) break;
+      if (call === undefined) this.#known.delete(oldest);
+    }
+    this.#known.set(callSid, known);
+    return known;
+  }
+
   /** Why a call may not begin now; a call that rings has begun. */
   #refusal({ call, streams }: Known, by: 'webhook' | 'stream'): Reason | undefined {
     if (this.#state === 'closed') return 'shutdown';
@@ -213,7 +224,7 @@ export class Calls {
     const abortUserCode = () => userCode.run({ callSid }, () => abort.abort());
     const persona = await whoAnswers(this.#shared.assistant, info, log);
     // Meanwhile the last place may be taken, or the call have begun by another stream, or been hung up.
-    const known = this.#known.of(callSid);
+    const known = this.#knownOf(callSid);
     const refusal = known.call === undefined ? this.#refusal(known, by) : 'call already live';
     if (abort.signal.aborted) return 'not claimed';
     if (persona === 'busy' || refusal !== undefined) {
@@ -224,7 +235,7 @@ export class Calls {
       this.#live.delete(call);
       known.call = undefined;
       if (reason === 'not claimed') {
-        known.givenUp = { persona };
+        known.givenUp = { persona: { twiml: persona.twiml } };
         void call.finished.then(() => this.#noteGivenUp(call.usage));
       }
       this.#over(known, next, isAsked);

@@ -1,15 +1,19 @@
+import type { Persona } from '../contract.ts';
 import { isDoneWithin, running } from '../timers.ts';
 import { TOKEN_MS } from '../wire/auth.ts';
 import type { NextStep } from '../wire/twiml.ts';
 import type { Call } from './call.ts';
 
-/** Calls that are remembered, beside those that aren't over. */
-const MAX_KNOWN = 10_000;
 /** Tokens of a call that are remembered: as many as it may have streams. */
 const MAX_TOKENS = 5;
 /** Time for Twilio to ask about the outcome of a call, in ms; it asks within 2 s, if at all. */
 const OUTCOME_MS = 60_000;
 const ASKED_MS = 2_000;
+
+/** What a webhook needs to know of a call that begins. */
+export interface Answered {
+  persona: Pick<Persona, 'twiml'>;
+}
 
 /** What is known of a CallSid. */
 export class Known {
@@ -17,7 +21,7 @@ export class Known {
   call: Call | undefined;
   streams = 0;
   /** What its webhook's call had, if no stream claimed it. */
-  givenUp: Pick<Call, 'persona'> | undefined;
+  givenUp: Answered | undefined;
   usedTokens: readonly string[] = [];
   /** Tokens that were issued here, with the time by `running()`. */
   #issued: readonly (readonly [token: string, at: number])[] = [];
@@ -55,27 +59,5 @@ export class Known {
     const { next, at = 0, asked } = this.#outcome ?? {};
     asked?.();
     return performance.now() - at < OUTCOME_MS ? next : undefined;
-  }
-}
-
-/** The latest calls of this process, by CallSid. */
-export class KnownCalls {
-  /** The latest last. */
-  readonly #calls = new Map<string, Known>();
-
-  find(callSid: string): Known | undefined {
-    return this.#calls.get(callSid);
-  }
-
-  /** Returns what is known of a call, which becomes the latest. */
-  of(callSid: string): Known {
-    const known = this.#calls.get(callSid) ?? new Known();
-    this.#calls.delete(callSid);
-    for (const [oldest, { call }] of this.#calls) {
-      if (this.#calls.size < MAX_KNOWN) break;
-      if (call === undefined) this.#calls.delete(oldest);
-    }
-    this.#calls.set(callSid, known);
-    return known;
   }
 }
