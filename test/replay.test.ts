@@ -136,6 +136,16 @@ describe('A flood on a stream', () => {
     expect((await twilio.closed).code).toBe(1008);
   });
 
+  it.each<[string, (twilio: TwilioPeer) => void]>([
+    ['pongs', (twilio) => twilio.socket.pong('x'.repeat(125))],
+    ['greetings', (twilio) => twilio.send({ event: 'connected', protocol: 'Call', version: '1.0.0' })],
+  ])('of %s ends it before it starts', async (_, send) => {
+    const twilio = await dialStream(server.origin, SIGNATURE);
+    for (let n = 0; n <= 10; n++) send(twilio);
+    await twilio.closed;
+    expect(await server.log.find('stream rejected')).toMatchObject({ reason: 'twilio flooded' });
+  });
+
   it('of fragments ends it above 64 KiB', async () => {
     const twilio = await dialStream(server.origin, SIGNATURE);
     for (let n = 0; n < 700; n++) twilio.socket.send('x'.repeat(100), { fin: false });

@@ -17,6 +17,10 @@ import type { Calls } from './calls.ts';
 import { userCode } from './user-code.ts';
 
 const START_MS = 10_000;
+/** Messages before `start`, pings and pongs included: Twilio sends one. */
+const MAX_BEFORE_START = 10;
+/** What may come until the call has begun, in bytes: the frames of a stall, too. */
+const MAX_STARTING_BYTES = 1_048_576;
 const NORMAL_CLOSES = [1000, 1001, 1005];
 
 /** What a stream needs of the server. */
@@ -50,6 +54,7 @@ export class Stream {
   #state: 'connecting' | 'starting' | 'started' | 'over' = 'connecting';
   #ids: { callSid?: string; streamSid?: string } = {};
   #call: Call | undefined;
+  #beforeStart = 0;
   /** Messages that came while the stream was starting. */
   #early: TwilioMessage[] = [];
 
@@ -62,6 +67,7 @@ export class Stream {
     this.#context = context;
     this.#cancelStart = after(START_MS, () => this.end('no start'));
     watch(socket, tcp, 'bytes', () => this.end('twilio silent'));
+    for (const event of ['message', 'ping', 'pong']) socket.on(event, () => this.#limit());
     socket.on('message', (data, isBinary) => this.#message(data, isBinary));
     socket.on('error', (error) => this.#error(error));
     socket.on('close', (code) => this.end(NORMAL_CLOSES.includes(code) ? 'twilio closed' : 'twilio lost'));
@@ -95,6 +101,15 @@ export class Stream {
     void this.closed.then((twilio) => {
       this.#context.refusals.warn(() => ({ ...this.#ids, reason, twilio }), 'stream rejected');
     });
+  }
+
+  /** Ends a flood before there is a call: its ticks notice later ones. */
+  #limit(): void {
+    if (this.#state === 'connecting') this.#beforeStart += 1;
+    const isTooLong = this.#state === 'starting' && this.#tcp.bytesRead > MAX_STARTING_BYTES;
+    if (this.#beforeStart <= MAX_BEFORE_START && !isTooLong) return;
+    this.end('twilio flooded');
+    this.destroy();
   }
 
   #message(data: RawData, isBinary: boolean): void {

@@ -3,6 +3,7 @@ import { userCode } from '../../src/call/user-code.ts';
 import type { Answer, Assistant } from '../../src/contract.ts';
 import { CALL, dialStream, type OpenAIPeer } from '../support/peers.ts';
 import { answering, configuration, FROM, ring, serverOf, TO } from '../support/ring.ts';
+import { audio } from '../support/wire.ts';
 
 afterEach(() => {
   vi.useRealTimers();
@@ -215,6 +216,15 @@ describe('An answer that never comes', () => {
     late('busy');
     expect(configuration(await (await openai.dialled()).begin())).toMatchObject({ voice: 'cedar' });
     expect(server.log.messages(({ level }) => level === 50)).toEqual(['answer() timed out']);
+  });
+
+  it('ends a stream that brings more than 1 MiB meanwhile', async () => {
+    const { server } = await answering(() => new Promise(() => {}));
+    const twilio = await dialStream(server.origin);
+    twilio.start();
+    for (let n = 0; n < 3_500; n += 1) twilio.media(n * 20, audio(20));
+    await twilio.closed;
+    expect(await server.log.find('stream rejected')).toMatchObject({ reason: 'twilio flooded' });
   });
 
   it('leaves the call to another process if this one stops meanwhile', async () => {
