@@ -200,13 +200,19 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
     other.start('CA2');
     const second = await openai.dialled();
     await second.configure();
-    const tools = ['rejects', 'throws', 'emits', 'listens', 'fetches'];
+    const tools = ['rejects', 'throws', 'emits', 'listens', 'thens', 'fetches'];
     for (const tool of tools) callTool(session, tool, '{}', tool);
     for (const _ of tools) await session.next('conversation.item.create');
     twilio.stop();
     const escaped = () => lines.filter(({ msg }) => msg === 'error escaped');
-    await vi.waitFor(() => expect(escaped()).toHaveLength(8), { timeout: 5_000 });
-    const ofTool = { rejects: 'floating', throws: 'timer', emits: /emitter/, listens: 'listener' };
+    await vi.waitFor(() => expect(escaped()).toHaveLength(9), { timeout: 5_000 });
+    const ofTool = {
+      rejects: 'floating',
+      throws: 'timer',
+      emits: /emitter/,
+      listens: 'listener',
+      thens: 'thenable',
+    };
     const err = (message: string | RegExp) =>
       expect.objectContaining({ message: expect.stringMatching(message) });
     for (const [tool, message] of Object.entries({ ...ofTool, fetches: 'aborted' })) {

@@ -67,7 +67,8 @@ export class ToolRuns {
     this.#runs.set(callId, run);
     dropOldest(this.#runs, MAX_RUNS);
     try {
-      const value = await userCode.run(code, () => tool.run(args, { ...this.#call, signal }));
+      // The `then` of what a library returns is the tool's code, too.
+      const value = await userCode.run(code, async () => tool.run(args, { ...this.#call, signal }));
       const result = value instanceof Ending ? { ends: value } : { output: this.#asOutput(name, value) };
       over(run, true);
       return result;

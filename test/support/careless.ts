@@ -16,6 +16,14 @@ const MISTAKES: Record<string, Tool['run']> = {
   throws: () => void setTimeout(fail('timer'), 1),
   emits: () => void setTimeout(() => emitter.emit('error', new Error('emitter')), 1),
   listens: (_, { signal }) => signal.addEventListener('abort', fail('listener')),
+  // As a query builder of a database.
+  thens: () => ({
+    // biome-ignore lint/suspicious/noThenProperty: that is the mistake.
+    then(resolve: (value: unknown) => void) {
+      setTimeout(fail('thenable'), 1);
+      resolve('none');
+    },
+  }),
   fetches: (_, { signal }) =>
     void fetch(`${process.env.OPENAI_REALTIME_URL}`.replace('ws', 'http'), { signal }),
 };
