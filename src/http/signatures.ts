@@ -5,6 +5,9 @@ import type { ThrottledLog } from '../log.ts';
 import { isSignature, isSigned, type Parameters } from '../wire/auth.ts';
 import { loggable } from '../wire/loggable.ts';
 
+const REJECTED = 'request rejected';
+const UNSIGNED = 'unsigned request rejected';
+
 /** Admits what Twilio signed: https://www.twilio.com/docs/usage/security#validating-requests */
 export class Signatures {
   readonly #config: Config;
@@ -26,7 +29,8 @@ export class Signatures {
     // A server that is open to all is not open to any web page that its owner visits.
     if (isOpen && isFromPage(request)) return this.#refuse(request, reply, () => 'a web page asked');
     if (isOpen || isSignature(request.headers['x-twilio-signature'])) return;
-    return this.#refuse(request, reply, () => "it has no signature of Twilio's");
+    // A kind of its own: strangers hide nothing that Twilio, or a wrong token, has caused.
+    return this.#refuse(request, reply, () => "it has no signature of Twilio's", UNSIGNED);
   };
 
   /** Rejects what Twilio didn't sign. */
@@ -40,7 +44,7 @@ export class Signatures {
     const isTwilios = isSignature(headers['x-twilio-signature']);
     const advice = status === 404 ? 'nothing is here: the webhook is /incoming-call' : undefined;
     const fields = { status, ...(isTwilios && { method, path: loggable(url.replace(/\?.*/s, '')), advice }) };
-    this.#refusals.warn(() => fields, isTwilios ? 'request rejected' : 'unsigned request rejected');
+    this.#refusals.warn(() => fields, isTwilios ? REJECTED : UNSIGNED);
   }
 
   #isSignedFor(request: FastifyRequest, base: string): boolean {
@@ -68,11 +72,11 @@ export class Signatures {
     return `${token}, ${wrongUrl}, or the proxy changes the path or the query`;
   }
 
-  #refuse(request: FastifyRequest, reply: FastifyReply, cause: () => string): FastifyReply {
+  #refuse(request: FastifyRequest, reply: FastifyReply, cause: () => string, kind = REJECTED): FastifyReply {
     const [assumed = ''] = signedUrls(request, this.base(request));
     // A query may have the caller's number in it.
     const fields = () => ({ assumed: loggable(assumed.replace(/\?.*/s, '')), cause: cause() });
-    this.#refusals.warn(fields, 'request rejected');
+    this.#refusals.warn(fields, kind);
     return reply.code(403).send();
   }
 }

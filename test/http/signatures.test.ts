@@ -97,6 +97,18 @@ describe('The refusal of a wrong signature', () => {
     });
   });
 
+  it('is logged beside the requests that have none', async () => {
+    const { server } = await startServer(GUARDED);
+    await server.app.inject('/incoming-call');
+    await server.app.inject({ url: '/incoming-call', headers: { 'x-twilio-signature': sign('guess', 'x') } });
+    expect(await server.log.find('unsigned request rejected')).toMatchObject({
+      cause: expect.stringMatching(/signature/),
+    });
+    expect(await server.log.find('request rejected')).toMatchObject({
+      cause: expect.stringMatching(/AUTH_TOKEN/),
+    });
+  });
+
   it('names the path of a stream', async () => {
     expect(await upgrade({ 'x-twilio-signature': sign('guess', 'x') }, '/media-stream/CA1')).toBe(403);
     expect(await server.log.find('request rejected')).toMatchObject({
