@@ -72,11 +72,14 @@ export async function buildApp(
   const refusals = new ThrottledLog(app.log);
   if (config.namesProxy && !isProxied) app.log.warn({ advice: PROXY_ADVICE }, 'HTTPS_PROXY ignored');
   const signatures = new Signatures(config, refusals);
-  const connections = new Connections(app.server, upgrades, signatures, config.maxConcurrentCalls);
+  const connections = new Connections(app.server, upgrades, signatures, refusals, config.maxConcurrentCalls);
   const standby = new Standby(config, assistant, app.log);
   const calls = new Calls({ config, assistant, standby, log: app.log });
-  // A cache would repeat to one caller what another was told.
-  app.addHook('onRequest', (_request, reply, done) => done(void reply.header('cache-control', 'no-store')));
+  app.addHook('onRequest', (_request, reply, done) => {
+    // A cache would repeat to one caller what another was told. Node closes no connection that has had its last request by itself.
+    reply.headers({ 'cache-control': 'no-store', connection: 'close' });
+    done();
+  });
   app.addHook('onListen', async () => standby.open());
   app.addHook('preClose', async () => {
     await isDoneWithin(calls.end('at once'), CLOSE_MS);
@@ -110,7 +113,8 @@ export async function buildApp(
   });
 
   const publicPath = config.publicUrl?.replace(/^\w+:\/\/[^/]+/, '') ?? '';
-  const signed = { onRequest: signatures.screen, preHandler: signatures.check };
+  const admit = async ({ raw }: FastifyRequest) => connections.admit(raw.socket);
+  const signed = { onRequest: signatures.screen, preHandler: [signatures.check, admit] };
 
   app.all('/incoming-call', signed, async (request, reply) => {
     const asked = webhook(request);

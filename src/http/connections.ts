@@ -2,6 +2,7 @@ import type { EventEmitter } from 'node:events';
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Stream } from '../call/stream.ts';
+import type { ThrottledLog } from '../log.ts';
 import type { Signatures } from './signatures.ts';
 
 export const STREAM_PATH = '/media-stream';
@@ -9,7 +10,7 @@ export const STREAM_PATH = '/media-stream';
 const CONNECTION_MS = 10_000;
 /** Time for a handler to accept an upgrade, in ms. */
 const UPGRADE_MS = 1_000;
-/** Connections that aren't streams: beyond that, the oldest is closed. */
+/** Connections that aren't streams: beyond that, the oldest that isn't Twilio's is closed. */
 const MAX_CONNECTIONS = 250;
 /** Streams that may be open without having started, beyond the number of calls; and streams that may take time to close. */
 const MAX_EXTRA_STREAMS = 10;
@@ -17,8 +18,9 @@ const MAX_CLOSING = 10;
 
 /** Bounds what strangers' connections cost: how many there are, for how long, and what they may ask for. */
 export class Connections {
-  /** The oldest first. */
+  /** The oldest first, each with the timer that closes it; all but Twilio's may be closed to make room. */
   readonly #plain = new Map<Socket, NodeJS.Timeout>();
+  readonly #isTwilios = new WeakSet<Socket>();
   readonly #wasAsked = new WeakSet<Socket>();
   /** Streams that haven't started, the oldest first. */
   readonly #pending = new Set<Stream>();
@@ -27,7 +29,13 @@ export class Connections {
   readonly #maxPending: number;
 
   /** Passes upgrades to STREAM_PATH, and to a call's own path below it, on to `upgrades`, and rejects all others. */
-  constructor(server: Server, upgrades: EventEmitter, signatures: Signatures, maxCalls: number) {
+  constructor(
+    server: Server,
+    upgrades: EventEmitter,
+    signatures: Signatures,
+    refusals: ThrottledLog,
+    maxCalls: number,
+  ) {
     this.#maxPending = maxCalls + MAX_EXTRA_STREAMS;
     const isStreamPath = new RegExp(`^${STREAM_PATH}(/[\\w-]{1,200})?/?(\\?|$)`);
     // One request a connection: pipelined requests would hold up the calls.
@@ -37,8 +45,10 @@ export class Connections {
     server.on('connection', (socket) => {
       this.#limit(socket, CONNECTION_MS);
       socket.once('close', () => this.#release(socket));
-      const [oldest] = this.#plain.keys();
-      if (this.#plain.size > MAX_CONNECTIONS) oldest?.destroy();
+      if (this.#plain.size <= MAX_CONNECTIONS) return;
+      const oldest = [...this.#plain.keys()].find((each) => !this.#isTwilios.has(each));
+      oldest?.destroy();
+      refusals.warn(() => ({ max: MAX_CONNECTIONS }), 'too many connections');
     });
     server.on('request', ({ socket }) => this.#wasAsked.add(socket));
     server.on('upgrade', (request: IncomingMessage, socket: Socket, head) => {
@@ -53,6 +63,11 @@ export class Connections {
       signatures.logRejected(request, 404);
       dismiss(socket, '404 Not Found');
     });
+  }
+
+  /** A request over `socket` is signed. */
+  admit(socket: Socket): void {
+    this.#isTwilios.add(socket);
   }
 
   /** A handler has accepted the upgrade of `socket`: its stream may stay for as long as `stream` lets it. */

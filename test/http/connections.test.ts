@@ -5,6 +5,7 @@ import { issueToken } from '../../src/wire/auth.ts';
 import { startServer } from '../support/call.ts';
 import { AUTH_TOKEN, GUARDED, SIGNATURE } from '../support/config.ts';
 import { CALL, dialStream } from '../support/peers.ts';
+import { ring, serverOf } from '../support/ring.ts';
 import type { TestServer } from '../support/server.ts';
 
 let server: TestServer;
@@ -127,6 +128,10 @@ describe('A plain connection', () => {
     expect(answer().match(/HTTP\/1\.1 200 OK/g)).toHaveLength(1);
   });
 
+  it('is closed once its request is answered', async () => {
+    await client(request('GET /', 'Host: a')).closed;
+  });
+
   it.each([
     ['nothing', ''],
     ['no whole header', 'GET / HTTP/1.1\r\nHost: a\r\n'],
@@ -148,6 +153,27 @@ describe('A plain connection', () => {
     for (let n = 0; n < 250; n++) client('');
     await first.closed;
     await expect.poll(connections).toBe(250);
+    expect(server.log.messages()).toContain('too many connections');
+  });
+
+  it('is not pushed out while a signed webhook is answered', async () => {
+    let answer: (settings: undefined) => void = () => {};
+    let asked = 0;
+    ({ server } = await serverOf({
+      answer: () => {
+        asked += 1;
+        return new Promise((resolve) => {
+          answer = resolve;
+        });
+      },
+    }));
+    const twiml = ring(server);
+    await vi.waitFor(() => expect(asked).toBe(1));
+    const next = client('');
+    for (let n = 0; n < 250; n++) client('');
+    await next.closed;
+    answer(undefined);
+    expect(await twiml).toContain('<Connect ');
   });
 });
 
