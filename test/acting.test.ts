@@ -204,6 +204,8 @@ describe('The assistant', () => {
       '<Say language="de-DE" voice="Polly.Vicki">Leider nicht.</Say>',
     );
     await server.app.inject(`/transfer-ended?CallSid=${CALL}&DialCallStatus=completed&DialCallDuration=61`);
+    await server.app.inject(`/transfer-ended?CallSid=${CALL}&DialCallStatus=completed&DialCallDuration=61`);
+    expect(server.log.messages(({ msg }) => msg === 'transfer ended')).toHaveLength(1);
     expect(await server.log.find('transfer ended')).toMatchObject({
       ...{ level: 30, callSid: CALL, status: 'completed', seconds: 61 },
     });

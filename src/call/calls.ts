@@ -150,6 +150,14 @@ export class Calls {
     return known?.takeNext();
   }
 
+  /** Whether Twilio says for the first time what came of the transfer `dialSid` of a call. */
+  isNewTransfer(callSid = '', dialSid = 'unknown'): boolean {
+    const known = this.#knownOf(callSid);
+    const isNew = known.transfer !== dialSid;
+    known.transfer = dialSid;
+    return isNew;
+  }
+
   /** Takes only streams of calls that were answered. */
   close(): void {
     this.#state = 'closing';

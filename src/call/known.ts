@@ -22,6 +22,8 @@ export class Known {
   streams = 0;
   /** What its webhook's call had, if no stream claimed it. */
   givenUp: Answered | undefined;
+  /** The call of the last transfer that has ended, if it was said. */
+  transfer: string | undefined;
   usedTokens: readonly string[] = [];
   /** Tokens that were issued here, with the time by `running()`. */
   #issued: readonly (readonly [token: string, at: number])[] = [];

@@ -175,9 +175,10 @@ export async function buildApp(
   });
 
   app.all('/transfer-ended/:callSid?', signed, async (request, reply) => {
-    const { callSid, transfer, details } = webhook(request);
+    const { callSid, transfer, dialSid, details } = webhook(request);
     const { nobodyAnswered = assistant.nobodyAnswered, ...as } = details.query;
-    request.log.info({ callSid, ...transfer, status: loggable(transfer.status) }, 'transfer ended');
+    if (calls.isNewTransfer(callSid, dialSid))
+      request.log.info({ callSid, ...transfer, status: loggable(transfer.status) }, 'transfer ended');
     reply.type('text/xml');
     return hangUp(['completed', 'answered'].includes(transfer.status) ? undefined : nobodyAnswered, as);
   });

@@ -10,7 +10,7 @@ export interface CallDetails {
   query: Record<string, string>;
 }
 
-/** What Twilio posted; `transfer` is what came of a `<Dial>`. */
+/** What Twilio posted; `transfer` is what came of a `<Dial>`, whose own call is `dialSid`. */
 export type Webhook = ReturnType<typeof readWebhook>;
 
 /** What stands for a number that is withheld: ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN (twice: lists differ), UNAVAILABLE. */
@@ -40,6 +40,7 @@ export function readWebhook(query: Record<string, string>, form: Record<string, 
     callSid: (isSigned ? CALL_SID.test(CallSid) : isSid(CallSid)) ? CallSid : undefined,
     isOver: OVER.has(CallStatus),
     transfer: { status: dial.DialCallStatus ?? '', seconds: Number(dial.DialCallDuration) || 0 },
+    dialSid: isSid(dial.DialCallSid) ? dial.DialCallSid : undefined,
     details,
   };
 }
