@@ -59,6 +59,11 @@ export class Calls {
     return this.#state !== 'open';
   }
 
+  /** Whether no stream may begin a call any more. */
+  get isClosed(): boolean {
+    return this.#state === 'closed';
+  }
+
   /** Whether all places are taken. */
   get isBusy(): boolean {
     return this.#live.size >= this.#shared.config.maxConcurrentCalls;

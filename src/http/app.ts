@@ -196,8 +196,9 @@ export async function buildApp(
     wsHandler(socket, { raw, log }) {
       const onSettled = (hasStarted: boolean) => connections.settled(stream, hasStarted);
       const stream = new Stream(socket, raw.socket, { calls, refusals, log, onSettled });
-      calls.track(stream.closed);
       connections.accept(raw.socket, stream);
+      if (calls.isClosed) stream.end('shutdown');
+      else calls.track(stream.closed);
     },
   });
 

@@ -48,6 +48,8 @@ describe('A shutdown', () => {
     const progress = stop(server, 5_000);
     await vi.advanceTimersByTimeAsync(5_000);
     await session.next('conversation.item.create');
+    // A stream that comes now is not waited for.
+    expect((await (await dialStream(server.origin)).closed).code).toBe(1001);
     await vi.advanceTimersByTimeAsync(9_000);
     expect(progress.isOver).toBe(false);
     await vi.advanceTimersByTimeAsync(1_300);
