@@ -124,6 +124,7 @@ export function parseRetryAfter(header: string | undefined, now = Date.now()): n
 /** Returns the owner's remedy for a failure; undefined if there is none. */
 export function advice(failure: Failure): string | undefined {
   if (failure.reason === 'twilio lost') return 'Twilio, or a proxy that was reloaded, dropped the stream';
+  if (failure.reason === 'twilio flooded') return 'Twilio does not send so much: renew the auth token';
   const meaning = meaningOf(failure);
   const isOpenAIs = meaning === PASSES || (meaning === NETWORK && failure.reason !== 'dialling failed');
   return isOpenAIs ? undefined : meaning;
