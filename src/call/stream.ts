@@ -67,7 +67,7 @@ export class Stream {
     this.#context = context;
     this.#cancelStart = after(START_MS, () => this.end('no start'));
     watch(socket, tcp, 'bytes', () => this.end('twilio silent'));
-    for (const event of ['message', 'ping', 'pong']) socket.on(event, () => this.#limit());
+    for (const event of ['ping', 'pong']) socket.on(event, () => this.#limit());
     socket.on('message', (data, isBinary) => this.#message(data, isBinary));
     socket.on('error', (error) => this.#error(error));
     socket.on('close', (code) => this.end(NORMAL_CLOSES.includes(code) ? 'twilio closed' : 'twilio lost'));
@@ -105,6 +105,7 @@ export class Stream {
 
   /** Ends a flood before there is a call: its ticks notice later ones. */
   #limit(): void {
+    if (this.#call !== undefined) return;
     if (this.#state === 'connecting') this.#beforeStart += 1;
     const isTooLong = this.#state === 'starting' && this.#tcp.bytesRead > MAX_STARTING_BYTES;
     if (this.#beforeStart <= MAX_BEFORE_START && !isTooLong) return;
@@ -113,6 +114,7 @@ export class Stream {
   }
 
   #message(data: RawData, isBinary: boolean): void {
+    this.#limit();
     if (this.#state === 'over') return;
     const message = isBinary || !Buffer.isBuffer(data) ? undefined : parseTwilioMessage(data);
     if (this.#state === 'connecting') this.#first(message);
