@@ -210,7 +210,7 @@ export class Conversation {
     const isSaid = this.#replies.hasSpoken(id) && ['completed', 'incomplete'].includes(status);
     // One that only calls a tool is no goodbye, nor one that the caller has cancelled.
     if (isSaid || (isEmpty && !isCut)) {
-      this.#farewell.responseDone(id);
+      if (this.#replies.hasSeenAll(id)) this.#farewell.responseDone(id);
       this.#tools.responseSaid();
     }
     if (isEmpty && !isCut) this.#answered();

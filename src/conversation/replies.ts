@@ -59,6 +59,8 @@ export class Replies {
   /** The latest response, active or over, and the latest with audio. */
   latest: string | undefined;
   #spoken: string | undefined;
+  /** A response that hasn't seen all that was sent before it: another one is owed. */
+  #blind: string | undefined;
   /** Responses since the caller last heard a word, or spoke. */
   #unheard = 0;
   /** Whether the response before failed, and was not interrupted. */
@@ -123,6 +125,7 @@ export class Replies {
     this.#unheard += 1;
     if (this.#turn.is === 'assistant') this.#turn = { is: 'open' };
     this.#pay(this.#items.added);
+    if (this.#debt !== undefined && this.#debt.items > (sees ?? 0)) this.#blind = responseId;
     return isCut ? this.cancel() : [];
   }
 
@@ -137,7 +140,10 @@ export class Replies {
           this.#owe(now);
         }
         // Turn detection was quicker: what is owed, though its turn cancelled it, is asked for after its response.
-        else if (sees > had) this.#debt ??= { items: sees, notBefore: Number.NEGATIVE_INFINITY };
+        else if (sees > had) {
+          this.#debt ??= { items: sees, notBefore: Number.NEGATIVE_INFINITY };
+          this.#blind = this.#response.id;
+        }
         this.#response.sees = undefined;
       } else this.#response = { is: 'none' };
     }
@@ -147,6 +153,10 @@ export class Replies {
 
   hasSpoken(responseId: string): boolean {
     return this.#spoken === responseId;
+  }
+
+  hasSeenAll(responseId: string): boolean {
+    return this.#blind !== responseId;
   }
 
   /** Audio is passed on; returns how long the caller waited for it, in ms, if it begins a reply. */

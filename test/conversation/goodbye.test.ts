@@ -150,6 +150,19 @@ describe('A goodbye', () => {
       expect(take(6_300, outputAdded('o'), done('q'))).toEqual([respond]);
     });
 
+    it('is not what was asked for before', () => {
+      turn('r2', 2_000);
+      take(2_100, delta('r2', 'b', 400), done('r2'));
+      call.fromTwilio(press('1'), 4_000);
+      expect(call.fromTwilio(press('#'), 4_100)).toContainEqual(respond);
+      expect(call.toolDone('c1', toHangUp, 4_150)).toEqual([output('c1', SAY_GOODBYE)]);
+      take(4_200, created('r3'), delta('r3', 'c', 500));
+      expect(take(4_300, done('r3'))).toEqual([respond]);
+      call.fromTwilio(echo('audio-3'), 4_800);
+      take(4_900, outputAdded('o'), created('r4'), delta('r4', 'd', 500), done('r4'));
+      expect(call.fromTwilio(echo('audio-4'), 5_500)).toEqual([hungUp]);
+    });
+
     it('is not held up by that of an earlier response', () => {
       turn('r2', 2_000);
       take(2_500, delta('r2', 'b', 400), functionCall('r2', 'c2', 'bye'));
