@@ -138,6 +138,20 @@ describe('The report of a call', () => {
     expect(reports[0]?.transcript).toEqual([{ who: 'caller', text: 'Bye.', cut: false }]);
   });
 
+  it('has no reply that came when the caller had hung up', async () => {
+    const { twilio, session, reports } = await reportedCall({ model: 'gpt-transcribe' });
+    session.send(added('u', 'user', null));
+    await session.settle();
+    twilio.stop();
+    await twilio.closed;
+    begin(session, 'r2');
+    session.send(added('b', 'assistant', 'u'), spoken('b', 'r2', 'We open at nine.'));
+    session.say(2_000, 'r2', 'b');
+    session.send(written('u', 'Bye.'));
+    await vi.waitFor(() => expect(reports).toHaveLength(1));
+    expect(reports[0]?.transcript).toEqual([{ who: 'caller', text: 'Bye.', cut: false }]);
+  });
+
   it('waits 2 s at most for the last words of the caller', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const { twilio, session, reports } = await reportedCall({ model: 'gpt-transcribe' });

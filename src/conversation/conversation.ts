@@ -40,6 +40,7 @@ export class Conversation {
   #heldCharacters = 0;
   #results: [callId: string, ToolResult][] = [];
   #isCatchingUp = false;
+  #isOver = false;
 
   /** `turnEndMs` of silence end the caller's turn at the latest; the assistant speaks first if it `greets`. */
   constructor(
@@ -150,10 +151,11 @@ export class Conversation {
   fromOpenAI(event: ServerEvent, now: number): Effect[] {
     this.tally.listen(event);
     if (this.#streamSid !== undefined) return this.#receive(this.#streamSid, event, now);
-    this.#heldCharacters += JSON.stringify(event).length + MESSAGE_CHARACTERS;
+    const isDelta = 'delta' in event;
     // What isn't known to be over would hold up all that follows: words go first.
-    const max = 'delta' in event ? MAX_HELD_CHARACTERS : 2 * MAX_HELD_CHARACTERS;
-    if (this.#heldCharacters <= max) this.#events.push(event);
+    if (this.#heldCharacters > (isDelta ? MAX_HELD_CHARACTERS : 2 * MAX_HELD_CHARACTERS)) return [];
+    this.#heldCharacters += JSON.stringify(event).length + MESSAGE_CHARACTERS;
+    this.#events.push(event);
     return [];
   }
 
@@ -253,6 +255,7 @@ export class Conversation {
 
   /** The call is over: what is still unheard never will be. */
   over(now: number): void {
+    this.#isOver = true;
     this.#truncate(this.#playback.interrupt(now));
   }
 
@@ -283,7 +286,8 @@ export class Conversation {
     if (ms === 0) return [];
     const isUnwanted = this.#replies.isInterrupted(responseId) || this.#farewell.isAfter(responseId);
     // OpenAI would believe that it was heard.
-    if (isUnwanted || this.#playback.isFull(now)) return this.#truncate(this.#playback.dropped(itemId));
+    if (this.#isOver || isUnwanted || this.#playback.isFull(now))
+      return this.#truncate(this.#playback.dropped(itemId));
     this.tally.sound(this.#replies.heard(responseId, now), now);
     this.#answered();
     const name = this.#playback.sent(itemId, ms, now);
