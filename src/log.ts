@@ -32,9 +32,10 @@ export class LogOutput {
     }
     const lines = this.#dropped;
     if (lines > 0) {
+      this.#dropped = 0;
       const notice = { level: 40, time: Date.now(), lines, msg: 'log lines dropped' };
       this.#output.write(`${JSON.stringify(notice)}\n`, (error) => {
-        if (!error) this.#dropped -= lines;
+        if (error) this.#dropped += lines;
       });
     }
     this.#output.write(line, (error) => {

@@ -33,10 +33,12 @@ describe('LogOutput', () => {
     log.write('dropped\n');
     release();
     log.write('on again\n');
+    log.write('and on\n');
     release();
     expect(written.slice(1)).toEqual([
       expect.stringMatching(/"lines":2,"msg":"log lines dropped"/),
       'on again\n',
+      'and on\n',
     ]);
   });
 
