@@ -1,10 +1,10 @@
 import type { FastifyBaseLogger } from 'fastify';
 import type { Config } from '../config.ts';
 import type { Assistant } from '../contract.ts';
-import { type Failure, logFailure, verdict } from '../failure.ts';
+import { type Failure, logFailure, retryAfterMs, verdict } from '../failure.ts';
 import { LEAVE_MS, MAX_SESSION_MS, Session } from './session.ts';
 
-/** Pause after a failure, in ms: doubled with each in a row, up to the maximum. */
+/** Pause after a failure, in ms: doubled with each in a row, and as long as OpenAI asks for, up to the maximum. */
 const BACKOFF_MS = 1_000;
 const MAX_BACKOFF_MS = 60_000;
 /** From this age, in ms, the end of a session is no failure. None is replaced earlier. */
@@ -99,7 +99,7 @@ export class Standby {
     if (this.#backoff !== undefined) return;
     const doublings = verdict(failure) === 'give up' ? Infinity : this.#failures;
     this.#failures += 1;
-    const pauseMs = Math.min(BACKOFF_MS * 2 ** doublings, MAX_BACKOFF_MS);
+    const pauseMs = Math.min(Math.max(BACKOFF_MS * 2 ** doublings, retryAfterMs(failure)), MAX_BACKOFF_MS);
     this.#backoff = setTimeout(() => this.#fill(), pauseMs);
   }
 

@@ -158,6 +158,19 @@ describe('A standby session to be replaced', () => {
     }
   });
 
+  it('is redialled when OpenAI says', async () => {
+    const standby = await dialledStandby();
+    const message = 'Rate limit reached. Please try again in 30s.';
+    standby.send({ type: 'error', error: { code: 'rate_limit_exceeded', message } });
+    standby.socket.close(4000);
+    await server.log.find('standby session failed');
+    vi.advanceTimersByTime(29_999);
+    await letServerDial();
+    expect(openai.handshakes).toBe(1);
+    vi.advanceTimersByTime(1);
+    await openai.dialled();
+  });
+
   it('is redialled at once if it was ready for a minute', async () => {
     const standby = await readyStandby();
     vi.advanceTimersByTime(60_000);
