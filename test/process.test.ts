@@ -276,7 +276,7 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
     const CHANGES = JSON.stringify({ voice: { id: 7 }, instruction: 'x' });
     const { stderr, exited } = run({ TWILIO_AUTH_TOKEN: 'token', CHANGES });
     expect(await stderr).toBe(
-      'src/assistant.ts: voice: id: must be a string.\nsrc/assistant.ts: instruction: there is no such setting.\n',
+      'src/assistant.ts: voice: id: must be a string, and not empty.\nsrc/assistant.ts: instruction: there is no such setting.\n',
     );
     expect(await exited).toBe(1);
   });

@@ -17,8 +17,15 @@ const text = rule((value) => typeof value === 'string', 'must be a string');
 const code = rule((value) => typeof value === 'function', 'must be a function');
 const oneOf = (...texts: unknown[]) =>
   rule((value) => texts.includes(value), `must be one of ${texts.join(', ')}`);
+const words = rule((value) => typeof value === 'string' && value !== '', 'must be a string, and not empty');
 const number = (least: number, most: number) =>
   rule((n) => typeof n === 'number' && n >= least && n <= most, `must be from ${least} to ${most}`);
+
+const whole = (least: number, most: number) =>
+  rule(
+    (n) => Number.isInteger(n) && Number(n) >= least && Number(n) <= most,
+    `must be a whole number from ${least} to ${most}`,
+  );
 
 /** Unknown properties that are named one by one. */
 const MAX_NAMED = 5;
@@ -45,15 +52,18 @@ function shape(checks: Record<string, Check>): Check {
 const SERVER_VAD = shape({
   type: oneOf('server_vad', 'semantic_vad'),
   threshold: number(0, 1),
-  prefix_padding_ms: number(0, 60_000),
-  silence_duration_ms: number(0, 60_000),
-  idle_timeout_ms: optional(number(0, 60_000)),
+  prefix_padding_ms: whole(0, 60_000),
+  silence_duration_ms: whole(0, 60_000),
+  idle_timeout_ms: optional(whole(0, 60_000)),
 });
 const SEMANTIC_VAD = shape({ type: text, eagerness: oneOf('low', 'medium', 'high', 'auto') });
 const VOICES = ['alloy', 'ash', 'ballad', 'cedar', 'coral', 'echo', 'marin', 'sage', 'shimmer', 'verse'];
-const CUSTOM_VOICE = shape({ id: text });
+const CUSTOM_VOICE = shape({ id: words });
 const TOOL = shape({
-  name: rule((name) => /^[\w-]{1,64}$/.test(String(name)), 'must be 1 to 64 of A-Z, a-z, 0-9, _ and -'),
+  name: rule(
+    (name) => typeof name === 'string' && /^[\w-]{1,64}$/.test(name),
+    'must be 1 to 64 of A-Z, a-z, 0-9, _ and -',
+  ),
   description: text,
   parameters: optional((value) =>
     !isJson(value)
@@ -79,7 +89,7 @@ const SETTINGS: { [Name in keyof Required<Assistant & Override>]: Check } = {
     const twins = names.filter((name, n) => names.indexOf(name) < n).map((name) => `${name}: is there twice`);
     return [...value.flatMap((tool, n) => TOOL(tool).map((mistake) => `${names[n]}: ${mistake}`)), ...twins];
   }),
-  transcription: optional(shape({ model: text, language: optional(text) })),
+  transcription: optional(shape({ model: words, language: optional(text) })),
   twiml: optional((value) => {
     const isDocument = /^\s*<(\?xml|Response\b)/.test(String(value));
     if (isDocument) return ['takes verbs only, without <?xml…?> and <Response>'];
@@ -89,7 +99,7 @@ const SETTINGS: { [Name in keyof Required<Assistant & Override>]: Check } = {
   }),
   noiseReduction: optional(oneOf('near_field', 'far_field')),
   speed: optional(number(0.25, 1.5)),
-  maxOutputTokens: optional(number(1, 4_096)),
+  maxOutputTokens: optional(whole(1, 4_096)),
   reasoningEffort: optional(oneOf('minimal', 'low', 'medium', 'high', 'xhigh')),
   retentionRatio: optional(number(0, 1)),
   about: optional(text),

@@ -71,7 +71,15 @@ describe('The settings of an assistant', () => {
   });
 
   it.each<[object, string]>([
-    [{ voice: { id: 7 } }, 'voice: id: must be a string'],
+    [{ voice: { id: 7 } }, 'voice: id: must be a string, and not empty'],
+    [{ voice: { id: '' } }, 'voice: id: must be a string, and not empty'],
+    [{ transcription: { model: '' } }, 'transcription: model: must be a string, and not empty'],
+    [{ maxOutputTokens: 100.5 }, 'maxOutputTokens: must be a whole number from 1 to 4096'],
+    [
+      { turnDetection: { ...VAD, silence_duration_ms: 500.5 } },
+      'turnDetection: silence_duration_ms: must be a whole number from 0 to 60000',
+    ],
+    [{ tools: [tool({ name: 5 })] }, 'tools: 5: name: must be 1 to 64 of A-Z, a-z, 0-9, _ and -'],
     [
       { turnDetection: { ...VAD, type: 'vad' } },
       'turnDetection: type: must be one of server_vad, semantic_vad',
