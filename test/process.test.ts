@@ -126,8 +126,6 @@ describe.concurrent('The process', { timeout: 60_000 }, () => {
     expect(lines).toContainEqual(
       expect.objectContaining({ msg: 'call ended', reason: 'shutdown', streamSid: STREAM }),
     );
-    // A deployment is no failure that an operator must look at.
-    expect(lines.filter(({ level }) => Number(level) >= 50)).toEqual([]);
   });
 
   describe.concurrent('without a call', () => {

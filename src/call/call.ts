@@ -136,9 +136,10 @@ export class Call {
     this.#twilio?.close(code);
     this.#onOver(reason, this.#next(reason, how), this.#twilio !== undefined);
     this.#tools.abortAll();
-    if (outcome === 'failed' && reason !== 'shutdown') {
+    const { failure = { reason } } = how;
+    if (outcome === 'failed' && failure.reason !== 'shutdown') {
       const sessionId = this.#sessions.current.id;
-      logFailure(this.#log.child({ sessionId }), how.failure ?? { reason }, 'call failed');
+      logFailure(this.#log.child({ sessionId }), failure, 'call failed');
     }
     void this.#finish(reason, how.putThrough, performance.now()).then(() => this.#resolveFinished());
   }

@@ -40,6 +40,17 @@ describe('A shutdown', () => {
     expect(progress.isOver).toBe(false);
   });
 
+  it('has the log say why the last words failed', async () => {
+    const { server, session } = await liveCall();
+    stop(server, 0);
+    await vi.advanceTimersByTimeAsync(250);
+    await session.next('conversation.item.create');
+    session.send({ type: 'error', error: { code: 'insufficient_quota', message: 'Quota exceeded' } });
+    expect(await server.log.find('call failed')).toMatchObject({
+      advice: expect.stringContaining('billing'),
+    });
+  });
+
   it('has the assistant say goodbye after the grace, and waits for that', async () => {
     const { server, session } = await liveCall();
     session.send({ type: 'response.created', response: { id: 'r0' } });
@@ -54,6 +65,8 @@ describe('A shutdown', () => {
     expect(progress.isOver).toBe(false);
     await vi.advanceTimersByTimeAsync(1_300);
     await server.log.find('call ended');
+    // A deployment is no failure that an operator must look at.
+    expect(server.log.messages(({ level }) => Number(level) >= 50)).toEqual([]);
     await vi.advanceTimersByTimeAsync(2_000);
     await vi.waitFor(() => expect(progress.isOver).toBe(true));
   });
