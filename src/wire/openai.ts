@@ -181,7 +181,10 @@ function parseAnyEvent(event: JsonObject, apiKey: string): ServerEvent | undefin
 export function parseError(error: unknown, apiKey: string): OpenAIError | undefined {
   if (!isObject(error)) return undefined;
   const text = (value: unknown) => (typeof value === 'string' ? withoutKey(value, apiKey) : undefined);
-  return { code: text(error.code ?? error.type), message: text(error.message), param: text(error.param) };
+  const code = asText(error.code ?? error.type);
+  // Decisions depend on it: a short key may be a part of it.
+  const isName = code !== undefined && /^\w{1,100}$/.test(code) && code !== apiKey;
+  return { code: isName ? code : text(code), message: text(error.message), param: text(error.param) };
 }
 
 function audioDelta(event: JsonObject | undefined, delta: string): ServerEvent | undefined {

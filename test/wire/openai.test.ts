@@ -94,6 +94,12 @@ describe("The parser of OpenAI's events", () => {
     expect(read({ type: 'error', error })).toEqual({ type: 'error', error: { code: undefined, message } });
   });
 
+  it('reads the code of an error though the key is a part of it', () => {
+    const data = Buffer.from('{"type":"error","error":{"code":"rate_limit_exceeded","message":"x"}}');
+    const error = { code: 'rate_limit_exceeded', message: '…' };
+    expect(parseServerEvent(data, 'x')).toMatchObject({ error });
+  });
+
   it('reads the type of an error that has no code', () => {
     const error = { type: 'server_error', code: null, message: 'm' };
     expect(read({ type: 'error', error })).toMatchObject({ error: { code: 'server_error' } });
