@@ -109,6 +109,13 @@ describe('placeCall', () => {
     expect(upgrades).toMatchObject([{ 'x-twilio-signature': signature }]);
   });
 
+  it('connects the stream that goes both ways, and no other', async () => {
+    const tap =
+      '<Start><Stream url="wss://tap.example.com/x"><Parameter name="k" value="v"/></Stream></Start>';
+    const { upgrades } = await answered({}, xml(CONNECT.replace('<Connect', `${tap}<Connect`)));
+    expect(upgrades).toHaveLength(1);
+  });
+
   it('follows a redirect before there is a stream', async () => {
     const twiml = askAgain('/incoming-call?again=1&b=2', 1).replace('length="1"', 'length="0"');
     const { posts } = await answered({}, xml(twiml), xml(CONNECT));

@@ -48,7 +48,14 @@ const parrotServer = isParrot
 const desk = await startDesk({
   port,
   isParrot,
-  server: { ...server, ...(parrotServer && { url: parrotServer.url, authToken: parrotServer.authToken }) },
+  server: {
+    ...server,
+    ...(parrotServer && {
+      url: parrotServer.url,
+      authToken: parrotServer.authToken,
+      publicUrl: parrotServer.url,
+    }),
+  },
   narrate: (line) => narrator.tell(line),
 }).catch((error: unknown) => fail(whyNotListening(port, error)));
 onParrot = desk.onParrot;

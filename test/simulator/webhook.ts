@@ -75,10 +75,12 @@ export async function askWebhook(
 /** The stream that `twiml` connects, unless the call ends before it. */
 export function readConnect(twiml: string): Connect | undefined {
   const [verbs = ''] = twiml.replace(/<!--.*?-->/gs, '').split(/<(?:Hangup|Reject)\b/);
-  const url = elements(verbs, 'Stream')[0]?.url;
+  // The owner's own `<Start><Stream>` may precede it.
+  const connect = /<Connect\b.*<\/Connect>/s.exec(verbs)?.[0] ?? '';
+  const url = elements(connect, 'Stream')[0]?.url;
   if (url === undefined) return undefined;
-  const parameters = elements(verbs, 'Parameter').map(({ name = '', value = '' }) => [name, value]);
-  const action = elements(verbs, 'Connect')[0]?.action;
+  const parameters = elements(connect, 'Parameter').map(({ name = '', value = '' }) => [name, value]);
+  const action = elements(connect, 'Connect')[0]?.action;
   return { url, parameters: Object.fromEntries(parameters), action };
 }
 
