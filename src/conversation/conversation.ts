@@ -16,6 +16,8 @@ import { Transcript } from './transcript.ts';
 /** The most of OpenAI's audio that waits for the stream, in characters, with what each message adds: Twilio takes it at once. */
 const MAX_HELD_CHARACTERS = 1_000_000;
 const MESSAGE_CHARACTERS = 100;
+/** What counts of the wait for a session that has fallen silent, in ms: the next one has 6 s. */
+const MAX_UNHEARD_MS = 9_000;
 
 /**
  * One conversation: takes messages and returns effects, in order; `now` is the process's monotonic clock in ms. It begins
@@ -82,7 +84,8 @@ export class Conversation {
     this.#playback.sessionLost();
     this.#caller.sessionLost();
     // A caller who spoke may have finished long ago.
-    this.#replies.sessionLost(task !== WAIT, this.#replies.isCallerSpeaking ? heardAt : now);
+    const since = this.#replies.isCallerSpeaking ? Math.max(heardAt, now - MAX_UNHEARD_MS) : now;
+    this.#replies.sessionLost(task !== WAIT, since);
     if (!this.#replies.isBegun && running.length === 0) return;
     this.#handover = handover(this.transcript.newest(), running, task);
     this.#speaks = task !== WAIT;

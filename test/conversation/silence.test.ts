@@ -122,8 +122,15 @@ describe('A caller who waits', () => {
   it('has waited since the session was last heard if it fell silent while the caller spoke', () => {
     take(0, created('r1'), delta('r1', 'a', 400), done('r1'));
     take(4_000, speechStarted);
-    call.sessionLost(false, 15_000, 5_000);
-    expect(overAt(15_000, 60_000)).toEqual([20_000, end('no reply')]);
+    call.sessionLost(false, 15_000, 7_000);
+    expect(overAt(15_000, 60_000)).toEqual([22_000, end('no reply')]);
+  });
+
+  it('gives the next session 6 s, however long the one before was silent', () => {
+    take(0, created('r1'), delta('r1', 'a', 400), done('r1'));
+    take(4_000, speechStarted);
+    call.sessionLost(false, 16_000, 4_000);
+    expect(overAt(16_000, 60_000)).toEqual([22_000, end('no reply')]);
   });
 
   it('is told after 15 s if the reply is text without audio', () => {

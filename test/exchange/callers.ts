@@ -144,7 +144,9 @@ export function hearsNothing(call: Call, stream: Stream): string[] {
   ];
   // What is held up sets the stream's clock back, which stays so while no frames come.
   const isMuted = plan.acts.some(({ does }) => does === 'mute');
-  const allowed = SILENCE_MS + heldUp(call, stream) * (isMuted ? 2 : 1) + toolMs(sessions);
+  // A session that falls silent is left after 12 s at most, and the next one has 6 s.
+  const brokenMs = plan.acts.some(({ does }) => does === 'break') ? 2_000 : 0;
+  const allowed = SILENCE_MS + brokenMs + heldUp(call, stream) * (isMuted ? 2 : 1) + toolMs(sessions);
   const end = connectedUntil(call, stream);
   const speaks = plan.acts.filter(({ does }) => does === 'speak').map(({ at }) => startedAt + at);
   const heard = voices(call, stream);
