@@ -41,6 +41,8 @@ export class Conversation {
   #events: ServerEvent[] = [];
   #heldCharacters = 0;
   #results: [callId: string, ToolResult][] = [];
+  /** The latest response when keys were told to the model. */
+  #keysAfter: string | undefined;
   #isCatchingUp = false;
   #isOver = false;
 
@@ -215,8 +217,11 @@ export class Conversation {
     const isSaid = this.#replies.hasSpoken(id) && ['completed', 'incomplete'].includes(status);
     // One that only calls a tool is no goodbye, nor one that the caller has cancelled.
     if (isSaid || (isEmpty && !isCut)) {
-      if (this.#replies.hasSeenAll(id)) this.#farewell.responseDone(id);
-      this.#tools.responseSaid();
+      // What it hasn't seen, another response is to say.
+      if (this.#replies.hasSeenAll(id)) {
+        this.#farewell.responseDone(id);
+        this.#tools.responseSaid();
+      }
     }
     if (isEmpty && !isCut) this.#answered();
     const failure = this.#replies.done(response, now);
@@ -234,8 +239,10 @@ export class Conversation {
     const { responseId } = tool;
     const { latest = responseId } = this.#replies;
     const isLeft = this.#replies.isInterrupted(responseId);
-    const hasCutIn = isLeft || this.#replies.isCallersTurn || this.#keypad.isCollecting;
-    const hasSpoken = responseId === latest && this.#replies.hasSpoken(responseId);
+    const isRepeated = tool.isOrphan && this.#caller.turn.hasTurn;
+    const hasCutIn = isLeft || isRepeated || this.#replies.isCallersTurn || this.#keypad.isCollecting;
+    const isLast = responseId === latest && responseId !== this.#keysAfter;
+    const hasSpoken = isLast && this.#replies.hasSpoken(responseId);
     const isSaid = 'ends' in result && hasSpoken && !hasCutIn;
     const told = 'output' in result ? result : this.#farewell.begin(result.ends, latest, isSaid, hasCutIn);
     const effects = this.#tell([outputOf(callId, tool, told)], !isLeft && !isSaid, now);
@@ -250,7 +257,7 @@ export class Conversation {
       .flatMap((failed) => [failed, ...this.toolDone(failed.callId, TIMED_OUT, now)]);
     const silence = this.#caller.tick(this.#replies.isCallerSpeaking, now);
     if (silence.length > 0) this.#replies.watchdog.start(now);
-    const isToolAwaited = this.#areToolsAwaited && !this.#replies.isCallersTurn;
+    const isToolAwaited = this.#areLatestToolsAwaited && !this.#replies.isCallersTurn;
     const isBusy = isToolAwaited || this.#playback.lateMs(now) < 0;
     if (this.#replies.isOverdue(isBusy, now)) return this.fail({ reason: 'no reply' }, now);
     return [...timedOut, ...this.#keys(now), ...silence, ...this.#owed(now), ...this.#goodbye(now)];
@@ -346,7 +353,9 @@ export class Conversation {
 
   #keys(now: number): Effect[] {
     const keys = this.#keypad.take(this.#caller.isSessionReady, now);
-    return keys ? this.#tell([textMessage('user', this.transcript.keys(keys))], true, now) : [];
+    if (!keys) return [];
+    this.#keysAfter = this.#replies.latest;
+    return this.#tell([textMessage('user', this.transcript.keys(keys))], true, now);
   }
 
   /** Ends the call once the goodbye was heard. */

@@ -124,7 +124,8 @@ export class Replies {
     this.latest = responseId;
     this.#unheard += 1;
     if (this.#turn.is === 'assistant') this.#turn = { is: 'open' };
-    this.#pay(this.#items.added);
+    // What is never heard pays nothing.
+    if (!isCut) this.#pay(this.#items.added);
     if (this.#debt !== undefined && this.#debt.items > (sees ?? 0)) this.#blind = responseId;
     return isCut ? this.cancel() : [];
   }

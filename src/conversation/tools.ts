@@ -110,7 +110,10 @@ export class Tools {
   sessionLost(): [string, ToolResult][] {
     const unspoken = [...this.#unspoken];
     this.#unspoken.clear();
-    for (const [callId, { tool }] of unspoken) this.#running.set(callId, tool);
+    for (const [callId, { tool }] of unspoken) {
+      tool.deadline = Number.POSITIVE_INFINITY;
+      this.#running.set(callId, tool);
+    }
     for (const tool of this.#running.values()) tool.isOrphan = true;
     return unspoken.map(([callId, { told }]) => [callId, told]);
   }

@@ -3,12 +3,15 @@ import type { Conversation } from '../../src/conversation/conversation.ts';
 import type { Effect } from '../../src/conversation/effect.ts';
 import { DONE, KEPT, SAY_GOODBYE, SAY_PUT_THROUGH } from '../../src/conversation/farewell.ts';
 import {
+  cancelled,
   created,
   delta,
   done,
   echo,
+  error,
   expected,
   functionCall,
+  itemAdded,
   outputAdded,
   press,
   speechStarted,
@@ -17,7 +20,7 @@ import {
 } from '../support/wire.ts';
 import { inCall, readyCall } from './ready-call.ts';
 
-const { clear, hungUp, output, putThrough, respond, truncate } = expected;
+const { cancel, clear, hungUp, output, putThrough, respond, text, truncate } = expected;
 
 let call: Conversation;
 beforeEach(() => {
@@ -150,6 +153,20 @@ describe('A goodbye', () => {
       expect(take(6_300, outputAdded('o'), done('q'))).toEqual([respond]);
     });
 
+    it('is asked for after keys that were pressed meanwhile', () => {
+      call.fromTwilio(press('1'), 1_000);
+      call.fromTwilio(press('#'), 1_100);
+      expect(call.toolDone('c1', toHangUp, 2_000)).toEqual([output('c1', SAY_GOODBYE), respond]);
+    });
+
+    it('is not begun over a turn that is repeated to the next session', () => {
+      take(2_000, speechStarted, itemAdded('u1', { role: 'user' }));
+      call.sessionLost(false, 2_500);
+      call.toolDone('c1', toHangUp, 2_700);
+      expect(call.sessionReady(3_000)).toContainEqual(text('user', `(weather returned: ${KEPT})`));
+      expect(tick(3_100)).toEqual([]);
+    });
+
     it('is not what was asked for before', () => {
       turn('r2', 2_000);
       take(2_100, delta('r2', 'b', 400), done('r2'));
@@ -170,6 +187,15 @@ describe('A goodbye', () => {
       take(2_520, done('r2'));
       expect(call.fromTwilio(echo('audio-2'), 3_000)).toEqual([hungUp]);
     });
+  });
+
+  it('is asked for again after a question that it cuts off', () => {
+    turn('r1', 0);
+    take(100, functionCall('r1', 'c1', 'bye'), done('r1'));
+    call.toolDone('c1', toHangUp, 5_000);
+    const hasActive = error('conversation_already_has_active_response');
+    const asked = take(5_050, outputAdded('o1'), timedOut, created('q'), hasActive, cancelled('q'));
+    expect(asked).toEqual([cancel('q'), respond]);
   });
 
   it('that never comes ends the call without an apology', () => {

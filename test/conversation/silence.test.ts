@@ -107,6 +107,14 @@ describe('A caller who waits', () => {
     expect(overAt(2_000, 60_000)).toEqual([17_000, end('no reply')]);
   });
 
+  it('waits 15 s for a response that hangs, however long an older tool runs', () => {
+    take(0, speechStarted, speechStopped, created('r1'), delta('r1', 'a', 400));
+    take(100, functionCall('r1', 'c1', 'time'), done('r1'));
+    call.fromTwilio(echo('audio-1'), 600);
+    take(2_000, speechStarted, speechStopped, created('r2'));
+    expect(overAt(2_000, 80_000)).toEqual([17_000, end('no reply')]);
+  });
+
   it('is not counted as waiting while speaking, whatever is owed', () => {
     take(0, speechStarted);
     call.fromTwilio(press('#'), 100);

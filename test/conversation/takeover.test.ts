@@ -251,6 +251,20 @@ describe('A session that is lost while a tool runs', () => {
     expect(JSON.stringify(takeOver(3_000))).not.toMatch(/Still running|noon/);
   });
 
+  it('has an output told again that the response which was said could not see', () => {
+    take(500, speechStarted, speechStopped);
+    call.toolDone('c1', { output: '"noon"' }, 1_510);
+    take(1_520, created('r2'), outputAdded('o1'), delta('r2', 'b', 400), done('r2'));
+    expect(takeOver(1_700).rest).toContainEqual(OUTPUT);
+  });
+
+  it('does not call a tool late that has returned', () => {
+    call.toolDone('c1', { output: '"noon"' }, 9_900);
+    take(9_950, outputAdded('o'), created('r2'));
+    call.sessionLost(false, 9_960);
+    expect(call.tick(10_200)).toEqual([]);
+  });
+
   it('has nothing told again to which the model chose to say nothing', () => {
     call.toolDone('c1', { output: '"noon"' }, 500);
     take(600, outputAdded('o1'), created('r2'), empty('r2'));
