@@ -45,11 +45,13 @@ export class OpenAI {
       });
     });
     // Where `ws` finds it when it dials.
-    const connect = (options: { host?: string; timeout?: number }) => {
+    const connect = (options: { host?: string; port?: string | number; timeout?: number }) => {
       if (options.host !== OPENAI_HOST) throw new Error(`${options.host} is not in this world`);
       // The same whatever else is left out of the script.
       const random = seeded(world.script.seed + Math.floor(world.clock.now));
-      const line = new Line(world.clock, world.clock.party, this.party, { ...NETWORK, random });
+      const dialler = world.servers[Number(options.port) - 1];
+      if (dialler === undefined) throw new Error(`nobody dials port ${options.port}`);
+      const line = new Line(world.clock, dialler.party, this.party, { ...NETWORK, random });
       this.lines.add(line);
       const [near, far] = line.ends;
       if (options.timeout) near.setTimeout(options.timeout);

@@ -55,7 +55,8 @@ export class Server {
     const { script } = this.#world;
     const config = readConfig({
       OPENAI_API_KEY: SECRET.key,
-      OPENAI_REALTIME_URL: `ws://${OPENAI_HOST}/v1/realtime`,
+      // The port tells whose session it is: processes here share the turns in which they dial.
+      OPENAI_REALTIME_URL: `ws://${OPENAI_HOST}:${this.number + 1}/v1/realtime`,
       TWILIO_AUTH_TOKEN: SECRET.authToken,
       PUBLIC_URL: ORIGIN,
       STANDBY_SESSIONS: String(script.standby),
