@@ -289,7 +289,9 @@ export class Session {
     this.#response = undefined;
     response.isDone = true;
     Object.assign(this.responses[response.number] ?? {}, { done: this.#world.clock.now, status });
-    const error = code === undefined ? undefined : { code, message: 'Please try again in 1s.' };
+    // Now and then longer than a silent caller is left in peace.
+    const seconds = response.number % 2 === 0 ? 1 : 4;
+    const error = code === undefined ? undefined : { code, message: `Please try again in ${seconds}s.` };
     const details = status === 'incomplete' ? { reason: 'max_output_tokens' } : error && { error };
     const { id, number } = response;
     const output = this.responses[number]?.isEmpty ? [] : [{}];
