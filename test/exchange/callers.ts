@@ -94,7 +94,11 @@ export function endsBadly(call: Call, stream: Stream): string[] {
   const silentMs = overAt - Math.max(...voices(call, stream).map(({ ends }) => ends));
   if (silentMs > LAST_WORD_MS + held + toolMs(sessionsOf(call, stream)))
     return [`ends after ${Math.round(silentMs)} ms of silence: ${reason}, ${closed?.code}`];
-  const isGoodbye = reason === 'assistant hung up' || reason === 'put through';
+  // A session that fails for good before it is told of the end has no goodbye.
+  const isTold = call.sessions.some(({ toolCalls }) =>
+    toolCalls.some(({ name, answers }) => ['bye', 'transfer'].includes(name) && answers > 0),
+  );
+  const isGoodbye = isTold && (reason === 'assistant hung up' || reason === 'put through');
   const cutOff = playout.played.find(
     ({ begins, ends, ms }) => ends === closed?.at && ends - begins < ms - ACCURACY_MS,
   );
