@@ -197,8 +197,7 @@ export async function buildApp(
       const onSettled = (hasStarted: boolean) => connections.settled(stream, hasStarted);
       const stream = new Stream(socket, raw.socket, { calls, refusals, log, onSettled });
       connections.accept(raw.socket, stream);
-      if (calls.isClosed) stream.end('shutdown');
-      else calls.track(stream.closed);
+      if (!calls.isClosed) calls.track(stream.closed);
     },
   });
 
