@@ -264,7 +264,9 @@ export function leavesWords(call: Call, stream: Stream): string[] {
       if (!isFollowed(sessions, index, end - slack) || isAnswered || isEmpty || began + slack > deafAt)
         return [];
       const given = new Set(later.flatMap((session) => session.frames.map(({ frame }) => frame)));
-      const left = frames.filter(({ at, isSpeech, frame }) => isSpeech && at >= began && !given.has(frame));
+      // What is held up comes in one burst with the beginning of a turn, before the server knows of it.
+      const since = began + (heldUp(call, stream) > 0 ? ON_ITS_WAY_MS : 0);
+      const left = frames.filter(({ at, isSpeech, frame }) => isSpeech && at >= since && !given.has(frame));
       return left.length > 0 ? [`leaves ${left.length} frames to session ${number}, which is lost`] : [];
     },
   );
