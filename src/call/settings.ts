@@ -18,12 +18,13 @@ const code = rule((value) => typeof value === 'function', 'must be a function');
 const oneOf = (...texts: unknown[]) =>
   rule((value) => texts.includes(value), `must be one of ${texts.join(', ')}`);
 const words = rule((value) => typeof value === 'string' && value !== '', 'must be a string, and not empty');
+const isWithin = (n: unknown, least: number, most: number) =>
+  typeof n === 'number' && n >= least && n <= most;
 const number = (least: number, most: number) =>
-  rule((n) => typeof n === 'number' && n >= least && n <= most, `must be from ${least} to ${most}`);
-
+  rule((n) => isWithin(n, least, most), `must be from ${least} to ${most}`);
 const whole = (least: number, most: number) =>
   rule(
-    (n) => Number.isInteger(n) && Number(n) >= least && Number(n) <= most,
+    (n) => Number.isInteger(n) && isWithin(n, least, most),
     `must be a whole number from ${least} to ${most}`,
   );
 
