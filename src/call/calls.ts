@@ -9,7 +9,7 @@ import type { NextStep } from '../wire/twiml.ts';
 import { type CallDetails, readDetails } from '../wire/webhook.ts';
 import { whoAnswers } from './answer.ts';
 import { Call, type Shared } from './call.ts';
-import { type Answered, Known } from './known.ts';
+import { Known, type Ringing } from './known.ts';
 import { userCode } from './user-code.ts';
 
 /** Calls that are remembered, beside those that aren't over. */
@@ -73,7 +73,7 @@ export class Calls {
    * Begins the call of a webhook. Resolves to the ringing call, or to the reason why it may not begin. One that was given up
    * before is begun by its stream.
    */
-  async ring(callSid: string, details: CallDetails, log: FastifyBaseLogger): Promise<Answered | Reason> {
+  async ring(callSid: string, details: CallDetails, log: FastifyBaseLogger): Promise<Ringing | Reason> {
     const known = this.#knownOf(callSid);
     if (known.call?.isRinging) return known.call;
     const beginning = this.#beginning.get(callSid);

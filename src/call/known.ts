@@ -10,8 +10,8 @@ const MAX_TOKENS = 5;
 const OUTCOME_MS = 60_000;
 const ASKED_MS = 2_000;
 
-/** What a webhook needs to know of a call that begins. */
-export interface Answered {
+/** What a webhook needs to know of a call that rings, or was given up. */
+export interface Ringing {
   persona: Pick<Persona, 'twiml'>;
 }
 
@@ -21,7 +21,7 @@ export class Known {
   call: Call | undefined;
   streams = 0;
   /** What its webhook's call had, if no stream claimed it. */
-  givenUp: Answered | undefined;
+  givenUp: Ringing | undefined;
   /** The call of the last transfer that has ended, if it was said. */
   transfer: string | undefined;
   usedTokens: readonly string[] = [];
