@@ -180,8 +180,7 @@ export interface Assistant extends Persona {
   answer?(call: CallInfo): Answer | Promise<Answer>;
   /**
    * Called after every call, also if the caller hung up as it rang, but not while `answer` was asked; twice if it failed as it
-   * rang, as its stream tries once more.
-   * A process that stops waits 5 s for it.
+   * rang, as its stream tries once more. A process that stops waits 5 s for it.
    */
   ended?(report: Report): void | Promise<void>;
 }

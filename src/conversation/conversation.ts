@@ -16,7 +16,7 @@ import { Transcript } from './transcript.ts';
 /** The most of OpenAI's audio that waits for the stream, in characters, with what each message adds: Twilio takes it at once. */
 const MAX_HELD_CHARACTERS = 1_000_000;
 const MESSAGE_CHARACTERS = 100;
-/** What counts of the wait for a session that has fallen silent, in ms: the next one has 6 s. */
+/** How much of a session's silence counts as the caller's wait for the next one, in ms: that has 6 s left. */
 const MAX_UNHEARD_MS = 9_000;
 
 /**
@@ -206,7 +206,7 @@ export class Conversation {
     const isCut = this.#playback.lateMs(now) < 0 || this.#farewell.isPending;
     this.#replies.turnEnded(now, { isQuestion: true, isCut });
     // A caller who waits for a tool is right to be silent.
-    if (isCut || this.#areToolsAwaited) return [];
+    if (isCut || this.#tools.areAwaited(this.#replies.isInterrupted)) return [];
     const task = this.#farewell.timedOut(this.#replies.latest);
     return task === undefined ? [] : [...this.#replies.cancel(), ...this.#tell([task], true, now)];
   }
@@ -215,15 +215,13 @@ export class Conversation {
     const { id, status, isEmpty } = response;
     const isCut = this.#replies.isInterrupted(id);
     const isSaid = this.#replies.hasSpoken(id) && ['completed', 'incomplete'].includes(status);
-    // One that only calls a tool is no goodbye, nor one that the caller has cancelled.
-    if (isSaid || (isEmpty && !isCut)) {
-      // What it hasn't seen, another response is to say.
-      if (this.#replies.hasSeenAll(id)) {
-        this.#farewell.responseDone(id);
-        this.#tools.responseSaid();
-      }
+    const isSilent = isEmpty && !isCut;
+    // One that only calls a tool is no goodbye, nor one that the caller has cancelled; another is to say what it hasn't seen.
+    if ((isSaid || isSilent) && this.#replies.hasSeenAll(id)) {
+      this.#farewell.responseDone(id);
+      this.#tools.responseSaid();
     }
-    if (isEmpty && !isCut) this.#answered();
+    if (isSilent) this.#answered();
     const failure = this.#replies.done(response, now);
     if (failure !== undefined) return this.fail(failure, now);
     return [...this.#owed(now), ...this.#goodbye(now)];
@@ -272,11 +270,6 @@ export class Conversation {
   /** What the log has of a call that is over; `redials` are those of its sessions. */
   summary(redials: number): object {
     return { ...this.#caller.counts, ...this.tally.summary(this.#replies.retries + redials) };
-  }
-
-  /** Whether a tool runs for a response that the caller hasn't interrupted. */
-  get #areToolsAwaited(): boolean {
-    return this.#tools.areAwaited(this.#replies.isInterrupted);
   }
 
   /** Whether a tool of the latest response runs: only those hold up what follows it. */

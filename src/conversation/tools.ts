@@ -118,7 +118,7 @@ export class Tools {
     return unspoken.map(([callId, { told }]) => [callId, told]);
   }
 
-  /** Those that have taken too long, each once. */
+  /** The tools that have taken too long, each once. */
   overdue(now: number) {
     const overdue = [...this.#running].filter(([, { deadline }]) => now >= deadline);
     for (const [, tool] of overdue) tool.deadline = Number.POSITIVE_INFINITY;
