@@ -16,6 +16,16 @@ async function reportedCall(transcription?: { model: string }) {
   return { ...(await callTo({ ended, ...(transcription && { transcription }) })), reports };
 }
 
+/** A call whose caller has hung up before the last words, in item `u`, are transcribed. */
+async function endedBeforeWritten() {
+  const call = await reportedCall({ model: 'gpt-transcribe' });
+  call.session.send(added('u', 'user', null));
+  await call.session.settle();
+  call.twilio.stop();
+  await call.twilio.closed;
+  return call;
+}
+
 /** The event of an item that is added to the conversation. */
 function added(id: string, role: 'user' | 'assistant', previous_item_id: string | null) {
   const content = role === 'user' ? [{ type: 'input_audio', transcript: null }] : [];
@@ -126,11 +136,7 @@ describe('The report of a call', () => {
   });
 
   it('waits until the last words of the caller are transcribed', async () => {
-    const { twilio, session, reports } = await reportedCall({ model: 'gpt-transcribe' });
-    session.send(added('u', 'user', null));
-    await session.settle();
-    twilio.stop();
-    await twilio.closed;
+    const { session, reports } = await endedBeforeWritten();
     expect(reports).toEqual([]);
     session.send(written('u', 'Bye.'));
     await session.closed;
@@ -139,11 +145,7 @@ describe('The report of a call', () => {
   });
 
   it('has no reply that came when the caller had hung up', async () => {
-    const { twilio, session, reports } = await reportedCall({ model: 'gpt-transcribe' });
-    session.send(added('u', 'user', null));
-    await session.settle();
-    twilio.stop();
-    await twilio.closed;
+    const { session, reports } = await endedBeforeWritten();
     begin(session, 'r2');
     session.send(added('b', 'assistant', 'u'), spoken('b', 'r2', 'We open at nine.'));
     session.say(2_000, 'r2', 'b');
@@ -154,11 +156,7 @@ describe('The report of a call', () => {
 
   it('waits 2 s at most for the last words of the caller', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    const { twilio, session, reports } = await reportedCall({ model: 'gpt-transcribe' });
-    session.send(added('u', 'user', null));
-    await session.settle();
-    twilio.stop();
-    await twilio.closed;
+    const { session, reports } = await endedBeforeWritten();
     vi.advanceTimersByTime(1_999);
     await session.settle();
     expect(reports).toEqual([]);

@@ -4,7 +4,7 @@ import { encodeDetails } from '../../src/wire/webhook.ts';
 import { readConnect } from '../simulator/webhook.ts';
 import { AUTH_TOKEN, GUARDED, SIGNATURE } from '../support/config.ts';
 import { CALL, dialStream } from '../support/peers.ts';
-import { answering, configuration, FROM, ring, TO } from '../support/ring.ts';
+import { answering, answeringLater, configuration, FROM, ring, TO } from '../support/ring.ts';
 
 describe('A stream that another process answered', () => {
   const details = { direction: 'outbound', from: FROM, to: TO, query: { shop: '7' } } as const;
@@ -44,13 +44,7 @@ describe('A stream that another process answered', () => {
   });
 
   it('keeps what the caller says while `answer` is pending', async () => {
-    let say: (value: undefined) => void = () => {};
-    const { server, openai, asked } = await answering(
-      () =>
-        new Promise((resolve) => {
-          say = resolve;
-        }),
-    );
+    const { server, openai, asked, release } = await answeringLater();
     const twilio = await dialStream(server.origin);
     twilio.start();
     twilio.media(0, 'AAEC');
@@ -58,7 +52,7 @@ describe('A stream that another process answered', () => {
     expect(asked).toHaveLength(1);
     // A draining server waits for it.
     expect(await server.calls.untilFinished(0)).toBe(false);
-    say(undefined);
+    release(undefined);
     const session = await openai.dialled();
     await session.configure();
     expect(await session.next('input_audio_buffer.append')).toMatchObject({ audio: 'AAEC' });

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { userCode } from '../../src/call/user-code.ts';
 import type { Answer, Assistant } from '../../src/contract.ts';
 import { CALL, dialStream, type OpenAIPeer } from '../support/peers.ts';
-import { answering, configuration, FROM, ring, serverOf, TO } from '../support/ring.ts';
+import { answering, answeringLater, configuration, FROM, ring, serverOf, TO } from '../support/ring.ts';
 import { audio } from '../support/wire.ts';
 
 afterEach(() => {
@@ -200,20 +200,14 @@ describe('An answer that never comes', () => {
 
   it('is awaited for a second, and ignored when it comes late', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    let late: (value: 'busy') => void = () => {};
-    const { server, openai, asked } = await answering(
-      () =>
-        new Promise((resolve) => {
-          late = resolve;
-        }),
-    );
+    const { server, openai, asked, release } = await answeringLater();
     const twiml = ring(server);
     await vi.waitFor(() => expect(asked).toHaveLength(1));
     vi.advanceTimersByTime(999);
     expect(openai.handshakes).toBe(0);
     vi.advanceTimersByTime(1);
     expect(await twiml).toContain('<Connect ');
-    late('busy');
+    release('busy');
     expect(configuration(await (await openai.dialled()).begin())).toMatchObject({ voice: 'cedar' });
     expect(server.log.messages(({ level }) => level === 50)).toEqual(['answer() timed out']);
   });
@@ -228,13 +222,7 @@ describe('An answer that never comes', () => {
   });
 
   it('leaves the call to another process if this one stops meanwhile', async () => {
-    let release: (answer: undefined) => void = () => {};
-    const { server, openai, asked } = await answering(
-      () =>
-        new Promise((resolve) => {
-          release = resolve;
-        }),
-    );
+    const { server, openai, asked, release } = await answeringLater();
     const twiml = ring(server);
     await vi.waitFor(() => expect(asked).toHaveLength(1));
     server.calls.close();

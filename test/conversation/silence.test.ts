@@ -127,7 +127,7 @@ describe('A caller who waits', () => {
     expect(overAt(5_000, 60_000)).toEqual([20_000, end('no reply')]);
   });
 
-  it('has waited since the session was last heard if it fell silent while the caller spoke', () => {
+  it('has waited since a session was last heard that fell silent over a turn', () => {
     take(0, created('r1'), delta('r1', 'a', 400), done('r1'));
     take(4_000, speechStarted);
     call.sessionLost(false, 15_000, 7_000);

@@ -5,7 +5,7 @@ import { issueToken } from '../../src/wire/auth.ts';
 import { startServer } from '../support/call.ts';
 import { AUTH_TOKEN, GUARDED, SIGNATURE } from '../support/config.ts';
 import { CALL, dialStream } from '../support/peers.ts';
-import { ring, serverOf } from '../support/ring.ts';
+import { answeringLater, ring } from '../support/ring.ts';
 import type { TestServer } from '../support/server.ts';
 
 let server: TestServer;
@@ -157,22 +157,14 @@ describe('A plain connection', () => {
   });
 
   it('is not pushed out while a signed webhook is answered', async () => {
-    let answer: (settings: undefined) => void = () => {};
-    let asked = 0;
-    ({ server } = await serverOf({
-      answer: () => {
-        asked += 1;
-        return new Promise((resolve) => {
-          answer = resolve;
-        });
-      },
-    }));
+    const { asked, release, ...started } = await answeringLater();
+    ({ server } = started);
     const twiml = ring(server);
-    await vi.waitFor(() => expect(asked).toBe(1));
+    await vi.waitFor(() => expect(asked).toHaveLength(1));
     const next = client('');
     for (let n = 0; n < 250; n++) client('');
     await next.closed;
-    answer(undefined);
+    release(undefined);
     expect(await twiml).toContain('<Connect ');
   });
 });

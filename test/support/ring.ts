@@ -1,4 +1,4 @@
-import type { Assistant, CallInfo } from '../../src/contract.ts';
+import type { Answer, Assistant, CallInfo } from '../../src/contract.ts';
 import { sign } from '../../src/wire/auth.ts';
 import { assistant as testAssistant } from '../simulator/assistant.ts';
 import { startServer } from './call.ts';
@@ -59,6 +59,15 @@ export async function answering(answer: NonNullable<Assistant['answer']>, env: R
     env,
   );
   return { ...servers, asked };
+}
+
+/** A server whose `answer` hook resolves once `release` is called with what it returns. */
+export async function answeringLater() {
+  let release: (answer: Answer) => void = () => {};
+  const released = new Promise<Answer>((resolve) => {
+    release = resolve;
+  });
+  return { ...(await answering(() => released)), release };
 }
 
 /** The instructions, the voice and the tools in a session.update. */
